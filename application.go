@@ -1,0 +1,42 @@
+package postern
+
+import "time"
+
+// ApplicationNumber is an application's catalogue number: what keys of the
+// store hold instead of its id. Numbers start at 1 and are never used again.
+type ApplicationNumber uint32
+
+// Application is whose webhooks these are: a tenant, a customer, or one of the
+// user's own services. Endpoints, sources and messages belong to one.
+type Application struct {
+	ID     ApplicationID
+	Number ApplicationNumber
+	// UID is the user's own name for it, unique over applications; "" for none.
+	UID  string
+	Name string
+	// Rate is the most messages a second it may publish; 0 for no limit.
+	Rate     int
+	Metadata map[string]string
+	// Version grows with every change of the application or of what belongs to
+	// it; a route is decided at one version.
+	Version              uint64
+	CreatedAt, UpdatedAt time.Time
+}
+
+// EventType describes messages of one name, such as "invoice.paid". A message
+// may have a type that nobody described.
+type EventType struct {
+	Name        string
+	Description string
+	// Schemas maps a version to its JSON Schema; nil for none.
+	Schemas map[string][]byte
+	// RetrySchedule replaces the general one for messages of this type, unless
+	// the endpoint has its own; nil for neither.
+	RetrySchedule RetrySchedule
+	GroupName     string
+	FeatureFlags  []string
+	Archived      bool
+	Deprecated    bool
+
+	CreatedAt, UpdatedAt time.Time
+}

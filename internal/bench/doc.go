@@ -1,0 +1,29 @@
+// Package bench is `postern bench`: reproducible load on the machine at hand, and
+// the judge of every change to the hot path.
+//
+// A run names a fixture (how many endpoints, how they behave), a load shape and
+// what it is compared with; [Run] measures each one several times, interleaved,
+// so that a noisy neighbour hurts all subjects alike. The parties are separate
+// processes of the same binary, pinned to the same two cores:
+//
+//   - server: `postern serve`, the system under test; only its CPU time counts
+//   - floor: the least that could do the job with net/http: receive, group-committed
+//     fsynced log, forward; nothing else. Bars are ratios to it, as absolute
+//     figures move with the machine
+//   - load: publishes over raw connections, to leave the cores to the subject
+//   - receiver: answers as told, and knows every sequence number it has seen
+//
+// What a figure means:
+//
+//  1. A message counts as accepted when its 2xx was read, and as delivered when its
+//     bytes reached the receiver. Lost is accepted and never delivered; duplicate is
+//     any arrival of a sequence number after its first.
+//  2. CPU is user and system time of the subject's process, from the first measured
+//     publish until everything is delivered and background work is quiet.
+//  3. Ack latency of an open loop runs from the intended send time, so that a stall
+//     counts for everybody whom it made wait.
+//  4. Times of different processes are compared on the machine's monotonic clock.
+//
+// Role processes read commands as JSON lines from stdin, answer on stdout, and end
+// when stdin does: none outlives the coordinator.
+package bench

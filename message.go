@@ -1,0 +1,50 @@
+package postern
+
+import "time"
+
+// Message is one immutable event in an application.
+type Message struct {
+	ID          MessageID
+	Application ApplicationNumber
+	EventType   string
+	ContentType string
+	// EventID is the publisher's own name for the event, unique in the
+	// application while the message lives; "" for none.
+	EventID string
+	// Channels narrow down who listens; Tags only help to find the message.
+	Channels, Tags []string
+	// Routes are the endpoints that were matched when it was accepted, in
+	// ascending order. They are never decided again.
+	Routes []EndpointNumber
+	// Size is the payload's length in bytes.
+	Size int
+	// Source is where it came in; zero for a published message.
+	Source SourceID
+	// ProviderEventType is the provider's own name for the event; "" unless it
+	// came in through a source.
+	ProviderEventType string
+	// CausedBy is the message whose handler published this one; zero for none.
+	CausedBy MessageID
+}
+
+// CreatedAt is when the message was accepted.
+func (m *Message) CreatedAt() time.Time { return m.ID.Time() }
+
+// Content is the part of a message that lists leave out: its payload, exactly
+// as it was given, and the request that it came in by.
+type Content struct {
+	Payload []byte
+	// Request is nil for a published message.
+	Request *InboundRequest
+}
+
+// InboundRequest is a request to a source as it came, but for its body.
+type InboundRequest struct {
+	Method, Path, Query string
+	// Headers are in the order they came, but for what net/http takes away:
+	// names are in canonical case.
+	Headers    []Header
+	RemoteAddr string
+	// URL is the address that the signature was checked against.
+	URL string
+}

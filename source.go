@@ -1,0 +1,57 @@
+package postern
+
+import "time"
+
+// Source is an inbound address for one provider: it verifies a request and
+// publishes it as a message in its application.
+type Source struct {
+	ID          SourceID
+	Application ApplicationNumber
+	// UID is the user's own name for it, unique in its application; "" for none.
+	UID  string
+	Name string
+	// Provider is an id of the provider catalogue, such as "github".
+	Provider string
+	// Token is the last part of the inbound address, and a credential: whoever
+	// knows it may send requests that are looked at.
+	Token Sealed
+	// TokenHash finds the source of a request: SHA-256 of the token.
+	TokenHash [32]byte
+	// Secrets check signatures; any may match.
+	Secrets []Sealed
+	// Config holds the provider's settings by their snake_case names.
+	Config map[string]string
+	// EventTypePrefix goes before the provider's event name; may be "".
+	EventTypePrefix string
+	// Methods are accepted besides those of the provider's definition.
+	Methods []string
+	// Answer is the HTTP status for an accepted request; 0 for the provider's,
+	// which is 202 unless its definition says otherwise.
+	Answer int
+	// Forward has deliveries carry the inbound request's method, path, query
+	// and headers.
+	Forward bool
+	// DedupeBody recognises a second copy by its body alone, for providers
+	// that send no delivery id.
+	DedupeBody bool
+	Paused     bool
+
+	CreatedAt, UpdatedAt time.Time
+}
+
+// Refusal is an inbound request that did not verify, kept for inspection.
+type Refusal struct {
+	ID     RefusalID
+	Source SourceID
+	// Reason is a word of a closed set, such as "signature_mismatch"; Detail
+	// explains it and holds neither secrets nor expected signatures.
+	Reason, Detail string
+	Request        InboundRequest
+	ContentType    string
+	Body           []byte
+	// BodyTruncated: the body was over the cap, and Body is its beginning.
+	BodyTruncated bool
+}
+
+// CreatedAt is when the request was refused.
+func (r *Refusal) CreatedAt() time.Time { return r.ID.Time() }

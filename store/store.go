@@ -1,0 +1,385 @@
+// Package store is the seam between the engine and what keeps its data.
+//
+// The engine writes through one Journal, a batch at a time: a batch is durable
+// as a whole once Commit returns nil, and nothing of it is if it returns an
+// error. Everything read through the other roles is durable: a driver never
+// shows what is not yet synced, so that nothing can be answered, delivered or
+// emitted that a crash would take back. The one exception is Dedupe, whose
+// callers guard themselves by reservation.
+//
+// Drivers live in packages of their own, named after their technology, and
+// prove themselves with package storetest. They store and find; they decide
+// nothing about deliveries.
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/postern-dev/postern"
+)
+
+// Store is all that a driver offers. Consumers ask for the smallest role.
+type Store interface {
+	Journal
+	Deliveries
+	History
+	Catalogue
+	Maintenance
+	// Close waits for reads under way and releases the store. It is safe to
+	// call twice.
+	Close() error
+}
+
+// Journal is the write side. It has one caller at a time, the committer.
+type Journal interface {
+	// Head is what the last durable batch left behind; the zero Head on a new
+	// store.
+	Head(ctx context.Context) (Head, error)
+	// Commit makes the batch durable. After an error of kind Unavailable the
+	// store is whole and nothing of the batch is in it; after any other the
+	// store takes no further batch, and Commit repeats the error. The batch is
+	// the caller's again once Commit returns.
+	Commit(ctx context.Context, b *Batch) error
+	// Dedupe finds the record of a digest that was accepted at or after since,
+	// by id time. It may show a record that is not yet synced: callers reserve
+	// the digest first, for as long as the batch that holds it is under way.
+	Dedupe(ctx context.Context, scope Scope, digest Digest, since time.Time) (DedupeRecord, bool, error)
+}
+
+// Deliveries is the read side of dispatch and recovery: rows, behind rows and
+// what of the journal is not settled.
+type Deliveries interface {
+	// Recover calls fn for each message at or after a position, in order, with
+	// those of its routes that have neither a final record nor a row. The
+	// message and the slice are fn's only until it returns.
+	Recover(ctx context.Context, from uint64, fn func(m *postern.Message, open []postern.EndpointNumber) error) error
+	// Scan reads an application's messages from an id on and returns those
+	// routed to the endpoint that have neither a final record nor a row for it.
+	Scan(ctx context.Context, q ScanQuery) (ScanResult, error)
+	// Due lists an endpoint's rows in the order of their schedule, those after
+	// the cursor, at most limit.
+	Due(ctx context.Context, endpoint postern.EndpointNumber, after DueCursor, limit int) ([]postern.Row, error)
+	// Schedules calls fn for each endpoint that has rows, with its earliest.
+	Schedules(ctx context.Context, fn func(first postern.Row) error) error
+	// Standing is what is stored of one delivery.
+	Standing(ctx context.Context, d DeliveryKey) (Standing, error)
+	// Behind lists all behind rows.
+	Behind(ctx context.Context) ([]BehindRow, error)
+}
+
+// History is the read side of the API. Lists are newest first unless the page
+// says otherwise; what does not exist is postern.ErrNotFound.
+type History interface {
+	// Message reads a header: all of a message but its content.
+	Message(ctx context.Context, app postern.ApplicationNumber, id postern.MessageID) (*postern.Message, error)
+	// Content reads a message's payload and inbound request.
+	Content(ctx context.Context, app postern.ApplicationNumber, id postern.MessageID) (*postern.Content, error)
+	// Messages lists headers of an application.
+	Messages(ctx context.Context, app postern.ApplicationNumber, filter MessageFilter, page Page) (MessagePage, error)
+	// Attempts lists the attempts of one message over all its endpoints, and
+	// the final records that ended a delivery without one.
+	Attempts(ctx context.Context, app postern.ApplicationNumber, id postern.MessageID) ([]postern.Attempt, []postern.Final, error)
+	// EndpointAttempts lists the attempts of one endpoint by their ids.
+	EndpointAttempts(ctx context.Context, app postern.ApplicationNumber, endpoint postern.EndpointNumber, filter AttemptFilter, page Page) (AttemptPage, error)
+	// Dead lists the deliveries of an endpoint that ended dead, by message id.
+	Dead(ctx context.Context, app postern.ApplicationNumber, endpoint postern.EndpointNumber, page Page) (DeadPage, error)
+	// Refusals lists what a source refused, without bodies.
+	Refusals(ctx context.Context, source postern.SourceID, page Page) (RefusalPage, error)
+	// Refusal reads one with its body.
+	Refusal(ctx context.Context, source postern.SourceID, id postern.RefusalID) (*postern.Refusal, error)
+}
+
+// Catalogue is the read side of what users configure. The engine keeps it all
+// in memory and reads it once.
+type Catalogue interface {
+	// Load calls fn for every record: *postern.Application,
+	// *postern.EventType, *postern.Endpoint, *postern.Source, *postern.Key,
+	// and HealthChange for endpoints that are failing. Applications come before
+	// what belongs to them.
+	Load(ctx context.Context, fn func(record any) error) error
+}
+
+// Maintenance is what keeps a store fit over months.
+type Maintenance interface {
+	// Usage tells sizes and work under way.
+	Usage(ctx context.Context) (Usage, error)
+	// OldestDay is the oldest day that may hold messages; false when empty.
+	OldestDay(ctx context.Context) (Day, bool, error)
+	// Checkpoint writes a consistent copy into a directory that must not exist.
+	Checkpoint(ctx context.Context, dir string) error
+	// Capabilities says what the driver can do.
+	Capabilities() Capabilities
+}
+
+// Capabilities are differences between drivers, as data: nobody asks for a
+// driver's name.
+type Capabilities struct {
+	// Durable is false for a store that ends with its process.
+	Durable bool
+	// Fenced: several nodes may share the store, each with its journal.
+	Fenced bool
+}
+
+// Head is what every batch stores besides its contents, so that a restart
+// goes on where the last batch ended. It is never derived from messages, which
+// retention can remove.
+type Head struct {
+	// Batch counts batches from 1.
+	Batch uint64
+	// Next is the position of the next message, from 1 on.
+	Next uint64
+	// Low is the smallest position with a delivery that is covered by nothing
+	// but its message's place at or after Low.
+	Low uint64
+	// LastTime is the time of the newest id; ids never go below it.
+	LastTime time.Time
+	// Applications and Endpoints are the highest catalogue numbers given out.
+	Applications postern.ApplicationNumber
+	Endpoints    postern.EndpointNumber
+}
+
+// Batch is what one Commit stores, atomically. Where two parts touch the same
+// key, the order is that of the fields here, and within a field that of the
+// slice.
+type Batch struct {
+	Head     Head
+	Changes  []Change
+	Accepts  []Accept
+	Attempts []*postern.Attempt
+	// Dead marks the attempts' and finals' deliveries in the index of dead
+	// deliveries, or takes them out.
+	Dead     []DeadChange
+	Finals   []postern.Final
+	Rows     []RowChange
+	Behind   []BehindChange
+	Health   []HealthChange
+	Refusals []*postern.Refusal
+	// DropRefusals deletes single refusals, DropDay all history of that day and
+	// before; zero for none.
+	DropRefusals []*postern.Refusal
+	DropDay      Day
+}
+
+// Reset empties the batch and keeps its memory.
+func (b *Batch) Reset() {
+	clear(b.Changes)
+	clear(b.Accepts)
+	clear(b.Attempts)
+	clear(b.Rows)
+	clear(b.Refusals)
+	clear(b.DropRefusals)
+	*b = Batch{
+		Changes: b.Changes[:0], Accepts: b.Accepts[:0], Attempts: b.Attempts[:0],
+		Dead: b.Dead[:0], Finals: b.Finals[:0], Rows: b.Rows[:0],
+		Behind: b.Behind[:0], Health: b.Health[:0], Refusals: b.Refusals[:0],
+		DropRefusals: b.DropRefusals[:0],
+	}
+}
+
+// Change puts or deletes one catalogue record. Exactly one of the two is set,
+// to a *postern.Application, *postern.EventType, *postern.Endpoint,
+// *postern.Source or *postern.Key. Deleting an application deletes its history
+// and leaves a tombstone; its numbers are never used again.
+type Change struct{ Put, Delete any }
+
+// Accept is one message with its content and the dedupe records that make a
+// second copy of it known.
+type Accept struct {
+	Message *postern.Message
+	Content *postern.Content
+	Dedupe  []DedupeRecord
+}
+
+// RowChange deletes and puts rows of one delivery: a retry puts, a later retry
+// or a resend moves (both set), the end deletes.
+type RowChange struct{ Delete, Put *postern.Row }
+
+// DeadChange puts a delivery into the index of dead ones, or deletes it.
+type DeadChange struct {
+	Key    DeliveryKey
+	Delete bool
+}
+
+// BehindRow covers all deliveries of an endpoint from a message on.
+type BehindRow struct {
+	Endpoint    postern.EndpointNumber
+	Application postern.ApplicationNumber
+	From        postern.MessageID
+	// Position is From's position, also where From is not known as an id: a
+	// row may begin at a position that is not yet given out.
+	Position uint64
+}
+
+// BehindChange puts or deletes an endpoint's behind row.
+type BehindChange struct {
+	Row    BehindRow
+	Delete bool
+}
+
+// HealthChange stores an endpoint's health; the zero Health deletes it.
+type HealthChange struct {
+	Endpoint postern.EndpointNumber
+	Health   postern.Health
+}
+
+// Scope keeps digests of different origins apart.
+type Scope byte
+
+// The dedupe scopes.
+const (
+	// ScopeEvent: application and eventId; lives as long as the message.
+	ScopeEvent Scope = 'e'
+	// ScopeIdempotency: credential, idempotency key, method and URI; 12 h.
+	ScopeIdempotency Scope = 'i'
+	// ScopeSource: source, delivery id and body hash; the source's window.
+	ScopeSource Scope = 's'
+)
+
+// Digest is the one value of a request that recognises its copies.
+type Digest [16]byte
+
+// DedupeRecord ties a digest to the message that a first copy became.
+type DedupeRecord struct {
+	Scope   Scope
+	Digest  Digest
+	Message postern.MessageID
+	// Status is the HTTP status that the first copy was answered with; 0 where
+	// the scope does not need it.
+	Status int
+}
+
+// DeliveryKey names a delivery.
+type DeliveryKey struct {
+	Application postern.ApplicationNumber
+	Endpoint    postern.EndpointNumber
+	Message     postern.MessageID
+}
+
+// Standing is what is stored of a delivery.
+type Standing struct {
+	// Message: its header is still kept.
+	Message bool
+	// Attempts counts those recorded.
+	Attempts int
+	// State is Pending when nothing is stored, Retrying when there is a row,
+	// else the state of the record that ended it; Reason says why.
+	State  postern.State
+	Reason postern.Reason
+	// Final: a record ended the delivery, even if a row brought it back.
+	Final bool
+	// Row is nil when there is none.
+	Row *postern.Row
+}
+
+// DueCursor is a place in an endpoint's schedule; the zero value is its start.
+type DueCursor struct {
+	Next    time.Time
+	Message postern.MessageID
+}
+
+// ScanQuery asks for the unsettled deliveries of one endpoint.
+type ScanQuery struct {
+	Application postern.ApplicationNumber
+	Endpoint    postern.EndpointNumber
+	// From is the first message looked at, Before the first position not
+	// looked at.
+	From   postern.MessageID
+	Before uint64
+	// Limit bounds what is found, Examine what is looked at; both required.
+	Limit, Examine int
+}
+
+// ScanResult is a part of a scan.
+type ScanResult struct {
+	Messages []*postern.Message
+	// Next is where to go on; Done says that there is nothing up to Before.
+	Next postern.MessageID
+	Done bool
+}
+
+// Page is a window into a list.
+type Page struct {
+	// After is the id to go on behind, in the direction of the list; zero for
+	// its start. Ids of different kinds share their bits' order.
+	After [20]byte
+	// Ascending turns the list round: oldest first.
+	Ascending bool
+	// Limit is the most entries returned; required.
+	Limit int
+	// Since and Until bound the ids' time, both exclusive; zero for no bound.
+	Since, Until time.Time
+}
+
+// MessageFilter selects messages; zero fields select all.
+type MessageFilter struct {
+	EventTypes []string
+	Channel    string
+	Tag        string
+}
+
+// AttemptFilter selects attempts; zero fields select all.
+type AttemptFilter struct {
+	// Succeeded selects by outcome; nil for both.
+	Succeeded  *bool
+	EventTypes []string
+	Channel    string
+	Tag        string
+	// CodeClass selects by the status's hundreds (2 for 2xx, 0 for none at
+	// all); nil for all.
+	CodeClass *int
+}
+
+// MessagePage is a page of headers. Done says that the list ends here; when it
+// is false Next is where to go on, even on an empty page: a filter without an
+// index looks at a bounded number of messages at a time.
+type MessagePage struct {
+	Messages []*postern.Message
+	Next     [20]byte
+	Done     bool
+}
+
+// AttemptPage is a page of attempts; as MessagePage.
+type AttemptPage struct {
+	Attempts []postern.Attempt
+	Next     [20]byte
+	Done     bool
+}
+
+// DeadPage is a page of dead deliveries; as MessagePage.
+type DeadPage struct {
+	Messages []postern.MessageID
+	Next     [20]byte
+	Done     bool
+}
+
+// RefusalPage is a page of refusals; as MessagePage.
+type RefusalPage struct {
+	Refusals []*postern.Refusal
+	Next     [20]byte
+	Done     bool
+}
+
+// Usage tells a store's sizes. What a driver does not know is 0.
+type Usage struct {
+	// Bytes on disk; FreeBytes left on its file system; ReserveBytes that
+	// accepts must leave alone.
+	Bytes, FreeBytes, ReserveBytes int64
+	MemtableBytes                  int64
+	CompactionDebtBytes            int64
+	// FlushesUnderWay and CompactionsUnderWay count background work.
+	FlushesUnderWay, CompactionsUnderWay int
+	Syncs                                int64
+	// Full: free space is below the reserve, and accepts are refused.
+	Full bool
+}
+
+// Day is a bucket of history: whole days since the Unix epoch, in UTC. Zero
+// means none.
+type Day uint32
+
+// DayOf is the bucket of a moment.
+func DayOf(t time.Time) Day { return Day(t.Unix() / 86400) }
+
+// Start is the first moment of the day.
+func (d Day) Start() time.Time { return time.Unix(int64(d)*86400, 0).UTC() }

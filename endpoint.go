@@ -51,10 +51,9 @@ type Endpoint struct {
 	Secrets []EndpointSecret
 	// SvixNames has deliveries carry the svix- header names as well.
 	SvixNames bool
-	// Disabled endpoints are not routed to, and their deliveries wait. Why is
-	// in DisabledReason: "" when its owner did it.
-	Disabled       bool
-	DisabledReason string
+	// Disabled endpoints are not routed to, and their deliveries wait. This is
+	// the owner's wish; Health holds the engine's.
+	Disabled bool
 	// Paused endpoints are routed to, and their deliveries wait.
 	Paused bool
 
@@ -91,4 +90,25 @@ type Health struct {
 	// FailingSince is when the first of an unbroken row of failures ended;
 	// zero while the last attempt succeeded.
 	FailingSince time.Time
+	// Disabled is why the engine disabled the endpoint, one of the Disabled
+	// reasons; "" while it is enabled. DisabledAt is when.
+	Disabled   string
+	DisabledAt time.Time
 }
+
+// EndpointView is an endpoint as it stands: what its owner configured and what
+// its attempts made of it. It is shared and never changed.
+type EndpointView struct {
+	Endpoint
+	Health Health
+	// Deleted endpoints have a view for as long as something refers to them.
+	Deleted bool
+}
+
+// Enabled reports whether messages are routed to the endpoint.
+func (v *EndpointView) Enabled() bool {
+	return !v.Deleted && !v.Disabled && v.Health.Disabled == ""
+}
+
+// Deliverable reports whether the endpoint's deliveries are tried now.
+func (v *EndpointView) Deliverable() bool { return v.Enabled() && !v.Paused }

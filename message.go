@@ -48,3 +48,28 @@ type InboundRequest struct {
 	// URL is the address that the signature was checked against.
 	URL string
 }
+
+// Publish is a message on its way in, before it has an id and routes.
+type Publish struct {
+	Application       ApplicationNumber
+	EventType         string
+	ContentType       string
+	EventID           string
+	Channels, Tags    []string
+	Payload           []byte
+	Source            SourceID
+	ProviderEventType string
+	Request           *InboundRequest
+	CausedBy          MessageID
+	// Duplicate recognises a second copy by something other than EventID; its
+	// zero value is none.
+	Duplicate DuplicateKey
+}
+
+// DuplicateKey recognises a second copy of a message that came in twice.
+type DuplicateKey struct {
+	// Digest is of source, delivery id and body; zero for no key.
+	Digest [16]byte
+	// Window is how long a copy is known.
+	Window time.Duration
+}

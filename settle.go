@@ -47,10 +47,9 @@ type Outcome struct {
 	// PutRow asks for a row. It is false when a resend's row already stands,
 	// and for a delivery that was ended while the attempt ran.
 	PutRow bool
-	// Health is the endpoint's after the attempt.
+	// Health is the endpoint's after the attempt; it says whether the endpoint
+	// is to be disabled.
 	Health Health
-	// Disable is why the endpoint is to be disabled; "" to leave it.
-	Disable string
 }
 
 // Settle decides what follows from an attempt that ended at now. It is the
@@ -64,8 +63,8 @@ func Settle(d Delivery, a Attempt, p Policy, now time.Time) Outcome {
 	}
 	switch {
 	case d.State.Final():
-		// Ended while the attempt ran: the attempt is history, and no row comes
-		// of it. Only a success has the last word, since it was received.
+		// Ended while the attempt ran: the attempt is history, and changes
+		// nothing for the delivery.
 		out.State, out.Reason = d.State, d.Reason
 	case a.Succeeded:
 		out.State = Delivered
@@ -94,11 +93,14 @@ func failing(out Outcome, a Attempt, p Policy, now time.Time) Outcome {
 	if out.Health.FailingSince.IsZero() {
 		out.Health.FailingSince = now
 	}
+	if out.Health.Disabled != "" {
+		return out
+	}
 	switch {
 	case a.Code == statusGone:
-		out.Disable = DisabledGone
+		out.Health.Disabled, out.Health.DisabledAt = DisabledGone, now
 	case now.Sub(out.Health.FailingSince) >= DisableAfter && !p.KeepEnabled:
-		out.Disable = DisabledFailing
+		out.Health.Disabled, out.Health.DisabledAt = DisabledFailing, now
 	}
 	return out
 }

@@ -205,10 +205,9 @@ type DeadChange struct {
 type BehindRow struct {
 	Endpoint    postern.EndpointNumber
 	Application postern.ApplicationNumber
-	From        postern.MessageID
-	// Position is From's position, also where From is not known as an id: a
-	// row may begin at a position that is not yet given out.
-	Position uint64
+	// From may be an id that no message has: a row can begin at a position
+	// that is not yet given out. It sorts before every message it covers.
+	From postern.MessageID
 }
 
 // BehindChange puts or deletes an endpoint's behind row.

@@ -1,0 +1,106 @@
+package api
+
+import (
+	"context"
+
+	"github.com/postern-dev/postern"
+	"github.com/postern-dev/postern/store"
+)
+
+// What the API needs of the engine. A ref is an id or a uid. Records that are
+// returned are shared and never changed: an update works on a copy that the
+// catalogue hands to fn, validates and commits. Whatever changes something is
+// durable, and seen by every later publish, once it returns.
+
+// Applications keeps applications.
+type Applications interface {
+	Application(ref string) (*postern.Application, error)
+	// Applications lists in the order of ids; see ListPage.
+	Applications(page ListPage) ([]*postern.Application, bool)
+	// CreateApplication fills in ID, Number and times; ErrConflict for a uid in use.
+	CreateApplication(ctx context.Context, a postern.Application) (*postern.Application, error)
+	UpdateApplication(ctx context.Context, n postern.ApplicationNumber, fn func(*postern.Application) error) (*postern.Application, error)
+	DeleteApplication(ctx context.Context, n postern.ApplicationNumber) error
+}
+
+// Endpoints keeps the endpoints of applications.
+type Endpoints interface {
+	Endpoint(app postern.ApplicationNumber, ref string) (*EndpointView, error)
+	// EndpointByNumber is nil for one that is deleted.
+	EndpointByNumber(n postern.EndpointNumber) *EndpointView
+	Endpoints(app postern.ApplicationNumber, page ListPage) ([]*EndpointView, bool)
+	// CreateEndpoint makes a secret where e has none.
+	CreateEndpoint(ctx context.Context, e postern.Endpoint) (*EndpointView, error)
+	// UpdateEndpoint with enable also lifts what the engine disabled.
+	UpdateEndpoint(ctx context.Context, app postern.ApplicationNumber, n postern.EndpointNumber, enable bool, fn func(*postern.Endpoint) error) (*EndpointView, error)
+	DeleteEndpoint(ctx context.Context, app postern.ApplicationNumber, n postern.EndpointNumber) error
+}
+
+// EndpointView is an endpoint with its health.
+type EndpointView = postern.EndpointView
+
+// EventTypes keeps the catalogue of event types, which all applications share.
+type EventTypes interface {
+	EventType(name string) (*postern.EventType, error)
+	// EventTypes lists by name; page.After is the last name seen.
+	EventTypes(page ListPage, archived bool) ([]*postern.EventType, bool)
+	// PutEventType creates, or replaces when replace; else ErrConflict with
+	// code "event_type_exists" for a name in use.
+	PutEventType(ctx context.Context, t postern.EventType, replace bool) (created bool, stored *postern.EventType, err error)
+	UpdateEventType(ctx context.Context, name string, fn func(*postern.EventType) error) (*postern.EventType, error)
+	DeleteEventType(ctx context.Context, name string) error
+}
+
+// Sources keeps the inbound addresses of applications.
+type Sources interface {
+	Source(app postern.ApplicationNumber, ref string) (*postern.Source, error)
+	Sources(app postern.ApplicationNumber, page ListPage) ([]*postern.Source, bool)
+	// CreateSource makes the token.
+	CreateSource(ctx context.Context, s postern.Source) (*postern.Source, error)
+	UpdateSource(ctx context.Context, app postern.ApplicationNumber, id postern.SourceID, fn func(*postern.Source) error) (*postern.Source, error)
+	DeleteSource(ctx context.Context, app postern.ApplicationNumber, id postern.SourceID) error
+}
+
+// Keys keeps API keys.
+type Keys interface {
+	// KeyByHash finds by SHA-256 of the token; nil for none. Expiry is the
+	// caller's to check.
+	KeyByHash(hash [32]byte) *postern.Key
+	Keys(page ListPage) ([]*postern.Key, bool)
+	CreateKey(ctx context.Context, k postern.Key) (*postern.Key, error)
+	DeleteKey(ctx context.Context, id postern.KeyID) error
+}
+
+// Secrets seals what must be kept and opens what must be used.
+type Secrets interface {
+	Seal(plain []byte) (postern.Sealed, error)
+	Open(sealed postern.Sealed) ([]byte, error)
+}
+
+// URLChecker looks at an endpoint's URL when it is given: an Invalid error for
+// one that deliveries could never reach.
+type URLChecker interface {
+	CheckURL(ctx context.Context, url string) error
+}
+
+// Publisher accepts messages and acts on deliveries.
+type Publisher interface {
+	// Publish routes, accepts and returns the message, durable. A second copy,
+	// by event id or by the request's dedupe record, returns the first one's
+	// message and duplicate true.
+	Publish(ctx context.Context, p postern.Publish) (m *postern.Message, duplicate bool, err error)
+	// Resend starts a delivery anew, also a finished one, and one that was not
+	// routed at the time.
+	Resend(ctx context.Context, d store.DeliveryKey) error
+	// Cancel ends an unfinished delivery; ErrConflict for a finished one.
+	Cancel(ctx context.Context, d store.DeliveryKey) error
+}
+
+// ListPage is a window into a list that lies in memory: Limit records behind
+// After, "" for its start. The boolean that goes with a page says that there
+// is more.
+type ListPage struct {
+	After      string
+	Descending bool
+	Limit      int
+}

@@ -15,8 +15,8 @@ import (
 // Applications keeps applications.
 type Applications interface {
 	Application(ref string) (*postern.Application, error)
-	// Applications lists in the order of ids; see ListPage.
-	Applications(page ListPage) ([]*postern.Application, bool)
+	// Applications lists in the order of ids; see postern.ListPage.
+	Applications(page postern.ListPage) ([]*postern.Application, bool)
 	// CreateApplication fills in ID, Number and times; ErrConflict for a uid in use.
 	CreateApplication(ctx context.Context, a postern.Application) (*postern.Application, error)
 	UpdateApplication(ctx context.Context, n postern.ApplicationNumber, fn func(*postern.Application) error) (*postern.Application, error)
@@ -28,7 +28,7 @@ type Endpoints interface {
 	Endpoint(app postern.ApplicationNumber, ref string) (*EndpointView, error)
 	// EndpointByNumber is nil for one that is deleted.
 	EndpointByNumber(n postern.EndpointNumber) *EndpointView
-	Endpoints(app postern.ApplicationNumber, page ListPage) ([]*EndpointView, bool)
+	Endpoints(app postern.ApplicationNumber, page postern.ListPage) ([]*EndpointView, bool)
 	// CreateEndpoint makes a secret where e has none.
 	CreateEndpoint(ctx context.Context, e postern.Endpoint) (*EndpointView, error)
 	// UpdateEndpoint with enable also lifts what the engine disabled.
@@ -43,7 +43,7 @@ type EndpointView = postern.EndpointView
 type EventTypes interface {
 	EventType(name string) (*postern.EventType, error)
 	// EventTypes lists by name; page.After is the last name seen.
-	EventTypes(page ListPage, archived bool) ([]*postern.EventType, bool)
+	EventTypes(page postern.ListPage, archived bool) ([]*postern.EventType, bool)
 	// PutEventType creates, or replaces when replace; else ErrConflict with
 	// code "event_type_exists" for a name in use.
 	PutEventType(ctx context.Context, t postern.EventType, replace bool) (created bool, stored *postern.EventType, err error)
@@ -54,7 +54,7 @@ type EventTypes interface {
 // Sources keeps the inbound addresses of applications.
 type Sources interface {
 	Source(app postern.ApplicationNumber, ref string) (*postern.Source, error)
-	Sources(app postern.ApplicationNumber, page ListPage) ([]*postern.Source, bool)
+	Sources(app postern.ApplicationNumber, page postern.ListPage) ([]*postern.Source, bool)
 	// CreateSource makes the token.
 	CreateSource(ctx context.Context, s postern.Source) (*postern.Source, error)
 	UpdateSource(ctx context.Context, app postern.ApplicationNumber, id postern.SourceID, fn func(*postern.Source) error) (*postern.Source, error)
@@ -66,7 +66,7 @@ type Keys interface {
 	// KeyByHash finds by SHA-256 of the token; nil for none. Expiry is the
 	// caller's to check.
 	KeyByHash(hash [32]byte) *postern.Key
-	Keys(page ListPage) ([]*postern.Key, bool)
+	Keys(page postern.ListPage) ([]*postern.Key, bool)
 	CreateKey(ctx context.Context, k postern.Key) (*postern.Key, error)
 	DeleteKey(ctx context.Context, id postern.KeyID) error
 }
@@ -94,13 +94,4 @@ type Publisher interface {
 	Resend(ctx context.Context, d store.DeliveryKey) error
 	// Cancel ends an unfinished delivery; ErrConflict for a finished one.
 	Cancel(ctx context.Context, d store.DeliveryKey) error
-}
-
-// ListPage is a window into a list that lies in memory: Limit records behind
-// After, "" for its start. The boolean that goes with a page says that there
-// is more.
-type ListPage struct {
-	After      string
-	Descending bool
-	Limit      int
 }

@@ -36,6 +36,11 @@ type Journal interface {
 	// Head is what the last durable batch left behind; the zero Head on a new
 	// store.
 	Head(ctx context.Context) (Head, error)
+	// Admit says whether messages may be accepted now: nil, or an error of kind
+	// Unavailable while the disk is short of space. It is asked before a batch
+	// is built and costs no more than a look at a flag; Commit itself does not
+	// ask, and settles go on meanwhile.
+	Admit() error
 	// Commit makes the batch durable. After an error of kind Unavailable the
 	// store is whole and nothing of the batch is in it; after any other the
 	// store takes no further batch, and Commit repeats the error. The batch is

@@ -66,6 +66,8 @@ type Keys interface {
 	// KeyByHash finds by SHA-256 of the token; nil for none. Expiry is the
 	// caller's to check.
 	KeyByHash(hash [32]byte) *postern.Key
+	Key(id postern.KeyID) (*postern.Key, error)
+	// Keys lists in the order of ids.
 	Keys(page postern.ListPage) ([]*postern.Key, bool)
 	CreateKey(ctx context.Context, k postern.Key) (*postern.Key, error)
 	DeleteKey(ctx context.Context, id postern.KeyID) error
@@ -94,4 +96,16 @@ type Publisher interface {
 	Resend(ctx context.Context, d store.DeliveryKey) error
 	// Cancel ends an unfinished delivery; ErrConflict for a finished one.
 	Cancel(ctx context.Context, d store.DeliveryKey) error
+}
+
+// Deliveries tells how single deliveries stand; a store.Store is one.
+type Deliveries interface {
+	Standing(ctx context.Context, d store.DeliveryKey) (store.Standing, error)
+}
+
+// EventIDs finds messages by the name that their publisher gave them.
+type EventIDs interface {
+	// MessageByEventID is ErrNotFound for an event id that no living message
+	// of the application has.
+	MessageByEventID(ctx context.Context, app postern.ApplicationNumber, eventID string) (postern.MessageID, error)
 }

@@ -1,0 +1,35 @@
+package config_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/postern-dev/postern/internal/config"
+)
+
+// Whatever stands in the file and in the environment, Load ends with a valid
+// Config or with an error of one line for each mistake.
+func FuzzLoad(f *testing.F) {
+	f.Add("listen: :8080\nretention: 14d\n", "POSTERN_MAX_BODY=2MiB")
+	f.Add("egress-allow: [10.0.0.0/8, ::1]\nretry-schedule:\n- 1s\n", "POSTERN_RETRY_SCHEDULE=none")
+	f.Add("a: &x [*x]\n<<: {b: !!binary c}\n", "POSTERN_=\x00POSTERN_PORT=tcp")
+	f.Add("? |\n  k\n: >-\n  v\n---\n...", "POSTERN_SECRET_KEY=a:AAAA")
+	f.Add("\"\\x00\": 'a", "POSTERN_STORE=postgres://%zz")
+	f.Fuzz(func(t *testing.T, file, environ string) {
+		c, err := config.Load(config.Input{
+			Environ:  append(strings.Split(environ, "\x00"), "POSTERN_CONFIG=postern.yaml"),
+			ReadFile: func(string) ([]byte, error) { return []byte(file), nil },
+		})
+		if err != nil {
+			return
+		}
+		if err := c.Validate(); err != nil {
+			t.Fatalf("loaded, but not valid: %v", err)
+		}
+		for _, e := range c.Entries() {
+			if e.Default != "" && e.Value == "" {
+				t.Fatalf("%s lost its value", e.Name)
+			}
+		}
+	})
+}

@@ -1,0 +1,101 @@
+package egress
+
+import (
+	"bufio"
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// maxProxyHead bounds a proxy's answer to CONNECT in bytes.
+const maxProxyHead = 8 << 10
+
+// proxy opens tunnels through an HTTP proxy. Plain http endpoints are tunnelled too, so that there is one request form and the
+// proxy never resolves a name.
+type proxy struct {
+	addr   string // host:port
+	auth   string // the whole Proxy-Authorization line, or ""
+	dialer net.Dialer
+}
+
+func newProxy(u *url.URL) (*proxy, error) {
+	if u.Scheme != "http" || u.Hostname() == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" {
+		return nil, errors.New("egress proxy: want http://[user:password@]host:port")
+	}
+	p := &proxy{addr: u.Host}
+	if u.Port() == "" {
+		p.addr = net.JoinHostPort(u.Hostname(), "80")
+	}
+	if u.User != nil {
+		password, _ := u.User.Password()
+		p.auth = "Proxy-Authorization: Basic " +
+			base64.StdEncoding.EncodeToString([]byte(u.User.Username()+":"+password)) + "\r\n"
+	}
+	return p, nil
+}
+
+// connect returns a tunnel to target. That the proxy cannot be reached, or wants other credentials, is our fault; that it
+// cannot reach the target is the endpoint's.
+func (p *proxy) connect(ctx context.Context, target netip.AddrPort) (net.Conn, *Error) {
+	conn, err := p.dialer.DialContext(ctx, "tcp", p.addr)
+	if err != nil {
+		return nil, p.fault(ctx, Local, err)
+	}
+	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
+	kind, err := p.open(conn, target)
+	if !stop() && err == nil {
+		kind, err = Timeout, context.Cause(ctx) // the deadline set by AfterFunc would poison the tunnel
+	}
+	if err != nil {
+		_ = conn.Close() // the tunnel's error is the one to tell
+		return nil, p.fault(ctx, kind, err)
+	}
+	return conn, nil
+}
+
+// open sends CONNECT and reads the answer.
+func (p *proxy) open(conn net.Conn, target netip.AddrPort) (Kind, error) {
+	if _, err := fmt.Fprintf(conn, "CONNECT %[1]s HTTP/1.1\r\nHost: %[1]s\r\n%[2]s\r\n", target, p.auth); err != nil {
+		return Local, err
+	}
+	// The limit holds the reader back from no byte of the tunnel: nothing is due there before we speak.
+	r := bufio.NewReader(io.LimitReader(conn, maxProxyHead))
+	status := ""
+	for {
+		line, err := r.ReadString('\n')
+		if err != nil {
+			return Local, fmt.Errorf("reading the answer to CONNECT: %w", err)
+		}
+		line = strings.TrimRight(line, "\r\n")
+		if status == "" {
+			status = line
+		} else if line == "" {
+			break
+		}
+	}
+	code := ""
+	if f := strings.Fields(status); len(f) > 1 && strings.HasPrefix(f[0], "HTTP/1.") {
+		code = f[1]
+	}
+	switch {
+	case len(code) == 3 && code[0] == '2' && r.Buffered() == 0:
+		return 0, nil
+	case code == "407", code == "", len(code) == 3 && code[0] == '2':
+		return Local, fmt.Errorf("unusable answer to CONNECT, code %q", code)
+	}
+	return Connect, fmt.Errorf("answered CONNECT with code %q", code)
+}
+
+func (p *proxy) fault(ctx context.Context, kind Kind, err error) *Error {
+	if ctx.Err() != nil {
+		kind = endKind(ctx)
+	}
+	return &Error{Kind: kind, Err: fmt.Errorf("proxy %s: %w", p.addr, err)}
+}

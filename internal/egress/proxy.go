@@ -1,7 +1,7 @@
 package egress
 
 import (
-	"bufio"
+	"bytes"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -65,32 +65,37 @@ func (p *proxy) open(conn net.Conn, target netip.AddrPort) (Kind, error) {
 	if _, err := fmt.Fprintf(conn, "CONNECT %[1]s HTTP/1.1\r\nHost: %[1]s\r\n%[2]s\r\n", target, p.auth); err != nil {
 		return Local, err
 	}
-	// The limit holds the reader back from no byte of the tunnel: nothing is due there before we speak.
-	r := bufio.NewReader(io.LimitReader(conn, maxProxyHead))
-	status := ""
-	for {
-		line, err := r.ReadString('\n')
-		if err != nil {
-			return Local, fmt.Errorf("reading the answer to CONNECT: %w", err)
-		}
-		line = strings.TrimRight(line, "\r\n")
-		if status == "" {
-			status = line
-		} else if line == "" {
-			break
-		}
+	head, err := readHead(conn)
+	if err != nil {
+		return Local, fmt.Errorf("reading the answer to CONNECT: %w", err)
 	}
 	code := ""
-	if f := strings.Fields(status); len(f) > 1 && strings.HasPrefix(f[0], "HTTP/1.") {
+	if f := strings.Fields(head); len(f) > 1 && strings.HasPrefix(f[0], "HTTP/1.") && len(f[1]) == 3 {
 		code = f[1]
 	}
 	switch {
-	case len(code) == 3 && code[0] == '2' && r.Buffered() == 0:
+	case strings.HasPrefix(code, "2"):
 		return 0, nil
-	case code == "407", code == "", len(code) == 3 && code[0] == '2':
+	case code == "407", code == "":
 		return Local, fmt.Errorf("unusable answer to CONNECT, code %q", code)
 	}
 	return Connect, fmt.Errorf("answered CONNECT with code %q", code)
+}
+
+// readHead reads up to the empty line and not a byte further: what follows is the tunnel's. That takes a read per byte, which is
+// little beside making a connection.
+func readHead(r io.Reader) (string, error) {
+	var head []byte
+	for len(head) < maxProxyHead {
+		head = append(head, 0)
+		if _, err := io.ReadFull(r, head[len(head)-1:]); err != nil {
+			return "", err
+		}
+		if bytes.HasSuffix(head, []byte("\n\r\n")) || bytes.HasSuffix(head, []byte("\n\n")) {
+			return string(head), nil
+		}
+	}
+	return "", errors.New("too long")
 }
 
 func (p *proxy) fault(ctx context.Context, kind Kind, err error) *Error {

@@ -32,7 +32,7 @@ type Config struct {
 	// AdminKey is accepted as an API key that may do everything. Default
 	// empty: a key is made at the first start and printed once.
 	AdminKey Secret
-	// SecretKey is the key ring for secrets at rest, as Keys reads it.
+	// SecretKey is the key ring for secrets at rest, as keyring.Parse reads it.
 	// Default empty: the store keeps a ring of its own.
 	SecretKey Secret
 	// PublicURL is how the outside reaches this server, http or https, without

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"encoding/base64"
 	"fmt"
 	"log/slog"
 	"net/url"
@@ -88,43 +87,3 @@ func (l Location) LogValue() slog.Value { return slog.StringValue(l.String()) }
 
 // MarshalText keeps passwords out of JSON and YAML.
 func (l Location) MarshalText() ([]byte, error) { return []byte(l.String()), nil }
-
-// RingKey is one key of the ring that encrypts secrets at rest.
-type RingKey struct {
-	// ID is stored beside what the key encrypts: 1 to 32 of letters, digits,
-	// '-' and '_'.
-	ID string
-	// Key is AES-256's.
-	Key [32]byte
-}
-
-// Format writes the id alone, for every verb.
-func (k RingKey) Format(state fmt.State, _ rune) { fmt.Fprint(state, k.ID+":"+masked) }
-
-// ringID is the alphabet of key ids: nothing that the list's syntax uses.
-var ringID = regexp.MustCompile(`^[A-Za-z0-9_-]{1,32}$`)
-
-// Keys reads the ring: "id:base64(32 bytes)", separated by commas. The first
-// key encrypts, all decrypt. An unset SecretKey is no keys and no error. Errors
-// name the entry by its place and never quote it.
-func (c *Config) Keys() ([]RingKey, error) {
-	var keys []RingKey
-	seen := map[string]bool{}
-	for i, entry := range splitList(c.SecretKey.Reveal()) {
-		id, encoded, found := strings.Cut(entry, ":")
-		raw, err := base64.RawStdEncoding.DecodeString(strings.TrimRight(encoded, "="))
-		switch {
-		case !found || !ringID.MatchString(id):
-			return nil, fmt.Errorf("key %d does not begin with an id and a colon", i+1)
-		case err != nil:
-			return nil, fmt.Errorf("key %d is not base64", i+1)
-		case len(raw) != 32:
-			return nil, fmt.Errorf("key %d has %d bytes, not 32", i+1, len(raw))
-		case seen[id]:
-			return nil, fmt.Errorf("key %d has the id of an earlier one", i+1)
-		}
-		seen[id] = true
-		keys = append(keys, RingKey{ID: id, Key: [32]byte(raw)})
-	}
-	return keys, nil
-}

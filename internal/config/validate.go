@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/postern-dev/postern/internal/keyring"
 )
 
 // Bounds that no setting passes.
@@ -88,7 +90,10 @@ func (c *Config) checkAdminKey() string {
 }
 
 func (c *Config) checkSecretKey() string {
-	if _, err := c.Keys(); err != nil {
+	if !c.SecretKey.IsSet() {
+		return ""
+	}
+	if _, err := keyring.Parse(c.SecretKey.Reveal()); err != nil {
 		return err.Error() + "; write ID:BASE64 with 32 bytes, such as the output of: echo k1:$(openssl rand -base64 32)"
 	}
 	return ""

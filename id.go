@@ -75,6 +75,13 @@ func NewMessageID(at time.Time, journal uint16, position uint64, random uint64) 
 	return id
 }
 
+// NewAttemptID composes an attempt's id: ids of attempts sort in the order in
+// which they were stored, by the batch and the place in it. The endpoint's
+// number makes them readable, not unique.
+func NewAttemptID(at time.Time, journal uint16, batch uint64, index int, endpoint EndpointNumber) AttemptID {
+	return AttemptID(NewMessageID(at, journal, batch, uint64(index&0xffff)<<32|uint64(endpoint)))
+}
+
 // Prefix is the text that ids of this kind begin with, such as "msg_".
 func (id IDOf[K]) Prefix() string {
 	var k K

@@ -1,0 +1,163 @@
+package dispatch
+
+import (
+	"context"
+
+	"github.com/postern-dev/postern"
+	"github.com/postern-dev/postern/store"
+)
+
+// command changes one delivery by hand. Its Build decides, in commit order, on
+// what memory and the store know of the delivery.
+type command struct {
+	d    *Dispatcher
+	key  store.DeliveryKey
+	act  func(cmd *command, b *store.Batch, claim *claim, s store.Standing) error
+	err  error        // why there is nothing to store
+	row  *postern.Row // what was put
+	done chan error   // capacity 1
+}
+
+// Resend starts a delivery anew, whatever its state: its schedule begins again,
+// and the next attempt is marked manual. It returns once that is durable.
+func (d *Dispatcher) Resend(ctx context.Context, key store.DeliveryKey) error {
+	return d.command(ctx, key, (*command).resend)
+}
+
+// Cancel ends an unfinished delivery; an attempt under way still ends, and is
+// recorded. A finished one is postern.ErrConflict.
+func (d *Dispatcher) Cancel(ctx context.Context, key store.DeliveryKey) error {
+	return d.command(ctx, key, (*command).cancel)
+}
+
+func (d *Dispatcher) command(ctx context.Context, key store.DeliveryKey, act func(*command, *store.Batch, *claim, store.Standing) error) error {
+	cmd := &command{d: d, key: key, act: act, done: make(chan error, 1)}
+	if err := d.cfg.Command(cmd); err != nil {
+		return err
+	}
+	select {
+	case err := <-cmd.done:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// Build runs the command on the delivery as it stands at this place in the
+// batch.
+func (cmd *command) Build(b *store.Batch) {
+	cmd.d.mu.Lock()
+	defer cmd.d.mu.Unlock()
+	var claim *claim
+	if l := cmd.d.lanes[cmd.key.Endpoint]; l != nil {
+		claim = l.set[cmd.key.Message.Position()]
+	}
+	standing, err := cmd.d.standing(b, cmd.key, claim)
+	if err == nil {
+		err = cmd.act(cmd, b, claim, standing)
+	}
+	cmd.err = err
+}
+
+// Done answers who waits, and has the lane look at what was put.
+func (cmd *command) Done(err error) {
+	d := cmd.d
+	if err == nil && cmd.err == nil {
+		d.mu.Lock()
+		l := d.lane(cmd.key.Endpoint, cmd.key.Application)
+		l.touch(cmd.key.Message.Position())
+		if cmd.row != nil {
+			l.moveBack(cmd.row)
+			d.wake(l, cmd.row.Next)
+		}
+		d.mu.Unlock()
+	}
+	if err == nil {
+		err = cmd.err
+	}
+	cmd.done <- err
+}
+
+// resend puts a row that is due at once. A delivery that is being tried keeps
+// its attempt; the row follows it.
+func (cmd *command) resend(b *store.Batch, c *claim, s store.Standing) error {
+	view := cmd.d.cfg.Catalogue.EndpointByNumber(cmd.key.Endpoint)
+	if view == nil || view.Deleted || !s.Message {
+		return postern.ErrNotFound
+	}
+	now := b.Head.LastTime
+	row := postern.Row{
+		Endpoint: cmd.key.Endpoint, Application: cmd.key.Application, Message: cmd.key.Message,
+		Generation: b.Head.Batch, Attempts: s.Attempts, Next: now, Trigger: postern.Manual,
+	}
+	b.Rows = append(b.Rows, store.RowChange{Delete: s.Row, Put: &row})
+	if s.State == postern.Dead {
+		b.Dead = append(b.Dead, store.DeadChange{Key: cmd.key, Delete: true})
+	}
+	cmd.row = &row
+	if c == nil {
+		return nil
+	}
+	c.row, c.hasRow, c.ended = row, true, postern.Pending
+	if c.phase == queued {
+		cmd.d.uncover(c) // the row covers it
+		c.attempts = s.Attempts
+	} else {
+		c.resent = true
+	}
+	return nil
+}
+
+// cancel records that the delivery ended.
+func (cmd *command) cancel(b *store.Batch, c *claim, s store.Standing) error {
+	if !s.Message {
+		return postern.ErrNotFound
+	}
+	if s.State.Final() {
+		return &postern.Error{Kind: postern.Conflict, Detail: "the delivery is already " + s.State.String()}
+	}
+	b.Finals = append(b.Finals, postern.Final{
+		Endpoint: cmd.key.Endpoint, Application: cmd.key.Application, Message: cmd.key.Message,
+		State: postern.Canceled, Reason: postern.ReasonCanceled, At: b.Head.LastTime,
+	})
+	if s.Row != nil {
+		b.Rows = append(b.Rows, store.RowChange{Delete: s.Row})
+	}
+	if c != nil {
+		c.ended, c.reason = postern.Canceled, postern.ReasonCanceled
+		c.hasRow, c.resent = false, false
+		cmd.d.uncover(c) // the final record covers it
+	}
+	return nil
+}
+
+// standing is what is known of a delivery at this place in the batch: what the
+// store has, and what earlier parts of the batch did. Called with the lock
+// held, for commands only: the read is short, and such commands are rare.
+func (d *Dispatcher) standing(b *store.Batch, key store.DeliveryKey, c *claim) (store.Standing, error) {
+	s, err := d.cfg.Store.Standing(context.Background(), key) // within a batch nothing can be given up
+	if err != nil {
+		return s, err
+	}
+	for _, f := range b.Finals {
+		if f.Endpoint == key.Endpoint && f.Message == key.Message {
+			s.State, s.Reason, s.Final, s.Row = f.State, f.Reason, true, nil
+		}
+	}
+	if c != nil && c.built {
+		s.State, s.Reason, s.Row = c.outcome.State, c.outcome.Reason, nil
+		s.Attempts = c.attempt.N
+	}
+	for _, change := range b.Rows {
+		switch {
+		case change.Put != nil && change.Put.Endpoint == key.Endpoint && change.Put.Message == key.Message:
+			s.State, s.Reason, s.Row = postern.Retrying, postern.ReasonNone, change.Put
+		case change.Delete != nil && change.Put == nil && change.Delete.Endpoint == key.Endpoint && change.Delete.Message == key.Message:
+			s.Row = nil
+		}
+	}
+	if c != nil && c.phase != queued && !c.built && !c.ended.Final() {
+		s.Attempts = max(s.Attempts, c.attempts+1) // the one under way
+	}
+	return s, nil
+}

@@ -1,0 +1,319 @@
+package dispatch
+
+import (
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/postern-dev/postern"
+	"github.com/postern-dev/postern/store"
+)
+
+// Store is what dispatch reads.
+type Store interface {
+	store.Deliveries
+	Message(ctx context.Context, app postern.ApplicationNumber, id postern.MessageID) (*postern.Message, error)
+	Content(ctx context.Context, app postern.ApplicationNumber, id postern.MessageID) (*postern.Content, error)
+}
+
+// Catalogue is what dispatch knows of endpoints.
+type Catalogue interface {
+	// EndpointByNumber is nil, or a view that is Deleted, for one that is gone.
+	EndpointByNumber(n postern.EndpointNumber) *postern.EndpointView
+	// RetrySchedule is the event type's own; nil for none.
+	RetrySchedule(eventType string) postern.RetrySchedule
+	// ApplyHealth makes a stored health visible.
+	ApplyHealth(n postern.EndpointNumber, h postern.Health)
+}
+
+// Sender makes lines.
+type Sender interface {
+	// Prepare makes what sends an endpoint's deliveries. An error is a fault of
+	// the configuration and fails the attempt.
+	Prepare(v *postern.EndpointView) (Line, error)
+}
+
+// Line sends the deliveries of one endpoint as it was configured at one time.
+type Line interface {
+	// Send tries once and fills in what came of it: Succeeded, Code, Failure,
+	// Response, RetryAfter, Permanent, Redialed, URL, Timings. It reports false
+	// when the fault was on our own side, so that it is not an attempt.
+	Send(ctx context.Context, m *postern.Message, c *postern.Content, a *postern.Attempt) bool
+}
+
+// Part is what dispatch puts into batches; see package journal.
+type Part interface {
+	Build(b *store.Batch)
+	Done(err error)
+}
+
+// Config is what a Dispatcher needs. Store, Catalogue, Sender, Settle and
+// Command are required.
+type Config struct {
+	Store     Store
+	Catalogue Catalogue
+	Sender    Sender
+	// Settle and Command hand a part to the committer.
+	Settle  func(p Part, size int) error
+	Command func(p Part) error
+	// Schedule is for deliveries whose endpoint and event type set none; the
+	// default one when nil.
+	Schedule postern.RetrySchedule
+	// Places bounds attempts under way; 2048 when 0.
+	Places int
+	// QueueLength bounds a lane's queue, MaxClaims all queues together, MaxBytes
+	// the payloads held for them; 1024, 262,144 and 64 MiB when 0.
+	QueueLength, MaxClaims int
+	MaxBytes               int
+	// Now is the wall clock of stored times; time.Now when nil.
+	Now    func() time.Time
+	Log    *slog.Logger
+	Events Events
+}
+
+// Events are called without locks held; nil ones are not.
+type Events struct {
+	// Attempted is told of each attempt once it is stored.
+	Attempted func(a *postern.Attempt)
+	// Ended is told of a delivery that ended without an attempt.
+	Ended func(reason postern.Reason)
+}
+
+// Dispatcher holds all lanes.
+type Dispatcher struct {
+	cfg    Config
+	places int
+
+	mu      sync.Mutex
+	lanes   map[postern.EndpointNumber]*lane
+	rotas   map[postern.ApplicationNumber]*rotation
+	apps    ring[*rotation] // applications with ready lanes
+	waiting ring[*lane]     // slow lanes that wait for a place
+	dirty   []*lane
+	cover   *cover
+	// handed is the id that follows everything that was handed over: ids of
+	// later messages are not below it.
+	handed  postern.MessageID
+	journal uint16
+
+	inflight   int // places taken
+	slow       int // of these, by slow lanes
+	failing    int // lanes whose endpoint fails
+	claims     int // in all queues
+	bytes      int // of payloads in memory
+	checked    time.Time
+	wentBehind uint64 // lanes that did, since the start
+	alarm      alarm
+	refills    refills
+	workers    workers
+	healths    []store.HealthChange // stored, to be made visible
+	told       []*claim             // settled, to be told to Events
+	stopping   bool
+}
+
+// New makes a dispatcher for a journal that stands at head. Recover must be
+// called before anything is handed over.
+func New(cfg Config, head store.Head) *Dispatcher {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Schedule == nil {
+		cfg.Schedule = postern.DefaultRetrySchedule()
+	}
+	cfg.Places = orDefault(cfg.Places, 2048)
+	cfg.QueueLength = orDefault(cfg.QueueLength, 1024)
+	cfg.MaxClaims = orDefault(cfg.MaxClaims, 1<<18)
+	cfg.MaxBytes = orDefault(cfg.MaxBytes, 64<<20)
+	low, next := max(head.Low, 1), max(head.Next, 1)
+	d := &Dispatcher{
+		cfg: cfg, places: cfg.Places,
+		lanes: make(map[postern.EndpointNumber]*lane),
+		rotas: make(map[postern.ApplicationNumber]*rotation),
+		cover: newCover(low, next),
+	}
+	d.handed = postern.NewMessageID(head.LastTime, 0, next, 0)
+	d.alarm.init(d)
+	d.refills.init(d)
+	return d
+}
+
+// Accepting is called while a batch is built, with the message's id made: its
+// deliveries count from here on.
+func (d *Dispatcher) Accepting(m *postern.Message) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	position := m.ID.Position()
+	d.cover.extend(position + 1)
+	d.cover.add(position, len(m.Routes))
+}
+
+// Accepted hands a durable message to the lanes of its routes.
+func (d *Dispatcher) Accepted(m *postern.Message, c *postern.Content) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.handed = postern.NewMessageID(m.ID.Time(), m.ID.Journal(), m.ID.Position()+1, 0)
+	if len(m.Routes) == 0 {
+		return
+	}
+	shared := &load{message: m, content: c, bytes: len(c.Payload) + 256}
+	if d.bytes+shared.bytes > d.cfg.MaxBytes {
+		shared.content, shared.bytes = nil, 0
+	}
+	d.bytes += shared.bytes
+	shared.claims = 1 // this function's own
+	for _, n := range m.Routes {
+		d.feed(n, m.Application, m.ID, shared)
+	}
+	d.release(shared)
+}
+
+// Synced ends a batch: what became durable is made visible, and what can start
+// does.
+func (d *Dispatcher) Synced() {
+	d.mu.Lock()
+	d.pump()
+	healths, told := d.healths, d.told
+	d.healths, d.told = nil, nil
+	d.mu.Unlock()
+	for _, h := range healths {
+		d.cfg.Catalogue.ApplyHealth(h.Endpoint, h.Health)
+	}
+	for _, c := range told {
+		d.tell(c)
+	}
+}
+
+// Changed has a lane follow its endpoint's new configuration.
+func (d *Dispatcher) Changed(n postern.EndpointNumber) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	l := d.lanes[n]
+	if l == nil {
+		return
+	}
+	view := d.cfg.Catalogue.EndpointByNumber(n)
+	if view != nil {
+		l.health = view.Health
+	}
+	l.throttle.blockedUntil, l.throttle.probeAt = time.Time{}, time.Time{}
+	d.mark(l)
+	d.refills.want(l)
+	d.offer(l)
+	d.pump()
+}
+
+// feed queues a delivery that counts at its position, or leaves it to a behind
+// row.
+func (d *Dispatcher) feed(n postern.EndpointNumber, app postern.ApplicationNumber, id postern.MessageID, shared *load) {
+	view := d.cfg.Catalogue.EndpointByNumber(n)
+	if view == nil || view.Deleted {
+		d.cover.remove(id.Position())
+		return
+	}
+	l := d.lane(n, app)
+	switch {
+	case !l.fed:
+		// The row covers it, or the lane's hold at an earlier position does.
+		d.cover.remove(id.Position())
+	case !view.Deliverable() || l.queue.len() >= d.cfg.QueueLength || d.claims >= d.cfg.MaxClaims:
+		d.fall(l, id)
+		d.cover.remove(id.Position())
+	default:
+		c := &claim{lane: l, id: id, load: shared, counts: l.counting}
+		if !c.counts {
+			d.cover.remove(id.Position())
+		}
+		shared.claims++
+		l.open.push(c)
+		d.enqueue(c)
+	}
+}
+
+// enqueue adds a claim to its lane's set and queue.
+func (d *Dispatcher) enqueue(c *claim) {
+	c.phase = queued
+	c.lane.set[c.position()] = c
+	c.lane.queue.push(c)
+	d.claims++
+	d.offer(c.lane)
+}
+
+// forget takes a claim out of memory; its queue entry is already gone.
+func (d *Dispatcher) forget(c *claim) {
+	l := c.lane
+	delete(l.set, c.position())
+	l.touch(c.position())
+	d.uncover(c)
+	if c.hasRow {
+		l.moveBack(&c.row)
+		d.wake(l, c.row.Next)
+	}
+	if c.load != nil {
+		d.release(c.load)
+	}
+	l.lastUsed = d.now()
+}
+
+// uncover has a claim no longer hold Low, nor a behind row.
+func (d *Dispatcher) uncover(c *claim) {
+	if c.counts {
+		c.counts = false
+		d.cover.remove(c.position())
+	}
+	c.lane.open.remove(c)
+}
+
+func (d *Dispatcher) release(shared *load) {
+	if shared.claims--; shared.claims == 0 {
+		d.bytes -= shared.bytes
+	}
+}
+
+// lane is the endpoint's lane, made if it has none.
+func (d *Dispatcher) lane(n postern.EndpointNumber, app postern.ApplicationNumber) *lane {
+	if l := d.lanes[n]; l != nil {
+		return l
+	}
+	r := d.rotas[app]
+	if r == nil {
+		r = &rotation{d: d, app: app}
+		d.rotas[app] = r
+	}
+	r.count++
+	l := newLane(n, r)
+	if view := d.cfg.Catalogue.EndpointByNumber(n); view != nil {
+		l.health = view.Health
+	}
+	l.lastUsed = d.now()
+	d.lanes[n] = l
+	d.alarm.arm()
+	return l
+}
+
+// drop forgets a lane that is idle.
+func (d *Dispatcher) drop(l *lane) {
+	delete(d.lanes, l.number)
+	if l.failing {
+		d.failing--
+	}
+	if l.app.count--; l.app.count == 0 && !l.app.ready {
+		delete(d.rotas, l.app.app)
+	}
+}
+
+// now is the clock that lanes go by. Its monotonic part serves intervals.
+func (d *Dispatcher) now() time.Time { return d.cfg.Now() }
+
+func jitter() float64 { return rand.Float64() }
+
+func orDefault(v, def int) int {
+	if v == 0 {
+		return def
+	}
+	return v
+}

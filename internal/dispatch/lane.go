@@ -1,0 +1,112 @@
+package dispatch
+
+import (
+	"time"
+
+	"github.com/postern-dev/postern"
+	"github.com/postern-dev/postern/store"
+)
+
+// rowState says whether a lane has a behind row.
+type rowState uint8
+
+const (
+	rowNone   rowState = iota
+	rowWanted          // the next batch will hold it
+	rowStored
+)
+
+// lane is what is in memory of one endpoint with recent work.
+type lane struct {
+	number postern.EndpointNumber
+	app    *rotation
+
+	queue ring[*claim]
+	set   map[uint64]*claim // by position: everything of the lane in memory
+	open  list              // claims of first tries
+
+	// The behind row. While fed, what is accepted comes from memory; otherwise
+	// it is read from the store, from the cursor on. hold is the position at
+	// which the lane itself holds Low, while the row is wanted.
+	rowState rowState
+	row      store.BehindRow
+	rowAt    time.Time // when the row was last built
+	fed      bool
+	counting bool // what is fed counts, so that the row can be removed
+	cursor   postern.MessageID
+	hold     uint64 // 0 for none
+	dirty    bool   // the next batch has to look at the lane
+
+	// The schedule of rows. due is how far it was read; wakeAt when the lane is
+	// to be looked at, by the wall clock, zero for never.
+	due      store.DueCursor
+	hasRows  bool
+	dueNow   bool
+	wakeAt   time.Time
+	heapSlot int // place in the alarm's heap, -1 for none
+
+	// A read from the store is under way. touched holds the positions of
+	// deliveries that something happened to meanwhile; back the earliest row
+	// that the cursor has to move back to.
+	refilling bool
+	touched   map[uint64]struct{}
+	back      *store.DueCursor
+
+	ready    bool // in the rotation
+	waitSlow bool // waits for a place among slow lanes
+	slow     bool // its places count among those of slow lanes
+	failing  bool // its endpoint counts among those that fail
+	throttle throttle
+	health   postern.Health // in commit order
+
+	line    Line // how deliveries are sent; made for one view
+	lineFor *postern.EndpointView
+
+	lastUsed time.Time
+}
+
+func newLane(number postern.EndpointNumber, app *rotation) *lane {
+	return &lane{
+		number: number, app: app, set: make(map[uint64]*claim),
+		fed: true, counting: true, heapSlot: -1, throttle: newThrottle(),
+	}
+}
+
+// idle reports whether nothing would be lost with the lane.
+func (l *lane) idle() bool {
+	return len(l.set) == 0 && l.rowState == rowNone && !l.hasRows && !l.refilling && !l.dirty && l.wakeAt.IsZero()
+}
+
+// oldest is the smallest id that a behind row of the lane has to cover: of the
+// open claims, and of what is not in memory from the cursor on.
+func (l *lane) oldest(handed postern.MessageID) postern.MessageID {
+	first := l.cursor
+	if l.fed {
+		first = handed // everything handed over is in memory or settled
+	}
+	for c := l.open.head; c != nil; c = c.next {
+		if c.id.Compare(first) < 0 {
+			first = c.id
+		}
+	}
+	return first
+}
+
+// moveBack has the schedule read again from a row on.
+func (l *lane) moveBack(row *postern.Row) {
+	l.hasRows = true
+	before := store.DueCursor{Next: row.Next}
+	if l.refilling && (l.back == nil || before.Next.Before(l.back.Next)) {
+		l.back = &before
+	}
+	if !row.Next.After(l.due.Next) {
+		l.due = before
+	}
+}
+
+// touch notes that something happened to a delivery, for a read under way.
+func (l *lane) touch(position uint64) {
+	if l.touched != nil {
+		l.touched[position] = struct{}{}
+	}
+}

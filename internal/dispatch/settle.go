@@ -1,0 +1,167 @@
+package dispatch
+
+import (
+	"time"
+
+	"github.com/postern-dev/postern"
+	"github.com/postern-dev/postern/store"
+)
+
+// settle lets the lane learn from an attempt and hands it to the committer.
+func (d *Dispatcher) settle(c *claim, eventType string, view *postern.EndpointView) {
+	d.mu.Lock()
+	c.phase = settling
+	c.schedule = d.schedule(eventType, view)
+	c.lane.throttle.learn(&c.attempt, d.now())
+	d.rate(c.lane, d.now())
+	d.mu.Unlock()
+	d.hand(c)
+}
+
+// giveUp settles a claim for which there is nothing to try any more.
+func (d *Dispatcher) giveUp(c *claim, reason postern.Reason) {
+	d.mu.Lock()
+	c.phase, c.gone, c.reason = settling, true, reason
+	d.mu.Unlock()
+	d.hand(c)
+}
+
+// hand queues a claim's settle. It is refused only when the store has failed:
+// the claim then stays where it is, and the next start goes on with it.
+func (d *Dispatcher) hand(c *claim) {
+	size := 256 + len(c.attempt.Response)
+	if err := d.cfg.Settle(c, size); err != nil {
+		c.Done(err)
+	}
+}
+
+// schedule is the delivery's retry schedule: the endpoint's, else the event
+// type's, else the general one.
+func (d *Dispatcher) schedule(eventType string, view *postern.EndpointView) postern.RetrySchedule {
+	if view.RetrySchedule != nil {
+		return view.RetrySchedule
+	}
+	if s := d.cfg.Catalogue.RetrySchedule(eventType); s != nil {
+		return s
+	}
+	return d.cfg.Schedule
+}
+
+// Build settles the claim: the attempt, what it did to the delivery's row, to
+// the endpoint's health, and to what holds Low. It is called in commit order,
+// so that a cancel or resend of the same batch is seen.
+func (c *claim) Build(b *store.Batch) {
+	d := c.lane.app.d
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if c.gone {
+		c.buildGone(b)
+		return
+	}
+	delivery := postern.Delivery{
+		State: postern.Sending, Tries: c.start.Tries, Resent: c.resent, Health: c.lane.health,
+	}
+	if c.ended.Final() {
+		delivery.State, delivery.Reason = c.ended, c.reason
+	}
+	policy := postern.Policy{Schedule: c.schedule, Jitter: jitter(), KeepEnabled: d.mostFail()}
+	a := &c.attempt
+	c.outcome = postern.Settle(delivery, *a, policy, d.now())
+	out := &c.outcome
+	a.ID = postern.NewAttemptID(b.Head.LastTime, d.journal, b.Head.Batch, len(b.Attempts), c.lane.number)
+	a.State, a.Reason = out.State, out.Reason
+	if out.State == postern.Retrying && out.PutRow {
+		a.Next = out.Next
+	}
+	b.Attempts = append(b.Attempts, a)
+	c.buildRow(b)
+	if out.State == postern.Dead && !c.ended.Final() {
+		b.Dead = append(b.Dead, store.DeadChange{Key: c.key()})
+	}
+	if out.Health != c.lane.health {
+		c.lane.health, c.unhealthy = out.Health, true
+		b.Health = append(b.Health, store.HealthChange{Endpoint: c.lane.number, Health: out.Health})
+	}
+	d.settled(c)
+}
+
+// buildRow deletes the row that the attempt started from and puts the next
+// one. A row that came meanwhile, by a resend, stays.
+func (c *claim) buildRow(b *store.Batch) {
+	var change store.RowChange
+	if c.hasRow && !c.resent {
+		old := c.row
+		change.Delete = &old
+		c.hasRow = false
+	}
+	if c.outcome.PutRow {
+		c.row = postern.Row{
+			Endpoint: c.lane.number, Application: c.lane.app.app, Message: c.id,
+			Generation: b.Head.Batch, Tries: c.outcome.Tries, Attempts: c.attempt.N,
+			Next: c.outcome.Next.UTC().Truncate(time.Millisecond), Wait: c.outcome.Wait,
+		}
+		put := c.row
+		change.Put, c.hasRow = &put, true
+	}
+	if change.Delete != nil || change.Put != nil {
+		b.Rows = append(b.Rows, change)
+	}
+}
+
+// buildGone removes the row of a delivery whose message or endpoint is gone.
+func (c *claim) buildGone(b *store.Batch) {
+	if c.hasRow {
+		old := c.row
+		b.Rows = append(b.Rows, store.RowChange{Delete: &old})
+		c.hasRow = false
+	}
+	c.lane.app.d.settled(c)
+}
+
+// settled is what every built settle does to its lane.
+func (d *Dispatcher) settled(c *claim) {
+	c.built = true
+	d.uncover(c)
+	if c.lane.rowState != rowNone {
+		d.mark(c.lane)
+	}
+}
+
+// Done ends the claim once its settle is durable. After an error nothing is
+// tried any more: the store has failed.
+func (c *claim) Done(err error) {
+	d := c.lane.app.d
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.freePlace(c)
+	if err != nil {
+		return
+	}
+	d.forget(c)
+	if c.unhealthy {
+		d.healths = append(d.healths, store.HealthChange{Endpoint: c.lane.number, Health: c.outcome.Health})
+	}
+	d.told = append(d.told, c)
+	d.refills.want(c.lane)
+}
+
+// tell passes a settled claim on to who listens.
+func (d *Dispatcher) tell(c *claim) {
+	switch {
+	case c.gone && d.cfg.Events.Ended != nil:
+		d.cfg.Events.Ended(c.reason)
+	case !c.gone && d.cfg.Events.Attempted != nil:
+		d.cfg.Events.Attempted(&c.attempt)
+	}
+}
+
+// mostFail reports whether so many endpoints fail that the fault is likely
+// ours.
+func (d *Dispatcher) mostFail() bool {
+	const few = 10 // below that, "most" says nothing
+	return len(d.lanes) >= few && d.failing*2 > len(d.lanes)
+}
+
+func (c *claim) key() store.DeliveryKey {
+	return store.DeliveryKey{Application: c.lane.app.app, Endpoint: c.lane.number, Message: c.id}
+}

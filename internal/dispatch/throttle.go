@@ -1,0 +1,181 @@
+package dispatch
+
+import (
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/postern-dev/postern"
+)
+
+const (
+	firstLimit = 32
+	maxLimit   = 1024
+	// An endpoint whose attempts take longer than slowAfter counts as slow.
+	slowAfter = time.Second
+	// More at once do not help an endpoint whose latency has grown to twice its
+	// best and this much more.
+	crowding = 2 * time.Millisecond
+	// Probing starts after so many failures in a row over at least that time.
+	breakFailures = 20
+	breakAfter    = 30 * time.Second
+	firstPause    = 5 * time.Second
+	maxPause      = 5 * time.Minute
+)
+
+// throttle decides how many attempts of a lane may run at once, and when. It
+// grows while the endpoint answers, halves on timeouts, 429 and 503, and lets
+// single probes through to an endpoint that only fails.
+type throttle struct {
+	limit float64
+	// calm is the limit above which it grows slowly: where it last had to be
+	// halved. base is the endpoint's latency at its best.
+	calm   float64
+	base   time.Duration
+	halved time.Time
+
+	inflight int
+	starts   ring[*claim] // running claims in the order of their starts
+	latency  time.Duration
+
+	failures     int
+	failingSince time.Time
+	pause        time.Duration // between probes; 0 while not probing
+	probeAt      time.Time
+	// blockedUntil keeps the lane quiet after a fault on our own side.
+	blockedUntil time.Time
+	faults       int
+
+	rate    *rate.Limiter
+	rateSet int
+}
+
+func newThrottle() throttle { return throttle{limit: firstLimit, calm: maxLimit} }
+
+// failing reports whether the endpoint has failed repeatedly without success.
+func (t *throttle) failing() bool { return t.failures >= 5 }
+
+// probing reports whether only single probes go out.
+func (t *throttle) probing() bool { return t.pause > 0 }
+
+// slow reports whether the endpoint belongs to those that share half of all
+// places: it takes long, hangs, or fails.
+func (t *throttle) slow(now time.Time) bool {
+	if t.latency > slowAfter || t.failing() {
+		return true
+	}
+	for t.starts.len() > 0 && t.starts.peek().phase != running {
+		t.starts.pop()
+	}
+	return t.starts.len() > 0 && now.Sub(t.starts.peek().begun) > slowAfter
+}
+
+// admits reports whether an attempt may start now; if not, wake is when to ask
+// again, zero when the end of another attempt will tell.
+func (t *throttle) admits(now time.Time, view *postern.EndpointView) (ok bool, wake time.Time) {
+	switch {
+	case now.Before(t.blockedUntil):
+		return false, t.blockedUntil
+	case t.probing() && t.inflight > 0:
+		return false, time.Time{}
+	case t.probing() && now.Before(t.probeAt):
+		return false, t.probeAt
+	case t.inflight >= int(t.limit):
+		return false, time.Time{}
+	case view.Rate > 0:
+		return t.withinRate(now, view.Rate)
+	}
+	return true, time.Time{}
+}
+
+// withinRate takes a token, or tells when there will be one. A tenth of a
+// second's worth may go at once.
+func (t *throttle) withinRate(now time.Time, perSecond int) (bool, time.Time) {
+	if t.rateSet != perSecond {
+		t.rateSet = perSecond
+		t.rate = rate.NewLimiter(rate.Limit(perSecond), max(1, perSecond/10))
+	}
+	r := t.rate.ReserveN(now, 1)
+	if delay := r.DelayFrom(now); delay > 0 {
+		r.CancelAt(now)
+		return false, now.Add(delay)
+	}
+	return true, time.Time{}
+}
+
+// started and ended bracket an attempt's place, which it keeps until its
+// settle is synced.
+func (t *throttle) started(c *claim) {
+	t.inflight++
+	t.starts.push(c)
+}
+
+func (t *throttle) ended() { t.inflight-- }
+
+// learn adapts to an attempt's result.
+func (t *throttle) learn(a *postern.Attempt, now time.Time) {
+	t.faults = 0
+	t.measure(a.Timings.Total)
+	if a.Succeeded {
+		t.succeeded()
+		return
+	}
+	if t.failures++; t.failures == 1 {
+		t.failingSince = now
+	}
+	if a.Code == 0 || a.Code == 429 || a.Code == 503 {
+		t.halve(now)
+	}
+	switch {
+	case t.probing():
+		t.pause = min(2*t.pause, maxPause)
+		t.probeAt = now.Add(t.pause)
+	case t.failures >= breakFailures && now.Sub(t.failingSince) >= breakAfter:
+		t.pause = firstPause
+		t.probeAt = now.Add(t.pause)
+	}
+}
+
+// succeeded ends probing with a ramp: from one at a time, each success adds
+// one, which doubles the limit from round to round.
+func (t *throttle) succeeded() {
+	if t.probing() {
+		t.pause, t.limit = 0, 1
+	}
+	t.failures = 0
+	switch crowded := t.latency > 2*t.base+crowding; {
+	case t.inflight < int(t.limit) || t.limit >= maxLimit || crowded && t.limit >= firstLimit:
+	case t.limit < t.calm:
+		t.limit++
+	default:
+		t.limit += 1 / t.limit
+	}
+}
+
+// measure follows the latency, and its best with a slow drift upwards, so that
+// an endpoint that became slower for good is not taken for a crowded one.
+func (t *throttle) measure(total time.Duration) {
+	if t.latency == 0 {
+		t.latency, t.base = total, total
+	}
+	t.latency += (total - t.latency) / 8
+	t.base = min(t.base+t.base/1024+1, total)
+}
+
+// halve goes down at most once in a second, since attempts that ran side by
+// side fail side by side.
+func (t *throttle) halve(now time.Time) {
+	if now.Sub(t.halved) < time.Second {
+		return
+	}
+	t.halved = now
+	t.limit = max(1, t.limit/2)
+	t.calm = t.limit
+}
+
+// fault keeps the lane quiet for a while after a fault on our own side, which
+// is nobody's failure.
+func (t *throttle) fault(now time.Time) {
+	t.faults = min(t.faults+1, 6)
+	t.blockedUntil = now.Add(100 * time.Millisecond << t.faults)
+}

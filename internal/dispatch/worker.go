@@ -1,0 +1,254 @@
+package dispatch
+
+import (
+	"context"
+	"errors"
+
+	"github.com/postern-dev/postern"
+)
+
+// workers are the goroutines that try deliveries. One that is done waits for
+// the next claim; a few are kept, the others end.
+type workers struct {
+	idle  []chan *claim
+	count int
+	done  chan struct{} // closed by the last worker to end while stopping; nil before
+	// spawn starts a worker with its first claim, fill a refiller. Both are set
+	// by Start, and hold its context.
+	spawn func(c *claim)
+	fill  func()
+}
+
+// keepIdle is how many waiting workers are kept: as many as start at once on a
+// busy system, at a few KB each.
+const keepIdle = 256
+
+// pump starts what can start. Called with the lock held.
+func (d *Dispatcher) pump() {
+	for !d.stopping && d.inflight < d.places && d.workers.spawn != nil {
+		l := d.take()
+		if l == nil {
+			return
+		}
+		c := l.queue.pop()
+		d.claims--
+		d.start(c)
+		d.offer(l)
+		d.refills.want(l)
+	}
+}
+
+// start gives a claim a place and a worker, or drops it if it was ended while
+// it waited.
+func (d *Dispatcher) start(c *claim) {
+	if c.ended.Final() {
+		d.forget(c)
+		return
+	}
+	l := c.lane
+	c.phase, c.begun, c.start = running, d.now(), c.row
+	if !c.hasRow {
+		c.start = postern.Row{}
+	}
+	d.inflight++
+	l.app.inflight++
+	if l.slow {
+		d.slow++
+	}
+	l.throttle.started(c)
+	if n := len(d.workers.idle); n > 0 {
+		next := d.workers.idle[n-1]
+		d.workers.idle = d.workers.idle[:n-1]
+		next <- c // buffered: the worker waits for it
+		return
+	}
+	d.workers.count++
+	d.workers.spawn(c)
+}
+
+// work tries one claim after the other.
+func (d *Dispatcher) work(ctx context.Context, c *claim) {
+	next := make(chan *claim, 1)
+	for c != nil {
+		d.try(ctx, c)
+		if !d.rest(next) {
+			return
+		}
+		c = <-next // closed by Stop, or by nobody
+	}
+	d.mu.Lock()
+	d.leave()
+	d.mu.Unlock()
+}
+
+// rest puts a worker among the idle ones; false when there are enough.
+func (d *Dispatcher) rest(next chan *claim) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.stopping || len(d.workers.idle) >= keepIdle {
+		d.leave()
+		return false
+	}
+	d.workers.idle = append(d.workers.idle, next)
+	return true
+}
+
+// leave counts a worker out.
+func (d *Dispatcher) leave() {
+	if d.workers.count--; d.workers.count == 0 && d.workers.done != nil {
+		close(d.workers.done)
+		d.workers.done = nil
+	}
+}
+
+// try makes one attempt and hands its settle over.
+func (d *Dispatcher) try(ctx context.Context, c *claim) {
+	view := d.cfg.Catalogue.EndpointByNumber(c.lane.number)
+	if view == nil || view.Deleted {
+		d.giveUp(c, postern.ReasonDeleted)
+		return
+	}
+	m, content, err := d.message(ctx, c)
+	if errors.Is(err, postern.ErrNotFound) {
+		d.giveUp(c, postern.ReasonExpired)
+		return
+	}
+	if err != nil {
+		d.cfg.Log.Error("reading a message back failed", "message", c.id.String(), "error", err)
+		d.setAside(c)
+		return
+	}
+	a := &c.attempt
+	*a = postern.Attempt{
+		Message: c.id, Application: m.Application, Endpoint: c.lane.number,
+		N: c.attempts + 1, Trigger: c.start.Trigger, URL: view.URL, Started: d.now(),
+	}
+	counts := true
+	if line, err := d.lineOf(c.lane, view); err != nil {
+		a.Failure = err.Error()
+	} else {
+		counts = line.Send(ctx, m, content, a)
+	}
+	if !counts {
+		d.setAside(c)
+		return
+	}
+	d.settle(c, m.EventType, view)
+}
+
+// message is the claim's message, read back where memory does not hold it.
+func (d *Dispatcher) message(ctx context.Context, c *claim) (*postern.Message, *postern.Content, error) {
+	var m *postern.Message
+	if c.load != nil {
+		if c.load.content != nil {
+			return c.load.message, c.load.content, nil
+		}
+		m = c.load.message
+	}
+	if m == nil {
+		var err error
+		if m, err = d.cfg.Store.Message(ctx, c.lane.app.app, c.id); err != nil {
+			return nil, nil, err
+		}
+	}
+	content, err := d.cfg.Store.Content(ctx, m.Application, c.id)
+	return m, content, err
+}
+
+// lineOf is what sends a lane's deliveries, made anew when the endpoint's view
+// is another.
+func (d *Dispatcher) lineOf(l *lane, view *postern.EndpointView) (Line, error) {
+	d.mu.Lock()
+	line, fits := l.line, l.lineFor == view
+	d.mu.Unlock()
+	if fits {
+		return line, nil
+	}
+	line, err := d.cfg.Sender.Prepare(view)
+	if err != nil {
+		return nil, err
+	}
+	d.mu.Lock()
+	l.line, l.lineFor = line, view
+	d.mu.Unlock()
+	return line, nil
+}
+
+// setAside ends a claim whose attempt does not count, because the fault was
+// ours or because we are stopping. It is read again from the store.
+func (d *Dispatcher) setAside(c *claim) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.freePlace(c)
+	if !d.stopping {
+		c.lane.throttle.fault(d.now())
+		d.wake(c.lane, c.lane.throttle.blockedUntil)
+	}
+	d.putBack(c)
+	d.refills.want(c.lane)
+	d.pump()
+}
+
+// freePlace gives the claim's place back.
+func (d *Dispatcher) freePlace(c *claim) {
+	l := c.lane
+	c.phase = settling
+	d.inflight--
+	l.app.inflight--
+	if l.slow {
+		d.slow--
+	}
+	l.throttle.ended()
+	if d.waiting.len() > 0 && d.slow < d.places/2 {
+		w := d.waiting.pop()
+		w.waitSlow = false
+		d.offer(w)
+	}
+	d.offer(l)
+}
+
+// Start begins to try deliveries. ctx is what attempts run under: canceling it
+// aborts them, and an aborted attempt does not count. It must outlive Stop's
+// grace.
+func (d *Dispatcher) Start(ctx context.Context) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.workers.spawn = func(c *claim) { go d.work(ctx, c) }
+	d.workers.fill = func() { go d.refill(ctx) }
+	for _, l := range d.lanes {
+		d.refills.want(l)
+	}
+	d.pump()
+}
+
+// Stop starts nothing more and waits until the attempts under way have ended,
+// or until ctx is done. Attempts that ended are handed to the committer; those
+// that did not are covered and go on at the next start.
+func (d *Dispatcher) Stop(ctx context.Context) error {
+	d.mu.Lock()
+	d.stopping = true
+	d.alarm.timer.Stop()
+	for _, next := range d.workers.idle {
+		close(next)
+	}
+	d.workers.idle = nil
+	workers, refills := make(chan struct{}), make(chan struct{})
+	d.workers.done, d.refills.done = workers, refills
+	if d.workers.count == 0 {
+		close(workers)
+		d.workers.done = nil
+	}
+	if d.refills.active == 0 {
+		close(refills)
+		d.refills.done = nil
+	}
+	d.mu.Unlock()
+	for _, ended := range [...]chan struct{}{workers, refills} {
+		select {
+		case <-ended:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,351 @@
+// Package journal makes what happens durable: one committer gathers accepts,
+// settles, catalogue changes and commands into batches and commits one batch
+// at a time, with one fsync for all of it.
+//
+// What goes into a batch is a Part. The committer knows nothing of messages or
+// lanes; it promises this:
+//
+//  1. Build is called by one goroutine, part after part, in the order in which
+//     parts are stored. A part that is built sees what earlier ones built.
+//  2. Done is called once for every part taken, after the batch is durable and
+//     in the same order, with nil; or with the error for which it is not.
+//  3. Nothing is dropped: Enqueue refuses, or Done is called.
+package journal
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/postern-dev/postern"
+	"github.com/postern-dev/postern/store"
+)
+
+// Part is something to be stored.
+type Part interface {
+	// Build adds the part to the batch. It must not block.
+	Build(b *store.Batch)
+	// Done tells that the part is durable, or with an error that it is not.
+	// It must not block.
+	Done(err error)
+}
+
+// Class says how a part is queued.
+type Class uint8
+
+const (
+	// Accept parts are taken while the store admits them and the queue has
+	// room; a request waits for them.
+	Accept Class = iota
+	// Command parts are always taken, and somebody waits for them.
+	Command
+	// Settle parts are always taken and may wait a little: for the next accept,
+	// or a few milliseconds.
+	Settle
+	classes
+)
+
+// Cover completes each batch with what covers unsettled deliveries: behind
+// rows and Low.
+type Cover interface {
+	// Close is the last to build a batch.
+	Close(b *store.Batch)
+	// Synced is called after all parts of a durable batch were told.
+	Synced()
+}
+
+// Config is what a Committer needs. Store and Cover are required.
+type Config struct {
+	Store store.Journal
+	Cover Cover
+	// Now gives the time of ids; time.Now when nil.
+	Now func() time.Time
+	// MaxParts and MaxBytes bound a batch; 2048 and 4 MiB when 0.
+	MaxParts, MaxBytes int
+	// MaxQueued bounds the bytes of waiting accepts, past which they are
+	// refused; 64 MiB when 0.
+	MaxQueued int
+	// AlwaysLinger waits for company before every batch. It is needed where a
+	// blocking fsync holds the only processor.
+	AlwaysLinger bool
+	// Observe is told of each durable batch; may be nil.
+	Observe func(BatchStats)
+}
+
+// BatchStats describes one durable batch.
+type BatchStats struct {
+	Accepts, Settles, Commands int
+	// Commit is how long the store took, fsync included.
+	Commit time.Duration
+}
+
+const (
+	// linger is how long a small batch waits for company, smallBatch what
+	// counts as small: an fsync costs more CPU than several messages.
+	linger     = 300 * time.Microsecond
+	smallBatch = 16
+	// settleWait is how long settles wait for an accept to ride with, and
+	// settleBatch how many of them do not wait.
+	settleWait  = 10 * time.Millisecond
+	settleBatch = 64
+)
+
+// Committer is the one writer of a store's journal.
+type Committer struct {
+	cfg  Config
+	head store.Head
+
+	mu      sync.Mutex
+	queues  [classes][]entry
+	bytes   int // of all waiting accepts
+	closed  bool
+	failure error
+	wake    chan struct{} // capacity 1; closed by nobody
+
+	batch    store.Batch
+	taken    []entry
+	counts   [classes]int
+	lastSize int
+}
+
+// entry is a part with its size in bytes, as far as it counts.
+type entry struct {
+	part Part
+	size int
+}
+
+// New makes a committer that goes on from head. Run must be called for parts
+// to be stored.
+func New(cfg Config, head store.Head) *Committer {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	cfg.MaxParts = orDefault(cfg.MaxParts, 2048)
+	cfg.MaxBytes = orDefault(cfg.MaxBytes, 4<<20)
+	cfg.MaxQueued = orDefault(cfg.MaxQueued, 64<<20)
+	if head.Next == 0 {
+		head.Next, head.Low = 1, 1
+	}
+	return &Committer{cfg: cfg, head: head, wake: make(chan struct{}, 1)}
+}
+
+// Enqueue hands a part over. Accepts are refused with an error of kind
+// Unavailable when the queue is full or the store takes none; every class is
+// refused after Close or a failed commit.
+func (c *Committer) Enqueue(class Class, p Part, size int) error {
+	if class == Accept {
+		if err := c.cfg.Store.Admit(); err != nil {
+			return err
+		}
+	}
+	c.mu.Lock()
+	if err := c.refuses(class); err != nil {
+		c.mu.Unlock()
+		return err
+	}
+	if class == Accept {
+		c.bytes += size
+	}
+	c.queues[class] = append(c.queues[class], entry{p, size})
+	n := len(c.queues[class])
+	c.mu.Unlock()
+	if n == 1 || n == smallBatch || n == settleBatch {
+		c.signal()
+	}
+	return nil
+}
+
+// Full reports whether accepts would be refused now: what a request asks
+// before it is read.
+func (c *Committer) Full() error {
+	if err := c.cfg.Store.Admit(); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.refuses(Accept)
+}
+
+// refuses is called with the lock held.
+func (c *Committer) refuses(class Class) error {
+	switch {
+	case c.failure != nil:
+		return &postern.Error{Kind: postern.Unavailable, Detail: "the store failed and takes nothing more", Err: c.failure}
+	case c.closed && class != Settle:
+		return &postern.Error{Kind: postern.Unavailable, Detail: "shutting down"}
+	case class == Accept && c.bytes > c.cfg.MaxQueued:
+		return &postern.Error{Kind: postern.Unavailable, Detail: "too many messages are waiting to be stored; try again"}
+	}
+	return nil
+}
+
+// Close has Run store what is queued and return. Settles are still taken until
+// then; nothing else is.
+func (c *Committer) Close() {
+	c.mu.Lock()
+	c.closed = true
+	c.mu.Unlock()
+	c.signal()
+}
+
+// Run commits until Close, and returns nil, or until a batch fails, and
+// returns why. A cancelled ctx does not stop it: what was taken must be told.
+func (c *Committer) Run(ctx context.Context) error {
+	ctx = context.WithoutCancel(ctx) // a batch is never given up half-way
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for c.gather(timer) {
+		if err := c.commit(ctx); err != nil {
+			c.fail(err)
+			return err
+		}
+	}
+	return nil
+}
+
+// gather waits until there is a batch worth committing and takes it. It
+// reports false when the committer is closed and its queues are empty.
+func (c *Committer) gather(timer *time.Timer) bool {
+	var settlesSince, lingerSince time.Time
+	for {
+		c.mu.Lock()
+		urgent := len(c.queues[Accept]) + len(c.queues[Command])
+		settles := len(c.queues[Settle])
+		closed := c.closed
+		wait := time.Hour
+		switch {
+		case closed && urgent+settles == 0:
+			c.mu.Unlock()
+			return false
+		case closed:
+			wait = 0
+		case urgent > 0:
+			wait = c.lingerLeft(urgent, &lingerSince)
+		case settles >= settleBatch:
+			wait = 0
+		case settles > 0:
+			wait = left(&settlesSince, settleWait)
+		}
+		if wait <= 0 {
+			c.take()
+			c.mu.Unlock()
+			return true
+		}
+		c.mu.Unlock()
+		timer.Reset(wait)
+		select {
+		case <-c.wake:
+		case <-timer.C:
+		}
+	}
+}
+
+// lingerLeft is how long a batch of so many urgent parts still waits. A lone
+// request on a quiet system does not: where the last batch was small too,
+// there is no company to wait for.
+func (c *Committer) lingerLeft(urgent int, since *time.Time) time.Duration {
+	if urgent >= smallBatch || !c.cfg.AlwaysLinger && c.lastSize <= 2 {
+		return 0
+	}
+	return left(since, linger)
+}
+
+// left is what remains of a wait that begins with the first call.
+func left(since *time.Time, wait time.Duration) time.Duration {
+	now := time.Now()
+	if since.IsZero() {
+		*since = now
+	}
+	return wait - now.Sub(*since)
+}
+
+// take moves a bounded part of the queues into taken, settles and commands
+// before accepts: what ends deliveries makes room. Called with the lock held.
+func (c *Committer) take() {
+	c.taken = c.taken[:0]
+	bytes := 0
+	for _, class := range [...]Class{Command, Settle, Accept} {
+		queue := c.queues[class]
+		n := 0
+		for n < len(queue) && len(c.taken) < c.cfg.MaxParts && (bytes == 0 || bytes+queue[n].size <= c.cfg.MaxBytes) {
+			bytes += queue[n].size
+			if class == Accept {
+				c.bytes -= queue[n].size
+			}
+			c.taken = append(c.taken, queue[n])
+			n++
+		}
+		c.counts[class] = n
+		rest := copy(queue, queue[n:])
+		clear(queue[rest:])
+		c.queues[class] = queue[:rest]
+	}
+}
+
+// commit builds the batch of what was taken, stores it and tells.
+func (c *Committer) commit(ctx context.Context) error {
+	b := &c.batch
+	b.Reset()
+	b.Head = c.head
+	b.Head.Batch++
+	if now := c.cfg.Now().Truncate(time.Millisecond); now.After(b.Head.LastTime) {
+		b.Head.LastTime = now.UTC()
+	}
+	for _, e := range c.taken {
+		e.part.Build(b)
+	}
+	c.cfg.Cover.Close(b)
+	begun := time.Now()
+	if err := c.cfg.Store.Commit(ctx, b); err != nil {
+		return err
+	}
+	took := time.Since(begun)
+	c.head = b.Head
+	c.lastSize = c.counts[Accept] + c.counts[Command]
+	for _, e := range c.taken {
+		e.part.Done(nil)
+	}
+	c.cfg.Cover.Synced()
+	if c.cfg.Observe != nil {
+		c.cfg.Observe(BatchStats{Accepts: c.counts[Accept], Settles: c.counts[Settle], Commands: c.counts[Command], Commit: took})
+	}
+	clear(c.taken)
+	return nil
+}
+
+// fail tells everyone who waits, now and later.
+func (c *Committer) fail(err error) {
+	c.mu.Lock()
+	c.failure = err
+	waiting := c.taken
+	for class := range c.queues {
+		waiting = append(waiting, c.queues[class]...)
+		c.queues[class] = nil
+	}
+	c.mu.Unlock()
+	wrapped := &postern.Error{Kind: postern.Unavailable, Detail: "the message could not be stored", Err: err}
+	for _, e := range waiting {
+		e.part.Done(wrapped)
+	}
+}
+
+// Failed is why the journal takes nothing more; nil while it does.
+func (c *Committer) Failed() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.failure
+}
+
+func (c *Committer) signal() {
+	select {
+	case c.wake <- struct{}{}:
+	default: // a wake-up is already under way
+	}
+}
+
+func orDefault(v, def int) int {
+	if v == 0 {
+		return def
+	}
+	return v
+}

@@ -1,0 +1,142 @@
+package bench
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+)
+
+const (
+	publishTimeout = 30 * time.Second
+	// refusalPause is how long a publisher rests when the subject says that it is
+	// full; refusalLimit is how often it will hear that for one message.
+	refusalPause = time.Millisecond
+	refusalLimit = 10_000
+)
+
+var errRefused = errors.New("publish refused")
+
+// target is where the load publishes.
+type target struct {
+	Addr     string `json:"addr"` // host:port
+	Path     string `json:"path"`
+	Token    string `json:"token,omitempty"`    // bearer; empty for the floor
+	Envelope bool   `json:"envelope,omitempty"` // wrap the payload as the API wants it
+}
+
+// publisher sends one message at a time over a connection of its own. It is used by
+// one goroutine.
+type publisher struct {
+	target  target
+	message *message
+	request []byte // headers and body, written in one call
+	body    int    // offset of the body in request
+	conn    net.Conn
+	in      *bufio.Reader
+	scratch struct{ line, body []byte }
+	refused int64 // answers that said: not now
+}
+
+func newPublisher(to target, corpus []byte, seed uint64) *publisher {
+	m := newMessage(to.Envelope, corpus, seed)
+	request := fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: %s\r\n", to.Path, to.Addr)
+	if to.Token != "" {
+		request = fmt.Appendf(request, "Authorization: Bearer %s\r\n", to.Token)
+	}
+	request = fmt.Appendf(request, "Content-Type: application/json\r\nContent-Length: %d\r\n\r\n", len(m.body))
+	at := len(request)
+	request = append(request, m.body...)
+	m.body = request[at:] // from here on the numbers are written into the request
+	return &publisher{target: to, message: m, request: request, body: at}
+}
+
+// publish sends the message with this number and returns when it is acknowledged.
+// A refusal (429 or 503) is tried again; after any other failure it is unknown
+// whether the message was taken, and it is not repeated.
+func (p *publisher) publish(ctx context.Context, seq uint64, sentNs int64) error {
+	p.message.set(seq, sentNs)
+	for range refusalLimit {
+		code, err := p.exchange(ctx)
+		switch {
+		case err != nil:
+			p.close()
+			return fmt.Errorf("publish: %w", err)
+		case code/100 == 2:
+			return nil
+		case code != 429 && code != 503:
+			return fmt.Errorf("%w: status %d: %.200s", errRefused, code, p.scratch.body)
+		}
+		p.refused++
+		if err := pause(ctx, refusalPause); err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("%w: still full after %d tries", errRefused, refusalLimit)
+}
+
+// exchange writes the request and reads the answer into scratch.
+func (p *publisher) exchange(ctx context.Context) (int, error) {
+	if err := p.connect(ctx); err != nil {
+		return 0, err
+	}
+	if err := p.conn.SetDeadline(time.Now().Add(publishTimeout)); err != nil {
+		return 0, err
+	}
+	if _, err := p.conn.Write(p.request); err != nil {
+		return 0, err
+	}
+	h, err := readHead(p.in, p.scratch.line)
+	if err != nil {
+		return 0, unexpected(err)
+	}
+	p.scratch.line = h.first
+	code, err := statusCode(h.first)
+	if err != nil {
+		return 0, err
+	}
+	if h.length < 0 && !h.chunked && code != 204 {
+		return 0, fmt.Errorf("%w: answer without a length", errMalformed)
+	}
+	if p.scratch.body, err = readBody(p.in, h, p.scratch.body); err != nil {
+		return 0, err
+	}
+	if h.close {
+		p.close()
+	}
+	return code, nil
+}
+
+func (p *publisher) connect(ctx context.Context) error {
+	if p.conn != nil {
+		return nil
+	}
+	dialer := net.Dialer{Timeout: publishTimeout}
+	conn, err := dialer.DialContext(ctx, "tcp", p.target.Addr)
+	if err != nil {
+		return err
+	}
+	p.conn, p.in = conn, bufio.NewReaderSize(conn, wireBuffer)
+	return nil
+}
+
+func (p *publisher) close() {
+	if p.conn != nil {
+		_ = p.conn.Close() // nothing is in flight, or it is lost already
+		p.conn = nil
+	}
+}
+
+// pause waits; it returns ctx's cause if that ends first.
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}

@@ -1,0 +1,331 @@
+package bench
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"text/tabwriter"
+)
+
+// report is everything that a bench found out; its JSON form is the raw data.
+type report struct {
+	Environment environment `json:"environment"`
+	Rounds      int         `json:"rounds"`
+	Warmup      int         `json:"warmup"`
+	Stored      int         `json:"stored"`
+	Publishers  int         `json:"publishers"`
+	ServerFlags []string    `json:"serverFlags,omitempty"`
+	Results     []result    `json:"results"`
+	Verdicts    []verdict   `json:"verdicts"`
+	Samples     []Sample    `json:"samples"`
+}
+
+// environment is what a reader must know to compare figures.
+type environment struct {
+	Go         string `json:"go"`
+	Revision   string `json:"revision,omitempty"` // of the source, "+dirty" if changed
+	Platform   string `json:"platform"`
+	Kernel     string `json:"kernel"`
+	CPUs       []int  `json:"cpus"` // that all processes were pinned to; empty: not pinned
+	FileSystem string `json:"fileSystem"`
+}
+
+// result sums up one subject of one run over the rounds.
+type result struct {
+	Run     string          `json:"run"`
+	Title   string          `json:"title"`
+	Subject string          `json:"subject"`
+	Figures map[string]Stat `json:"figures"`
+	Quiet   bool            `json:"quiet"` // in every round
+}
+
+// verdict is one bar and whether the medians keep it.
+type verdict struct {
+	Run    string   `json:"run"`
+	Figure string   `json:"figure"`
+	Value  *float64 `json:"value"` // nil: not measured
+	Limit  *float64 `json:"limit"` // nil: what it compares with was not measured
+	Least  bool     `json:"atLeast,omitempty"`
+	OK     bool     `json:"ok"`
+}
+
+func newReport(o Options, runs []run, samples []Sample) report {
+	r := report{
+		Environment: environment{
+			Go:         runtime.Version(),
+			Revision:   revision(),
+			Platform:   runtime.GOOS + "/" + runtime.GOARCH,
+			Kernel:     kernel(),
+			CPUs:       o.CPUs,
+			FileSystem: fileSystem(o.Dir),
+		},
+		Rounds: o.Rounds, Warmup: o.Warmup, Stored: o.Stored, Publishers: o.Publishers,
+		ServerFlags: o.ServerFlags,
+		Samples:     samples,
+	}
+	for _, run := range runs {
+		for _, subject := range run.subjects(0) {
+			if res, ok := resultOf(run, subject, samples); ok {
+				r.Results = append(r.Results, res)
+			}
+		}
+		for _, b := range append(run.bars, always()...) {
+			r.Verdicts = append(r.Verdicts, r.judge(run, b))
+		}
+	}
+	return r
+}
+
+// resultOf sums up; false when the subject was not measured.
+func resultOf(run run, subject string, samples []Sample) (result, bool) {
+	values := map[string][]float64{}
+	res := result{Run: run.name, Title: run.title, Subject: subject, Figures: map[string]Stat{}, Quiet: true}
+	for _, s := range samples {
+		if s.Run != run.name || s.Subject != subject {
+			continue
+		}
+		res.Quiet = res.Quiet && s.Quiet
+		for key, value := range s.Figures {
+			values[key] = append(values[key], value)
+		}
+	}
+	for key, list := range values {
+		if stat, ok := summarise(list); ok {
+			res.Figures[key] = stat
+		}
+	}
+	return res, len(values) > 0
+}
+
+// judge holds the server's figure against one bar. Loss and duplicates are judged
+// by the worst round: a median would forgive them.
+func (r report) judge(run run, b bar) verdict {
+	stat, ok := r.figure(run.name, subjectServer, b.figure)
+	value := stat.Median
+	if b.figure == figureLost || b.figure == figureDuplicates {
+		value = stat.Max
+	}
+	if !ok {
+		value = math.NaN()
+	}
+	other := math.NaN()
+	if b.against == "" {
+		other = 0
+	} else if stat, ok := r.figure(run.name, b.against, b.figure); ok {
+		other = stat.Median
+	}
+	limit := b.limit(other)
+	return verdict{
+		Run: run.name, Figure: b.figure, Least: b.atLeast,
+		Value: optional(value), Limit: optional(limit), OK: b.keeps(value, limit),
+	}
+}
+
+func (r report) figure(run, subject, key string) (Stat, bool) {
+	for _, res := range r.Results {
+		if res.Run == run && res.Subject == subject {
+			stat, ok := res.Figures[key]
+			return stat, ok
+		}
+	}
+	return Stat{}, false
+}
+
+// loss is [ErrLoss] when any sample of any subject lost or doubled a message.
+func (r report) loss() error {
+	for _, s := range r.Samples {
+		if lost, twice := s.Figures[figureLost], s.Figures[figureDuplicates]; lost != 0 || twice != 0 {
+			return fmt.Errorf("%w: run %s, %s, round %d: %.0f lost, %.0f duplicates",
+				ErrLoss, s.Run, s.Subject, s.Round, lost, twice)
+		}
+	}
+	return nil
+}
+
+func (r report) write(w io.Writer, format Format) error {
+	switch format {
+	case JSON:
+		return json.NewEncoder(w).Encode(r)
+	case Markdown:
+		return r.writeTables(w, writeMarkdown)
+	}
+	return r.writeTables(w, writeAligned)
+}
+
+// writeTables writes the environment, the figures and the bars.
+func (r report) writeTables(w io.Writer, table func(io.Writer, [][]string) error) error {
+	e := r.Environment
+	_, err := fmt.Fprintf(w, "%s, %s, kernel %s, cores %v, %s\n%d rounds (median; spread = highest - lowest), warm-up %d, stored %d, %d publishers%s\n\n",
+		e.Go, e.Platform, e.Kernel, e.CPUs, e.FileSystem,
+		r.Rounds, max(r.Warmup, 0), r.Stored, r.Publishers, flagNote(r.ServerFlags))
+	if err != nil {
+		return err
+	}
+	if err := table(w, r.figureRows()); err != nil {
+		return err
+	}
+	if _, err := fmt.Fprintln(w); err != nil {
+		return err
+	}
+	return table(w, r.verdictRows())
+}
+
+func flagNote(flags []string) string {
+	if len(flags) == 0 {
+		return ""
+	}
+	return ", server flags " + strings.Join(flags, " ")
+}
+
+// figureRows is one line per subject of each run, a heading first.
+func (r report) figureRows() [][]string {
+	rows := [][]string{{
+		"run", "subject", "CPU us/delivery", "spread", "deliveries/s", "spread",
+		"ack p50 / p99 ms", "e2e p50 / p99 ms", "after ack p50 / p99 ms",
+		"lost / dup", "fsyncs/s", "batch", "behind", "GOMAXPROCS", "peak MiB",
+	}}
+	for _, res := range r.Results {
+		cpu := res.median(figureCPU, "%.1f")
+		if !res.Quiet {
+			cpu += " (not quiet)"
+		}
+		rows = append(rows, []string{
+			res.Title, res.Subject,
+			cpu, res.spread(figureCPU),
+			res.median(figureDeliveries, "%.0f"), res.spread(figureDeliveries),
+			res.pair(figureAckP50, figureAckP99),
+			res.pair(figureE2EP50, figureE2EP99),
+			res.pair(figureAfterP50, figureAfterP99),
+			res.worst(figureLost) + " / " + res.worst(figureDuplicates),
+			res.median(figureFsyncs, "%.0f"), res.median(figureBatch, "%.1f"),
+			res.percent(figureBehind), res.median(figureProcs, "%.0f"), res.median(figurePeak, "%.0f"),
+		})
+	}
+	return rows
+}
+
+// verdictRows is one line per bar, a heading first.
+func (r report) verdictRows() [][]string {
+	rows := [][]string{{"run", "bar", "measured", "limit", "verdict"}}
+	for _, v := range r.Verdicts {
+		relation, word := "<= ", "MISSED"
+		if v.Least {
+			relation = ">= "
+		}
+		switch {
+		case v.OK:
+			word = "ok"
+		case v.Value == nil || v.Limit == nil:
+			word = "not measured"
+		}
+		rows = append(rows, []string{v.Run, title(v.Figure), number(v.Value), relation + number(v.Limit), word})
+	}
+	return rows
+}
+
+func (res result) median(key, format string) string {
+	stat, ok := res.Figures[key]
+	if !ok {
+		return "-"
+	}
+	return fmt.Sprintf(format, stat.Median)
+}
+
+func (res result) spread(key string) string {
+	stat, ok := res.Figures[key]
+	if !ok {
+		return "-"
+	}
+	return fmt.Sprintf("%.0f %%", 100*stat.Spread())
+}
+
+func (res result) percent(key string) string {
+	stat, ok := res.Figures[key]
+	if !ok {
+		return "-"
+	}
+	return fmt.Sprintf("%.2f %%", 100*stat.Median)
+}
+
+func (res result) worst(key string) string {
+	stat, ok := res.Figures[key]
+	if !ok {
+		return "-"
+	}
+	return fmt.Sprintf("%.0f", stat.Max)
+}
+
+func (res result) pair(low, high string) string {
+	if _, ok := res.Figures[high]; !ok {
+		return "-"
+	}
+	return res.median(low, "%.2f") + " / " + res.median(high, "%.2f")
+}
+
+func number(v *float64) string {
+	switch {
+	case v == nil:
+		return "-"
+	case *v == math.Trunc(*v) || *v >= 1000:
+		return fmt.Sprintf("%.0f", *v)
+	}
+	return fmt.Sprintf("%.2f", *v)
+}
+
+// optional is nil for what was not measured, as JSON has no NaN.
+func optional(v float64) *float64 {
+	if math.IsNaN(v) || math.IsInf(v, 0) {
+		return nil
+	}
+	return &v
+}
+
+func writeAligned(w io.Writer, rows [][]string) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, row := range rows {
+		if _, err := fmt.Fprintln(t, strings.Join(row, "\t")); err != nil {
+			return err
+		}
+	}
+	return t.Flush()
+}
+
+func writeMarkdown(w io.Writer, rows [][]string) error {
+	for i, row := range rows {
+		if _, err := fmt.Fprintf(w, "| %s |\n", strings.Join(row, " | ")); err != nil {
+			return err
+		}
+		if i == 0 {
+			if _, err := fmt.Fprintf(w, "|%s\n", strings.Repeat("---|", len(row))); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// revision names the source that the binary was built from; empty when it does not
+// know.
+func revision() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return ""
+	}
+	var hash, dirty string
+	for _, s := range info.Settings {
+		switch {
+		case s.Key == "vcs.revision":
+			hash = s.Value
+		case s.Key == "vcs.modified" && s.Value == "true":
+			dirty = "+dirty"
+		}
+	}
+	if hash == "" {
+		return ""
+	}
+	return hash + dirty
+}

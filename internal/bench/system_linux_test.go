@@ -1,0 +1,92 @@
+package bench
+
+import (
+	"os"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestParseStat(t *testing.T) {
+	const line = "42 (a) b (c) S 1 42 42 0 -1 4194304 500 0 0 0 123 45 7 8 20 0 9 0 100 1 2"
+	if got, err := parseStat([]byte(line)); err != nil || got != 1680*time.Millisecond {
+		t.Errorf("cpu is %v, %v; want 1.68s", got, err)
+	}
+	for _, bad := range []string{"", "42", "42 (a) S 1 2", "42 (a) S 1 42 42 0 -1 4194304 500 0 0 0 x 45 7 8"} {
+		if got, err := parseStat([]byte(bad)); err == nil {
+			t.Errorf("%q read as %v", bad, got)
+		}
+	}
+}
+
+func TestOwnProcessIsMeasured(t *testing.T) {
+	before, err := processCPU(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	corpus := newCorpus()
+	for deadline := time.Now().Add(60 * time.Millisecond); time.Now().Before(deadline); {
+		corpus = newCorpus() // work
+	}
+	after, err := processCPU(os.Getpid())
+	if err != nil || after <= before || len(corpus) == 0 {
+		t.Errorf("cpu went from %v to %v, %v", before, after, err)
+	}
+	if peak := processPeak(os.Getpid()); peak < 1<<20 {
+		t.Errorf("peak of %d bytes", peak)
+	}
+	if _, err := processCPU(1 << 30); err == nil {
+		t.Error("a process that is not there has a cpu time")
+	}
+}
+
+// TestPinnedChildSeesItsCore: a floor on one core would have GOMAXPROCS=1, at which
+// group commit collapses; it raises that to 2, and the parent stays as it was.
+func TestPinnedChildSeesItsCore(t *testing.T) {
+	before, err := allowedCPUs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := startFloor(t.Context(), os.Args[0], before[:1], t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.stop()
+	c, err := f.counters(t.Context())
+	if err != nil || c.gomaxprocs != 2 {
+		t.Errorf("GOMAXPROCS is %v, %v; want 2", c.gomaxprocs, err)
+	}
+	status, err := os.ReadFile("/proc/" + itoa(f.pid()) + "/status")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "Cpus_allowed_list:\t" + itoa(before[0]) + "\n"
+	if !strings.Contains(string(status), want) {
+		t.Errorf("the child is not on core %d alone", before[0])
+	}
+	if after, err := allowedCPUs(); err != nil || len(after) != len(before) {
+		t.Errorf("own cores were %v, are %v, %v", before, after, err)
+	}
+	if err := startPinnedNowhere(t); err == nil {
+		t.Error("pinning to a core that does not exist succeeds")
+	}
+}
+
+func TestFileSystemIsNamed(t *testing.T) {
+	if name := fileSystem(t.TempDir()); name == "unknown" || !strings.Contains(name, "(") {
+		t.Errorf("file system is %q", name)
+	}
+	if got := fileSystem("/proc/self"); !strings.HasPrefix(got, "proc ") {
+		t.Errorf("/proc is %q", got)
+	}
+}
+
+func TestClocksOfProcessesAgree(t *testing.T) {
+	one, two := newClock(), newClock()
+	if a, b := one.now(), two.now(); b < a || b-a > int64(time.Second) {
+		t.Errorf("two clocks say %d and %d", a, b)
+	}
+	if left := one.until(one.now() + int64(time.Hour)); left > time.Hour || left < 59*time.Minute {
+		t.Errorf("an hour from now is in %s", left)
+	}
+}

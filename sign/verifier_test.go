@@ -42,6 +42,7 @@ func TestVerify(t *testing.T) {
 		{name: "in hexadecimal", change: set("signature", "v1,"+strings.Repeat("a4", 32)), want: sign.ErrNoMatch},
 		{name: "line break inside", change: set("signature", good[:9]+"\n"+good[9:]), want: sign.ErrNoMatch},
 		{name: "the last that counts", change: set("signature", long[:len(long)-len(good)-1]+good)},
+		{name: "behind many that are too short", change: set("signature", strings.Repeat("v1,AAAA v1a,AAAA ", sign.MaxSignatures)+good)},
 		{name: "one too many", change: set("signature", long+good), want: sign.ErrNoMatch},
 		{name: "asymmetric", keys: []sign.Key{public}, change: set("signature", good+" "+sig(private))},
 		{name: "asymmetric by private key", keys: []sign.Key{private}, change: set("signature", sig(private))},

@@ -51,6 +51,8 @@ type compiler struct {
 	wrong    []FieldError
 }
 
+// newCompiler settles what every setting is. Unknown ones are refused: a
+// misspelt tolerance must not quietly be the default.
 func newCompiler(declared []Setting, given map[string]string) *compiler {
 	c := &compiler{settings: make(map[string]string, len(declared))}
 	known := make([]string, len(declared))
@@ -66,6 +68,9 @@ func newCompiler(declared []Setting, given map[string]string) *compiler {
 	return c
 }
 
+// setting checks one given value and fills in its default.
+// The value is returned even if it is wrong, so that all faults are found at
+// once; err keeps it from being used.
 func (c *compiler) setting(s Setting, value string) string {
 	field := "config." + s.Name
 	if value == "" {
@@ -146,6 +151,8 @@ func (c *compiler) assign(secrets []string, schemes []scheme) {
 	if len(secrets) == 0 || len(secrets) > MaxSecrets {
 		c.fail("secrets", fmt.Sprintf("must be 1 to %d", MaxSecrets))
 	}
+	// Both ends of a secret are looked at before it is decoded, because the
+	// utf8 form would take a newline for a part of the key.
 	for i, secret := range secrets {
 		field := indexed("secrets", i)
 		if secret == "" {

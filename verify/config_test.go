@@ -99,6 +99,7 @@ func TestNewChecksDefinitions(t *testing.T) {
 		"odd id":             {func(d *verify.Definition) { d.ID = "a/b" }, "id"},
 		"no schemes":         {func(d *verify.Definition) { d.Schemes = nil }, "schemes"},
 		"unknown kind":       {func(d *verify.Definition) { d.Schemes[0].Kind = "rot13" }, "schemes[0].kind"},
+		"none beside":        {func(d *verify.Definition) { d.Schemes = append(d.Schemes, verify.Scheme{Kind: verify.KindNone}) }, "schemes[1].kind"},
 		"no hash":            {func(d *verify.Definition) { d.Schemes[0].Hash = "" }, "schemes[0].hash"},
 		"no key form":        {func(d *verify.Definition) { d.Schemes[0].Key.Form = "" }, "schemes[0].key.form"},
 		"no header":          {func(d *verify.Definition) { d.Schemes[0].Signature.Header = "" }, "schemes[0].signature.header"},

@@ -149,6 +149,8 @@ func (s *scheme) signatures(header string) ([][]byte, *Error) {
 	return found, nil
 }
 
+// matches tries every key on every signature. How long it takes tells which key
+// is in use, if anything, and nothing about a digest.
 func (s *scheme) matches(signatures, pieces [][]byte) bool {
 	if s.kind == KindEd25519 {
 		text := bytes.Join(pieces, nil)
@@ -184,7 +186,7 @@ func (t Timestamp) parse(text string) (time.Time, *Error) {
 		return at.UTC(), nil
 	}
 	n, err := strconv.ParseInt(text, 10, 64)
-	if err != nil || n < 0 || strconv.FormatInt(n, 10) != text {
+	if err != nil || strconv.FormatInt(n, 10) != text {
 		return time.Time{}, malformed
 	}
 	at := time.Unix(n, 0)
@@ -213,7 +215,7 @@ func decodeSignature(encoding, text string) ([]byte, error) {
 	}
 }
 
-// hashes are the functions a definition may name, with their sizes in bytes.
+// hashNamed finds the function that a definition names and its size in bytes.
 func hashNamed(name string) (newHash func() hash.Hash, size int, ok bool) {
 	switch name {
 	case "sha1": // some providers sign with nothing newer, and HMAC does not need collision resistance

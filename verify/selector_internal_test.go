@@ -3,6 +3,7 @@ package verify
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"strconv"
 	"strings"
 	"testing"
@@ -116,7 +117,9 @@ func TestEmptyKeyIsRefusedAtVerify(t *testing.T) {
 		t.Fatal(err)
 	}
 	v.schemes[0].keys = [][]byte{[]byte("s"), {}}
-	if _, err := v.Verify(Request{}, time.Unix(0, 0)); err == nil || err.(*Error).Reason != ReasonSecretMissing {
+	_, err = v.Verify(Request{}, time.Unix(0, 0))
+	var refused *Error
+	if !errors.As(err, &refused) || refused.Reason != ReasonSecretMissing {
 		t.Error(err)
 	}
 }

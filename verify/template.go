@@ -36,6 +36,8 @@ func parseTemplate(template string) ([]part, error) {
 	return parts, nil
 }
 
+// parsePlaceholder refuses what it does not know: taken as literal text, a
+// misspelt {timestamp} would go unsigned and unnoticed.
 func parsePlaceholder(name string) (part, error) {
 	switch name {
 	case "body", "timestamp", "id", "url", "method":
@@ -47,7 +49,8 @@ func parsePlaceholder(name string) (part, error) {
 	return part{}, fmt.Errorf("has {%s}, which is none of {body} {timestamp} {id} {url} {method} {header:NAME}", name)
 }
 
-// signed is what a request brings to a template.
+// signed is what a request brings to a template. id and timestamp are the texts
+// of their headers: what is signed is how they are written.
 type signed struct {
 	req           Request
 	id, timestamp string

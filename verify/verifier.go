@@ -63,6 +63,9 @@ func New(def Definition, cfg Config) (*Verifier, error) {
 	}
 	v := &Verifier{provider: def.ID, prefix: cfg.EventTypePrefix}
 	for i, s := range def.Schemes {
+		if s.Kind == KindNone && len(def.Schemes) > 1 {
+			c.fail(indexed("schemes", i)+".kind", "none must stand alone: beside it the others check nothing")
+		}
 		v.schemes = append(v.schemes, c.scheme(indexed("schemes", i)+".", s))
 	}
 	v.eventType = c.selectors("eventType", def.EventType)
@@ -105,6 +108,8 @@ func (v *Verifier) Verify(req Request, now time.Time) (Event, error) {
 // Format keeps key bytes out of anything that prints a Verifier.
 func (v *Verifier) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "verify.Verifier(%s)", v.provider) }
 
+// event reads what a verified request says about itself. A header that stands
+// there twice is refused here, too: one of the two may come from a stranger.
 func (v *Verifier) event(req Request, p proof) (event Event, err *Error) {
 	if event.ProviderEventType, err = first(v.eventType, req, p); err != nil {
 		return Event{}, err
@@ -192,6 +197,7 @@ func (c *compiler) template(s *scheme, path, def string) {
 	}
 }
 
+// oneOf is value for a member with a closed set of words.
 func (c *compiler) oneOf(text, path string, allowed ...string) string {
 	value, field := c.value(text, path)
 	if !slices.Contains(allowed, value) {

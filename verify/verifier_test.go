@@ -16,10 +16,12 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	official "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
 	"github.com/postern-dev/postern/verify"
 )
@@ -232,6 +234,74 @@ func TestDeliveryIDIsTheSignedOne(t *testing.T) {
 	}
 }
 
+// TestOfficialLibrarySigns checks with the reference implementation as sender.
+func TestOfficialLibrarySigns(t *testing.T) {
+	const key = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+	sender, err := official.NewWebhook(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := newVerifier(t, "standard_webhooks", verify.Config{Secrets: []string{key}})
+	for _, body := range []string{"", `{"type":"a.b"}`, "\x00\xff", strings.Repeat("x", 1<<16)} {
+		signature, err := sender.Sign("msg_1", now(), []byte(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req := post(body, "webhook-id", "msg_1", "webhook-timestamp", "1750000000", "webhook-signature", signature)
+		if _, err := v.Verify(req, now()); err != nil {
+			t.Errorf("%.20q: %v", body, err)
+		}
+		req.Body = append(req.Body, ' ')
+		if _, err := v.Verify(req, now()); reasonOf(t, err) != verify.ReasonSignatureMismatch {
+			t.Errorf("%.20q, changed: %v", body, err)
+		}
+	}
+}
+
+// TestMutatedVectorsAreRefused flips single bits all over the body of every
+// accepted vector, and tries another secret: no such request may pass.
+func TestMutatedVectorsAreRefused(t *testing.T) {
+	for _, vec := range readVectors(t) {
+		v, at := verifierFor(t, vec), time.Unix(vec.Now, 0)
+		if _, err := v.Verify(vec.request(), at); err != nil {
+			continue
+		}
+		for bit := range 8 {
+			req := vec.request()
+			if len(req.Body) == 0 {
+				continue
+			}
+			i := len(req.Body) * bit / 8
+			req.Body = bytes.Clone(req.Body)
+			req.Body[i] ^= 1 << bit
+			if _, err := v.Verify(req, at); err == nil {
+				t.Errorf("%s: accepted with bit %d of byte %d flipped", vec.ID, bit, i)
+			}
+		}
+		vec.Secrets = []string{base64.StdEncoding.EncodeToString([]byte("another secret, as base64"))}
+		if _, err := verifierFor(t, vec).Verify(vec.request(), at); err == nil {
+			t.Errorf("%s: accepted under another secret", vec.ID)
+		}
+	}
+}
+
+// TestVerifierIsSafeForConcurrentUse is a test for the race detector.
+func TestVerifierIsSafeForConcurrentUse(t *testing.T) {
+	v := newVerifier(t, "github", verify.Config{Secrets: []string{"other", secret}})
+	req := post(payload, "X-Hub-Signature-256", "sha256="+digest)
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for range 50 {
+				if _, err := v.Verify(req, now()); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
 // TestPublicKeyIsNoHMACKey: whoever knows the public key must not be able to
 // sign with it.
 func TestPublicKeyIsNoHMACKey(t *testing.T) {
@@ -348,6 +418,36 @@ func TestGenericHMAC(t *testing.T) {
 				t.Errorf("a changed body: %v", err)
 			}
 		})
+	}
+}
+
+// TestOneEncoding: a signature has one text, where the decoders of the standard
+// library know several.
+func TestOneEncoding(t *testing.T) {
+	raw := mac(sha256.New, secret, payload)
+	padded := base64.StdEncoding.EncodeToString(raw)
+	stray := padded[:len(padded)-2] + string(padded[len(padded)-2]+1) + "="
+	for encoding, texts := range map[string][]string{
+		"base64":    {padded[:9] + "\n" + padded[9:], padded + "\r\n", stray, strings.TrimRight(padded, "="), digest},
+		"base64url": {padded[:9] + "\n" + padded[9:], strings.TrimRight(stray, "="), padded + "!"},
+		"hex":       {digest + " ", "0x" + digest, padded},
+	} {
+		v := newVerifier(t, "hmac", verify.Config{Secrets: []string{secret}, Settings: map[string]string{"header": "X-Sig", "encoding": encoding}})
+		for _, text := range texts {
+			if _, err := v.Verify(post(payload, "X-Sig", text), now()); reasonOf(t, err) != verify.ReasonSignatureMalformed {
+				t.Errorf("%s %q: %v", encoding, text, err)
+			}
+		}
+	}
+}
+
+// TestLongNamesCountAsAbsent: they would become ids and labels.
+func TestLongNamesCountAsAbsent(t *testing.T) {
+	v := newVerifier(t, "none", verify.Config{Settings: map[string]string{"event_type": "header:X-Type", "delivery_id": "header:X-Id"}})
+	fits, long := strings.Repeat("x", 256), strings.Repeat("x", 257)
+	got, err := v.Verify(post("", "X-Type", long, "X-Id", fits), now())
+	if diff := cmp.Diff(verify.Event{Type: "none.event", DeliveryID: fits}, got); err != nil || diff != "" {
+		t.Errorf("%v, (-want +got):\n%s", err, diff)
 	}
 }
 

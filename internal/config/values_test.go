@@ -66,3 +66,18 @@ func FuzzDuration(f *testing.F) {
 		}
 	})
 }
+
+func FuzzSize(f *testing.F) {
+	for _, seed := range []string{"0", "25MiB", "1 kB", "9223372036854775807", "8589934592GiB", "B"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		size, err := config.ParseSize(text)
+		if err != nil {
+			return
+		}
+		if again, err := config.ParseSize(size.String()); err != nil || again != size || size < 0 {
+			t.Fatalf("%q -> %d -> %q -> %d, %v", text, size, size, again, err)
+		}
+	})
+}

@@ -1,0 +1,92 @@
+package accept
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"time"
+
+	"github.com/postern-dev/postern"
+	"github.com/postern-dev/postern/store"
+)
+
+// pending is a message on its way into a batch.
+type pending struct {
+	publisher *Publisher
+	message   *postern.Message
+	content   *postern.Content
+	keys      []key
+	records   []store.DedupeRecord
+	done      chan error // capacity 1; one value for each time it is queued
+}
+
+// key recognises a second copy. window is how long; 0 for as long as the
+// message lives.
+type key struct {
+	scope  store.Scope
+	digest store.Digest
+	window time.Duration
+}
+
+// slot is where a key is reserved.
+type slot struct {
+	scope  store.Scope
+	digest store.Digest
+}
+
+func (k key) slot() slot { return slot{k.scope, k.digest} }
+
+func (a *pending) fill(in postern.Publish, routes []postern.EndpointNumber) {
+	a.message = &postern.Message{
+		Application: in.Application, EventType: in.EventType, ContentType: in.ContentType,
+		EventID: in.EventID, Channels: in.Channels, Tags: in.Tags, Routes: routes,
+		Size: len(in.Payload), Source: in.Source, ProviderEventType: in.ProviderEventType,
+		CausedBy: in.CausedBy,
+	}
+	a.content = &postern.Content{Payload: in.Payload, Request: in.Request}
+	if in.EventID != "" {
+		a.keys = append(a.keys, key{scope: store.ScopeEvent, digest: eventDigest(in.Application, in.EventID)})
+	}
+	if in.Duplicate.Digest != ([16]byte{}) {
+		a.keys = append(a.keys, key{scope: store.ScopeSource, digest: in.Duplicate.Digest, window: in.Duplicate.Window})
+	}
+}
+
+// size is what the message counts in queues: its bytes and an allowance for
+// what is stored with it.
+func (a *pending) size() int { return len(a.content.Payload) + 512 }
+
+// Build gives the message its id, which is the place it has in the batch.
+func (a *pending) Build(b *store.Batch) {
+	m := a.message
+	m.ID = postern.NewMessageID(b.Head.LastTime, 0, b.Head.Next, random())
+	b.Head.Next++
+	for _, k := range a.keys {
+		a.records = append(a.records, store.DedupeRecord{Scope: k.scope, Digest: k.digest, Message: m.ID})
+	}
+	b.Accepts = append(b.Accepts, store.Accept{Message: m, Content: a.content, Dedupe: a.records})
+	a.publisher.cfg.Lanes.Accepting(m)
+}
+
+// Done hands a durable message to the lanes, and answers everyone who waits
+// for it.
+func (a *pending) Done(err error) {
+	p := a.publisher
+	first := postern.MessageID{}
+	if err == nil {
+		first = a.message.ID
+		p.cfg.Lanes.Accepted(a.message, a.content)
+		if p.cfg.Accepted != nil {
+			p.cfg.Accepted(a.message)
+		}
+	}
+	p.reserved.release(a, first)
+	a.done <- err
+}
+
+// eventDigest is of the application and the publisher's own id for the event.
+func eventDigest(app postern.ApplicationNumber, eventID string) store.Digest {
+	buf := make([]byte, 0, 128)
+	buf = binary.BigEndian.AppendUint32(buf, uint32(app))
+	sum := sha256.Sum256(append(buf, eventID...))
+	return store.Digest(sum[:16])
+}

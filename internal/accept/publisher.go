@@ -1,0 +1,175 @@
+// Package accept turns what is published into durable, deduplicated messages:
+// it routes once, reserves the request's digests so that a second copy waits
+// for the first, and answers when the batch that holds the message is synced.
+package accept
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/postern-dev/postern"
+	"github.com/postern-dev/postern/store"
+)
+
+// Router matches messages to the endpoints of their application.
+type Router interface {
+	// Match lists the endpoints, ascending. It reports false when there is no
+	// such application. The slice is shared and never changed.
+	Match(app postern.ApplicationNumber, eventType string, channels []string) ([]postern.EndpointNumber, bool)
+}
+
+// Lanes get accepted messages.
+type Lanes interface {
+	// Accepting is called while a batch is built, with the message's id set;
+	// Accepted once the batch is durable.
+	Accepting(m *postern.Message)
+	Accepted(m *postern.Message, c *postern.Content)
+}
+
+// Store is what accepting reads.
+type Store interface {
+	Dedupe(ctx context.Context, scope store.Scope, digest store.Digest, since time.Time) (store.DedupeRecord, bool, error)
+	Message(ctx context.Context, app postern.ApplicationNumber, id postern.MessageID) (*postern.Message, error)
+}
+
+// Part is what accept puts into batches; see package journal.
+type Part interface {
+	Build(b *store.Batch)
+	Done(err error)
+}
+
+// Config is what a Publisher needs; all but the last two are required.
+type Config struct {
+	Router Router
+	Lanes  Lanes
+	Store  Store
+	// Accept hands a part to the committer, or refuses with an error of kind
+	// Unavailable.
+	Accept func(p Part, size int) error
+	// Now is the wall clock; time.Now when nil. Accepted is told of each
+	// message once it is durable; may be nil.
+	Now      func() time.Time
+	Accepted func(m *postern.Message)
+}
+
+// Publisher accepts messages. It is safe for concurrent use.
+type Publisher struct {
+	cfg      Config
+	reserved reservations
+	pool     sync.Pool // of *pending
+}
+
+// New makes a publisher.
+func New(cfg Config) *Publisher {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	p := &Publisher{cfg: cfg}
+	p.reserved.init()
+	p.pool.New = func() any { return &pending{publisher: p, done: make(chan error, 1)} }
+	return p
+}
+
+// Publish routes a message, makes it durable and returns it. A second copy, by
+// event id or by its duplicate key, is not stored: the first one's id is
+// returned, with duplicate true. The payload is the publisher's from here on.
+//
+// When ctx ends first, the message may or may not have been accepted.
+func (p *Publisher) Publish(ctx context.Context, in postern.Publish) (m *postern.Message, duplicate bool, err error) {
+	routes, ok := p.cfg.Router.Match(in.Application, in.EventType, in.Channels)
+	if !ok {
+		return nil, false, postern.ErrNotFound
+	}
+	a := p.pool.Get().(*pending)
+	a.fill(in, routes)
+	if len(a.keys) > 0 {
+		first, err := p.firstCopy(ctx, a)
+		if err != nil || !first.IsZero() {
+			p.recycle(a)
+			return &postern.Message{ID: first, Application: in.Application}, err == nil, err
+		}
+	}
+	if err := p.cfg.Accept(a, a.size()); err != nil {
+		p.reserved.release(a, postern.MessageID{})
+		p.recycle(a)
+		return nil, false, err
+	}
+	select {
+	case err = <-a.done:
+	case <-ctx.Done():
+		return nil, false, context.Cause(ctx) // a is still the committer's
+	}
+	m = a.message
+	p.recycle(a)
+	if err != nil {
+		return nil, false, err
+	}
+	return m, false, nil
+}
+
+// firstCopy reserves a's digests, and returns the id of an earlier copy if
+// there is one: stored, or under way, whose end it then waits for. With a zero
+// id the reservation is a's.
+func (p *Publisher) firstCopy(ctx context.Context, a *pending) (postern.MessageID, error) {
+	for {
+		other := p.reserved.reserve(a)
+		if other == nil {
+			break
+		}
+		select {
+		case <-other.ended:
+			if !other.message.IsZero() {
+				return other.message, nil
+			}
+		case <-ctx.Done():
+			return postern.MessageID{}, context.Cause(ctx)
+		}
+	}
+	id, err := p.stored(ctx, a)
+	if err != nil || !id.IsZero() {
+		p.reserved.release(a, id)
+	}
+	return id, err
+}
+
+// stored looks for a's digests in the store. The record of a message that
+// retention has dropped counts as free.
+func (p *Publisher) stored(ctx context.Context, a *pending) (postern.MessageID, error) {
+	for _, key := range a.keys {
+		var since time.Time
+		if key.window > 0 {
+			since = p.cfg.Now().Add(-key.window)
+		}
+		record, found, err := p.cfg.Store.Dedupe(ctx, key.scope, key.digest, since)
+		if err != nil {
+			return postern.MessageID{}, err
+		}
+		if !found {
+			continue
+		}
+		if key.scope == store.ScopeEvent {
+			_, err := p.cfg.Store.Message(ctx, a.message.Application, record.Message)
+			if errors.Is(err, postern.ErrNotFound) {
+				continue
+			}
+			if err != nil {
+				return postern.MessageID{}, err
+			}
+		}
+		return record.Message, nil
+	}
+	return postern.MessageID{}, nil
+}
+
+func (p *Publisher) recycle(a *pending) {
+	a.message, a.content = nil, nil
+	a.keys, a.records = a.keys[:0], a.records[:0]
+	p.pool.Put(a)
+}
+
+// random is for the last bits of message ids, which keep ids of different
+// journals and restored stores apart.
+func random() uint64 { return rand.Uint64() }

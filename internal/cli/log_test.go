@@ -114,6 +114,9 @@ func TestExitCodes(t *testing.T) {
 			t.Errorf("exitCode(%v) = %d, want %d", err, got, want)
 		}
 	}
+	if got := []int{ExitOK, ExitError, ExitUsage, ExitDisk}; !cmp.Equal(got, []int{0, 1, 2, 3}) {
+		t.Errorf("codes that scripts rely on have changed: %v", got)
+	}
 	if !errors.Is(withCode(ExitDisk, errNotBuilt), errNotBuilt) {
 		t.Error("a code hides its error")
 	}

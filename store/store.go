@@ -124,6 +124,9 @@ type Capabilities struct {
 	Durable bool
 	// Fenced: several nodes may share the store, each with its journal.
 	Fenced bool
+	// MaxBatchBytes is what the contents of a batch may come to without cost;
+	// a larger message goes alone. 0 for no bound.
+	MaxBatchBytes int
 }
 
 // Head is what every batch stores besides its contents, so that a restart

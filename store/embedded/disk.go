@@ -1,0 +1,161 @@
+package embedded
+
+import (
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/postern-dev/postern"
+)
+
+const (
+	ballastName = "ballast"
+	// diskWriteBallast labels the ballast's writes in the file system's
+	// statistics.
+	diskWriteBallast vfs.DiskWriteCategory = "postern-ballast"
+	// checkEvery is how old a look at the disk may be. Commits and Usage look;
+	// nothing ticks, so that idle is idle.
+	checkEvery = time.Second
+
+	minReserve = 64 << 20
+	maxReserve = 1 << 30
+)
+
+var errFull = &postern.Error{Kind: postern.Unavailable, Code: "disk_full",
+	Detail: "the disk is almost full: messages are accepted again when there is space"}
+
+// diskWatch keeps accepts from filling the disk. It holds a file of the
+// reserve's size, the ballast: when free space falls below the reserve, the
+// ballast is given back and accepts are refused, so that settles, retries and
+// retention have its space to go on in; when it can be had again, with a
+// quarter to spare, it is, and accepts go on.
+type diskWatch struct {
+	fs      vfs.FS
+	ballast string
+	dir     string
+	log     *slog.Logger
+	now     func() time.Time
+
+	mu      sync.Mutex
+	reserve int64 // 0 while there is nothing to watch
+	free    int64
+	checked time.Time
+	held    bool // the ballast exists
+	full    bool
+}
+
+func newDiskWatch(fs vfs.FS, dir string, o Options, durable bool) *diskWatch {
+	d := &diskWatch{fs: fs, dir: dir, ballast: fs.PathJoin(dir, ballastName), log: o.Logger, now: o.Now, reserve: o.ReserveBytes}
+	usage, err := fs.GetDiskUsage(dir)
+	if err != nil || usage.TotalBytes == 0 || o.ReserveBytes < 0 || !durable {
+		d.reserve = 0
+		return d
+	}
+	if d.reserve == 0 {
+		total := int64(usage.TotalBytes)
+		d.reserve = min(max(total/1000, minReserve), maxReserve, total/20)
+	}
+	_, err = fs.Stat(d.ballast)
+	d.held = err == nil
+	d.look(d.now())
+	return d
+}
+
+// state is the free space, the reserve, and whether accepts are refused.
+func (d *diskWatch) state() (free, reserve int64, full bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.look(d.now())
+	return d.free, d.reserve, d.full
+}
+
+// look measures, at most once in checkEvery. The caller holds mu, or is alone.
+func (d *diskWatch) look(now time.Time) {
+	if d.reserve == 0 || (now.Sub(d.checked) < checkEvery && !now.Before(d.checked)) {
+		return
+	}
+	usage, err := d.fs.GetDiskUsage(d.dir)
+	if err != nil {
+		return // nothing known: as before
+	}
+	d.checked, d.free = now, int64(usage.AvailBytes)
+	switch {
+	case !d.full && d.free < d.reserve:
+		d.full = true
+		d.release()
+		d.log.Warn("disk almost full: accepts are refused", slog.String("dir", d.dir), slog.Int64("freeBytes", d.free))
+	case d.full && d.free >= d.wanted():
+		d.full = false
+		d.log.Info("disk has space again: accepts go on", slog.String("dir", d.dir), slog.Int64("freeBytes", d.free))
+	}
+	if !d.full && !d.held && d.free >= d.wanted() {
+		d.hold()
+	}
+}
+
+// wanted is the free space at which the ballast can be had again.
+func (d *diskWatch) wanted() int64 {
+	wanted := d.reserve + d.reserve/4
+	if !d.held {
+		wanted += d.reserve
+	}
+	return wanted
+}
+
+// giveBack frees the ballast for a database that found the disk full; false
+// when it was given already.
+func (d *diskWatch) giveBack() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.reserve == 0 || !d.held {
+		return false
+	}
+	d.full = true
+	d.checked = d.now()
+	return d.release()
+}
+
+func (d *diskWatch) release() bool {
+	if !d.held {
+		return false
+	}
+	if err := d.fs.Remove(d.ballast); err != nil {
+		d.log.Warn("the disk's reserve cannot be given back", slog.Any("error", err))
+		return false
+	}
+	d.held = false
+	return true
+}
+
+// hold makes the ballast, of blocks that are really there: zeros are written
+// where the file system cannot reserve.
+func (d *diskWatch) hold() {
+	if err := d.fill(); err != nil {
+		d.log.Warn("no reserve on the disk", slog.Any("error", err))
+		_ = d.fs.Remove(d.ballast) // half a ballast is none; the next look tries again
+		return
+	}
+	d.held = true
+}
+
+func (d *diskWatch) fill() error {
+	f, err := d.fs.Create(d.ballast, diskWriteBallast)
+	if err != nil {
+		return err
+	}
+	if !preallocates || f.Preallocate(0, d.reserve) != nil {
+		zeros := make([]byte, 1<<20)
+		for left := d.reserve; left > 0 && err == nil; left -= int64(len(zeros)) {
+			_, err = f.Write(zeros[:min(left, int64(len(zeros)))])
+		}
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	if closing := f.Close(); err == nil {
+		err = closing
+	}
+	return err
+}

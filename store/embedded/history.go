@@ -1,0 +1,211 @@
+package embedded
+
+import (
+	"context"
+	"slices"
+
+	"github.com/postern-dev/postern"
+	"github.com/postern-dev/postern/store"
+)
+
+// examineBudget is how many entries a page looks at when its filter has no
+// index.
+const examineBudget = 10_000
+
+// Message implements store.History.
+func (s *Store) Message(_ context.Context, app postern.ApplicationNumber, id postern.MessageID) (m *postern.Message, err error) {
+	v, err := s.view()
+	if err != nil {
+		return nil, err
+	}
+	defer v.close(&err)
+	if m, err = v.header(app, id); err == nil && m == nil {
+		err = postern.ErrNotFound
+	}
+	return m, err
+}
+
+// Content implements store.History.
+func (s *Store) Content(_ context.Context, app postern.ApplicationNumber, id postern.MessageID) (c *postern.Content, err error) {
+	v, err := s.view()
+	if err != nil {
+		return nil, err
+	}
+	defer v.close(&err)
+	value, err := v.get(historyKey(nil, kindContent, app, id))
+	if err != nil {
+		return nil, err
+	}
+	if value == nil {
+		return nil, postern.ErrNotFound
+	}
+	return decodeContent(value)
+}
+
+// list walks one page. visit looks at the entry under the cursor and reports
+// whether it belongs on the page; list stops when the page is full and another
+// entry for it was found, or the budget is used up.
+func list(w *walk, limit int, visit func(id [20]byte) (bool, error), keep func()) (next [20]byte, done bool, err error) {
+	kept, examined := 0, 0
+	for ok := w.first(); ok; ok = w.next() {
+		if examined == examineBudget {
+			return next, false, nil
+		}
+		examined++
+		id := w.id()
+		found, err := visit(id)
+		if err != nil {
+			return next, false, err
+		}
+		if found && kept == limit {
+			return next, false, nil
+		}
+		if found {
+			kept++
+			keep()
+		}
+		if kept < limit || found {
+			next = id
+		}
+	}
+	return next, true, nil
+}
+
+// page begins a walk over one owner's entries of a kind.
+func (v *view) page(kind byte, owner []byte, p store.Page) (*walk, error) {
+	it, err := v.keys(kind)
+	if err != nil {
+		return nil, err
+	}
+	w := &walk{it: it, kind: kind, owner: owner, down: !p.Ascending}
+	w.lo, w.hi = window(p)
+	return w, nil
+}
+
+// Messages implements store.History.
+func (s *Store) Messages(_ context.Context, app postern.ApplicationNumber, filter store.MessageFilter, p store.Page) (page store.MessagePage, err error) {
+	v, err := s.view()
+	if err != nil {
+		return page, err
+	}
+	defer v.close(&err)
+	w, err := v.page(kindHeader, appendApp(nil, app), p)
+	if err != nil {
+		return page, err
+	}
+	var m *postern.Message
+	page.Next, page.Done, err = list(w, p.Limit, func(id [20]byte) (bool, error) {
+		m, err = decodeHeader(app, id, w.it.Value())
+		return err == nil && selects(filter, m), err
+	}, func() { page.Messages = append(page.Messages, m) })
+	return page, err
+}
+
+func selects(f store.MessageFilter, m *postern.Message) bool {
+	return (len(f.EventTypes) == 0 || slices.Contains(f.EventTypes, m.EventType)) &&
+		(f.Channel == "" || slices.Contains(m.Channels, f.Channel)) &&
+		(f.Tag == "" || slices.Contains(m.Tags, f.Tag))
+}
+
+// Attempts implements store.History.
+func (s *Store) Attempts(_ context.Context, app postern.ApplicationNumber, id postern.MessageID) (attempts []postern.Attempt, finals []postern.Final, err error) {
+	v, err := s.view()
+	if err != nil {
+		return nil, nil, err
+	}
+	defer v.close(&err)
+	if ok, err := v.has(historyKey(nil, kindHeader, app, id)); err != nil || !ok {
+		if err == nil {
+			err = postern.ErrNotFound
+		}
+		return nil, nil, err
+	}
+	it, err := v.keys(attemptsKey(nil, app, id)...)
+	if err != nil {
+		return nil, nil, err
+	}
+	for it.First(); it.Valid(); it.Next() {
+		endpoint, n := splitAttempt(it.Key())
+		d := store.DeliveryKey{Application: app, Endpoint: endpoint, Message: id}
+		if n == finalN {
+			final, err := decodeFinal(d, it.Value())
+			if err != nil {
+				return nil, nil, err
+			}
+			finals = append(finals, final)
+			continue
+		}
+		attempt, err := decodeAttempt(d, it.Value())
+		if err != nil {
+			return nil, nil, err
+		}
+		attempts = append(attempts, attempt)
+	}
+	return attempts, finals, nil
+}
+
+// EndpointAttempts implements store.History. Entries whose attempt went with
+// an earlier day, or with its application, are passed over.
+func (s *Store) EndpointAttempts(_ context.Context, app postern.ApplicationNumber, endpoint postern.EndpointNumber, filter store.AttemptFilter, p store.Page) (page store.AttemptPage, err error) {
+	v, err := s.view()
+	if err != nil {
+		return page, err
+	}
+	defer v.close(&err)
+	w, err := v.page(kindByEndpoint, appendEndpoint(nil, endpoint), p)
+	if err != nil {
+		return page, err
+	}
+	var attempt *postern.Attempt
+	page.Next, page.Done, err = list(w, p.Limit, func([20]byte) (bool, error) {
+		o, err := decodeOutcome(w.it.Value())
+		if err != nil || !selectsOutcome(filter, o) {
+			return false, err
+		}
+		attempt, err = v.listed(app, endpoint, filter, o)
+		return attempt != nil, err
+	}, func() { page.Attempts = append(page.Attempts, *attempt) })
+	return page, err
+}
+
+func selectsOutcome(f store.AttemptFilter, o outcome) bool {
+	return (f.Succeeded == nil || *f.Succeeded == o.succeeded) && (f.CodeClass == nil || *f.CodeClass == o.class)
+}
+
+// listed reads the attempt of a list entry; nil when the filter leaves it out
+// or it is gone.
+func (v *view) listed(app postern.ApplicationNumber, endpoint postern.EndpointNumber, f store.AttemptFilter, o outcome) (*postern.Attempt, error) {
+	byMessage := store.MessageFilter{EventTypes: f.EventTypes, Channel: f.Channel, Tag: f.Tag}
+	if len(f.EventTypes) > 0 || f.Channel != "" || f.Tag != "" {
+		m, err := v.header(app, o.message)
+		if err != nil || m == nil || !selects(byMessage, m) {
+			return nil, err
+		}
+	}
+	d := store.DeliveryKey{Application: app, Endpoint: endpoint, Message: o.message}
+	value, err := v.get(attemptKey(nil, d, o.n))
+	if value == nil || err != nil {
+		return nil, err
+	}
+	attempt, err := decodeAttempt(d, value)
+	return &attempt, err
+}
+
+// Dead implements store.History.
+func (s *Store) Dead(_ context.Context, app postern.ApplicationNumber, endpoint postern.EndpointNumber, p store.Page) (page store.DeadPage, err error) {
+	v, err := s.view()
+	if err != nil {
+		return page, err
+	}
+	defer v.close(&err)
+	w, err := v.page(kindDead, appendEndpoint(appendApp(nil, app), endpoint), p)
+	if err != nil {
+		return page, err
+	}
+	var found postern.MessageID
+	page.Next, page.Done, err = list(w, p.Limit, func(id [20]byte) (bool, error) {
+		found = id
+		return true, nil
+	}, func() { page.Messages = append(page.Messages, found) })
+	return page, err
+}

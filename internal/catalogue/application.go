@@ -1,0 +1,290 @@
+package catalogue
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/postern-dev/postern"
+	"github.com/postern-dev/postern/internal/route"
+	"github.com/postern-dev/postern/store"
+)
+
+// application is the place of one application over its changes.
+type application struct {
+	// changing is held by who changes the application or what belongs to it,
+	// over the commit.
+	changing sync.Mutex
+	// swapping guards the replacement of the snapshot and of the endpoints'
+	// views; it is never held over a commit.
+	swapping sync.Mutex
+	// snapshot is nil once the application is deleted.
+	snapshot atomic.Pointer[Snapshot]
+}
+
+// Snapshot is an application with what belongs to it, at one version. It is
+// never changed.
+type Snapshot struct {
+	Application *postern.Application
+	// Routes matches messages against the endpoints.
+	Routes *route.Table
+
+	// By id.
+	endpoints []*Entry
+	sources   []*postern.Source
+}
+
+// Snapshot is the current state of an application; nil for one that does not
+// exist or was deleted.
+func (c *Catalogue) Snapshot(n postern.ApplicationNumber) *Snapshot {
+	if a := c.byNumber.get(n); a != nil {
+		return a.snapshot.Load()
+	}
+	return nil
+}
+
+// Application finds by id or uid, without allocating.
+func (c *Catalogue) Application(ref string) (*postern.Application, error) {
+	var a *application
+	if strings.HasPrefix(ref, postern.ApplicationID{}.Prefix()) {
+		if id, err := postern.ParseApplicationID(ref); err == nil {
+			a = c.applications.get(id)
+		}
+	} else {
+		a = c.byUID.get(uid{name: ref})
+	}
+	if a != nil {
+		if s := a.snapshot.Load(); s != nil {
+			return s.Application, nil
+		}
+	}
+	return nil, postern.ErrNotFound
+}
+
+// Applications lists in the order of ids.
+func (c *Catalogue) Applications(p postern.ListPage) ([]*postern.Application, bool) {
+	after, ok := cursor(p.After, postern.ParseApplicationID)
+	if !ok {
+		return nil, false
+	}
+	places, more := c.applications.page(after, p, func(a *application) bool { return a.snapshot.Load() != nil })
+	records := make([]*postern.Application, 0, len(places))
+	for _, a := range places {
+		if s := a.snapshot.Load(); s != nil {
+			records = append(records, s.Application)
+		}
+	}
+	return records, more
+}
+
+// CreateApplication fills in ID, Number, Version and times; ErrConflict for a
+// uid in use.
+func (c *Catalogue) CreateApplication(ctx context.Context, a postern.Application) (*postern.Application, error) {
+	if err := checkApplication(&a); err != nil {
+		return nil, err
+	}
+	id, err := c.config.IDs.Next()
+	if err != nil {
+		return nil, err
+	}
+	record := cloneApplication(&a)
+	record.ID = id
+	record.Number = postern.ApplicationNumber(c.lastApplication.Add(1))
+	record.Version = 1
+	record.CreatedAt = c.now()
+	record.UpdatedAt = record.CreatedAt
+	place := newApplication(record)
+	err = rename(c.byUID, 0, "", record.UID, place, func() error {
+		if err := c.commit(ctx, []store.Change{{Put: record}}); err != nil {
+			return err
+		}
+		c.list(record, place)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return record, nil
+}
+
+// UpdateApplication hands fn a copy, checks it and stores it. ID, Number,
+// Version and CreatedAt stay whatever fn does.
+func (c *Catalogue) UpdateApplication(ctx context.Context, n postern.ApplicationNumber, fn func(*postern.Application) error) (*postern.Application, error) {
+	place, old, err := c.change(n)
+	if err != nil {
+		return nil, err
+	}
+	defer place.changing.Unlock()
+	edited := cloneApplication(old.Application)
+	if err := fn(edited); err != nil {
+		return nil, err
+	}
+	if err := checkApplication(edited); err != nil {
+		return nil, err
+	}
+	record := cloneApplication(edited)
+	fixed := old.next()
+	record.ID, record.Number, record.Version, record.CreatedAt = fixed.ID, fixed.Number, fixed.Version, fixed.CreatedAt
+	record.UpdatedAt = c.now()
+	err = rename(c.byUID, 0, fixed.UID, record.UID, place, func() error {
+		if err := c.commit(ctx, []store.Change{{Put: record}}); err != nil {
+			return err
+		}
+		place.replace(func(s *Snapshot) { s.Application = record })
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return record, nil
+}
+
+// DeleteApplication deletes an application with its endpoints, its sources and
+// the keys bound to it.
+func (c *Catalogue) DeleteApplication(ctx context.Context, n postern.ApplicationNumber) error {
+	place, old, err := c.change(n)
+	if err != nil {
+		return err
+	}
+	defer place.changing.Unlock()
+	c.changingKeys.Lock()
+	defer c.changingKeys.Unlock()
+	keys, _ := c.keys.page(nil, postern.ListPage{Limit: noLimit}, func(k *postern.Key) bool { return k.Application == n })
+
+	changes := []store.Change{{Delete: old.Application}}
+	var health []store.HealthChange
+	for _, e := range old.endpoints {
+		view := e.View()
+		changes = append(changes, store.Change{Delete: &view.Endpoint})
+		health = append(health, store.HealthChange{Endpoint: view.Number})
+	}
+	for _, s := range old.sources {
+		changes = append(changes, store.Change{Delete: s})
+	}
+	for _, k := range keys {
+		changes = append(changes, store.Change{Delete: k})
+	}
+	if err := c.commit(ctx, changes, health...); err != nil {
+		return err
+	}
+	for _, k := range keys {
+		c.dropKey(k)
+	}
+	c.drop(place, old)
+	return nil
+}
+
+// change takes the application's lock for a change; ErrNotFound for one that
+// does not exist. The caller unlocks changing.
+func (c *Catalogue) change(n postern.ApplicationNumber) (*application, *Snapshot, error) {
+	place := c.byNumber.get(n)
+	if place == nil {
+		return nil, nil, postern.ErrNotFound
+	}
+	place.changing.Lock()
+	s := place.snapshot.Load()
+	if s == nil { // deleted while we waited
+		place.changing.Unlock()
+		return nil, nil, postern.ErrNotFound
+	}
+	return place, s, nil
+}
+
+// place makes an application known that the store holds.
+func (c *Catalogue) place(record *postern.Application) *application {
+	a := newApplication(record)
+	if record.UID != "" {
+		c.byUID.put(uid{name: record.UID}, a)
+	}
+	c.list(record, a)
+	return a
+}
+
+// list makes an application findable by id and number.
+func (c *Catalogue) list(record *postern.Application, a *application) {
+	c.byNumber.put(record.Number, a)
+	c.applications.put(record.ID, a)
+	raise(&c.lastApplication, uint32(record.Number))
+}
+
+// drop takes a deleted application out of memory. Lanes that still hold one of
+// its endpoints see it deleted.
+func (c *Catalogue) drop(a *application, old *Snapshot) {
+	a.swapping.Lock()
+	a.snapshot.Store(nil)
+	for _, e := range old.endpoints {
+		e.retire()
+	}
+	a.swapping.Unlock()
+	for _, s := range old.sources {
+		c.sources.remove(s.TokenHash)
+	}
+	c.applications.remove(old.Application.ID)
+	c.byNumber.remove(old.Application.Number)
+	if name := old.Application.UID; name != "" {
+		c.byUID.remove(uid{name: name})
+	}
+	for _, e := range old.endpoints {
+		c.forget(e.View())
+	}
+}
+
+func newApplication(record *postern.Application) *application {
+	a := &application{}
+	a.snapshot.Store(&Snapshot{Application: record})
+	return a
+}
+
+// replace swaps in an edited copy of the snapshot. edit runs under the lock
+// that health is applied under, so what it reads of the views is current.
+func (a *application) replace(edit func(next *Snapshot)) {
+	a.swapping.Lock()
+	defer a.swapping.Unlock()
+	next := *a.snapshot.Load()
+	edit(&next)
+	a.snapshot.Store(&next)
+}
+
+// next is the application's record at its next version.
+func (s *Snapshot) next() *postern.Application {
+	record := *s.Application
+	record.Version++
+	return &record
+}
+
+// route makes the routes anew from the endpoints' current views.
+func (s *Snapshot) route() {
+	views := make([]*postern.EndpointView, len(s.endpoints))
+	for i, e := range s.endpoints {
+		views[i] = e.View()
+	}
+	s.Routes = route.New(views)
+}
+
+// sort puts what belongs to the application in the order of ids.
+func (s *Snapshot) sort() {
+	slices.SortFunc(s.endpoints, func(a, b *Entry) int { return a.ID.Compare(b.ID) })
+	slices.SortFunc(s.sources, func(a, b *postern.Source) int { return a.ID.Compare(b.ID) })
+}
+
+// cursor reads the id that a page goes on behind; nil for the start, false for
+// what is no id, behind which there is nothing.
+func cursor[ID any](after string, parse func(string) (ID, error)) (*ID, bool) {
+	if after == "" {
+		return nil, true
+	}
+	id, err := parse(after)
+	return &id, err == nil
+}
+
+// raise lifts a counter to at least n.
+func raise(counter *atomic.Uint32, n uint32) {
+	for {
+		last := counter.Load()
+		if last >= n || counter.CompareAndSwap(last, n) {
+			return
+		}
+	}
+}

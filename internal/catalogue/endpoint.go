@@ -1,0 +1,329 @@
+package catalogue
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync/atomic"
+
+	"github.com/postern-dev/postern"
+	"github.com/postern-dev/postern/internal/route"
+	"github.com/postern-dev/postern/sign"
+	"github.com/postern-dev/postern/store"
+)
+
+// Entry is the place of one endpoint over its changes. Who works for an
+// endpoint keeps its entry and reads the view anew for each delivery.
+type Entry struct {
+	ID     postern.EndpointID
+	Number postern.EndpointNumber
+
+	application *application
+	view        atomic.Pointer[postern.EndpointView]
+}
+
+// View is the endpoint as it stands; never nil, but Deleted in the end.
+func (e *Entry) View() *postern.EndpointView { return e.view.Load() }
+
+// Entry finds an endpoint by its number; nil for one that does not exist or
+// was deleted.
+func (c *Catalogue) Entry(n postern.EndpointNumber) *Entry { return c.endpoints.get(n) }
+
+// EndpointByNumber is the view of an endpoint; nil for one that is deleted.
+func (c *Catalogue) EndpointByNumber(n postern.EndpointNumber) *postern.EndpointView {
+	if e := c.endpoints.get(n); e != nil {
+		return e.View()
+	}
+	return nil
+}
+
+// Endpoint finds by id or uid in one application.
+func (c *Catalogue) Endpoint(app postern.ApplicationNumber, ref string) (*postern.EndpointView, error) {
+	e := c.endpointUIDs.get(uid{app, ref})
+	if strings.HasPrefix(ref, postern.EndpointID{}.Prefix()) {
+		e = nil
+		if id, err := postern.ParseEndpointID(ref); err == nil {
+			e = c.Snapshot(app).endpoint(id)
+		}
+	}
+	if e != nil {
+		if view := e.View(); !view.Deleted {
+			return view, nil
+		}
+	}
+	return nil, postern.ErrNotFound
+}
+
+// Endpoints lists in the order of ids.
+func (c *Catalogue) Endpoints(app postern.ApplicationNumber, p postern.ListPage) ([]*postern.EndpointView, bool) {
+	s := c.Snapshot(app)
+	after, ok := cursor(p.After, postern.ParseEndpointID)
+	if s == nil || !ok {
+		return nil, false
+	}
+	at, found := 0, false
+	if after != nil {
+		at, found = s.find(*after)
+	}
+	return window(len(s.endpoints), at, found, after != nil, p, func(i int) (*postern.EndpointView, bool) {
+		return s.endpoints[i].View(), true
+	})
+}
+
+// CreateEndpoint fills in ID, Number and times, and makes a secret where e has
+// none: the text of a key of package sign, sealed.
+func (c *Catalogue) CreateEndpoint(ctx context.Context, e postern.Endpoint) (*postern.EndpointView, error) {
+	place, old, err := c.change(e.Application)
+	if err != nil {
+		return nil, err
+	}
+	defer place.changing.Unlock()
+	record := cloneEndpoint(&e)
+	if err := c.completeEndpoint(record); err != nil {
+		return nil, err
+	}
+	if err := c.checkEndpoint(record, nil); err != nil {
+		return nil, err
+	}
+	entry := c.makeEntry(place, record)
+	application := old.next()
+	err = rename(c.endpointUIDs, record.Application, "", record.UID, entry, func() error {
+		if err := c.commit(ctx, []store.Change{{Put: record}, {Put: application}}); err != nil {
+			return err
+		}
+		c.endpoints.put(entry.Number, entry)
+		place.replace(func(s *Snapshot) {
+			at, _ := s.find(entry.ID)
+			s.Application = application
+			s.endpoints = slices.Insert(slices.Clone(s.endpoints), at, entry)
+			s.route()
+		})
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	c.config.OnChange(entry.Number)
+	return entry.View(), nil
+}
+
+// UpdateEndpoint hands fn a copy, checks it and stores it. ID, Number,
+// Application and CreatedAt stay whatever fn does, and the kind may not change.
+// With enable, the health that the engine gave it is cleared in the same batch.
+func (c *Catalogue) UpdateEndpoint(ctx context.Context, app postern.ApplicationNumber, n postern.EndpointNumber, enable bool, fn func(*postern.Endpoint) error) (*postern.EndpointView, error) {
+	place, old, err := c.change(app)
+	if err != nil {
+		return nil, err
+	}
+	defer place.changing.Unlock()
+	entry := c.endpoints.get(n)
+	if entry == nil || entry.application != place {
+		return nil, postern.ErrNotFound
+	}
+	before := entry.View()
+	record, err := c.editEndpoint(&before.Endpoint, fn)
+	if err != nil {
+		return nil, err
+	}
+	var health []store.HealthChange
+	if enable {
+		health = append(health, store.HealthChange{Endpoint: n})
+	}
+	application := old.next()
+	err = rename(c.endpointUIDs, app, before.UID, record.UID, entry, func() error {
+		if err := c.commit(ctx, []store.Change{{Put: record}, {Put: application}}, health...); err != nil {
+			return err
+		}
+		place.replace(func(s *Snapshot) {
+			s.Application = application
+			s.renew(entry, &postern.EndpointView{Endpoint: *record, Health: entry.View().Health})
+		})
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	c.config.OnChange(n)
+	return entry.View(), nil
+}
+
+// DeleteEndpoint deletes an endpoint and its health. Its entry reads Deleted
+// from then on.
+func (c *Catalogue) DeleteEndpoint(ctx context.Context, app postern.ApplicationNumber, n postern.EndpointNumber) error {
+	place, old, err := c.change(app)
+	if err != nil {
+		return err
+	}
+	defer place.changing.Unlock()
+	entry := c.endpoints.get(n)
+	if entry == nil || entry.application != place {
+		return postern.ErrNotFound
+	}
+	application := old.next()
+	changes := []store.Change{{Delete: &entry.View().Endpoint}, {Put: application}}
+	if err := c.commit(ctx, changes, store.HealthChange{Endpoint: n}); err != nil {
+		return err
+	}
+	place.replace(func(s *Snapshot) {
+		at, _ := s.find(entry.ID)
+		s.Application = application
+		s.endpoints = slices.Delete(slices.Clone(s.endpoints), at, at+1)
+		entry.retire()
+		s.route()
+	})
+	c.forget(entry.View())
+	return nil
+}
+
+// ApplyHealth takes over an endpoint's health once the batch that stored it is
+// durable. The committer calls it in the order of batches, for settles as for
+// CommitChanges; it never waits for a commit. An endpoint that is deleted
+// keeps what it had.
+func (c *Catalogue) ApplyHealth(n postern.EndpointNumber, health postern.Health) {
+	entry := c.endpoints.get(n)
+	if entry == nil {
+		return
+	}
+	place := entry.application
+	place.swapping.Lock()
+	old := entry.View()
+	snapshot := place.snapshot.Load()
+	if old.Deleted || snapshot == nil || old.Health == health {
+		place.swapping.Unlock()
+		return
+	}
+	next := *snapshot
+	view := &postern.EndpointView{Endpoint: old.Endpoint, Health: health}
+	if next.renew(entry, view) {
+		place.snapshot.Store(&next)
+	}
+	place.swapping.Unlock()
+	if old.Enabled() != view.Enabled() {
+		c.config.OnChange(n)
+	}
+}
+
+// editEndpoint returns what fn makes of a record, checked.
+func (c *Catalogue) editEndpoint(old *postern.Endpoint, fn func(*postern.Endpoint) error) (*postern.Endpoint, error) {
+	edited := cloneEndpoint(old)
+	if err := fn(edited); err != nil {
+		return nil, err
+	}
+	record := cloneEndpoint(edited) // what fn put into it may be its caller's
+	record.ID, record.Number, record.Application = old.ID, old.Number, old.Application
+	record.CreatedAt, record.UpdatedAt = old.CreatedAt, c.now()
+	record.Secrets = liveSecrets(record.Secrets, record.UpdatedAt)
+	return record, c.checkEndpoint(record, old)
+}
+
+// completeEndpoint gives a new endpoint what its owner does not choose.
+func (c *Catalogue) completeEndpoint(e *postern.Endpoint) error {
+	id, err := c.config.IDs.Next()
+	if err != nil {
+		return err
+	}
+	e.ID = id
+	e.CreatedAt = c.now()
+	e.UpdatedAt = e.CreatedAt
+	if e.Kind == "" {
+		e.Kind = postern.HTTPEndpoint
+	}
+	if e.Version == 0 {
+		e.Version = 1
+	}
+	e.Secrets = liveSecrets(e.Secrets, e.CreatedAt)
+	if len(e.Secrets) > 0 {
+		return nil
+	}
+	sealed, err := c.seal([]byte(sign.GenerateSymmetric().Reveal()))
+	if err != nil {
+		return err
+	}
+	e.Secrets = []postern.EndpointSecret{{Key: sealed, CreatedAt: e.CreatedAt}}
+	return nil
+}
+
+// makeEntry numbers a new endpoint and gives it its place, not yet findable.
+func (c *Catalogue) makeEntry(place *application, record *postern.Endpoint) *Entry {
+	record.Number = postern.EndpointNumber(c.lastEndpoint.Add(1))
+	e := &Entry{ID: record.ID, Number: record.Number, application: place}
+	e.view.Store(&postern.EndpointView{Endpoint: *record})
+	return e
+}
+
+// newEntry makes an endpoint known that the store holds.
+func (c *Catalogue) newEntry(record *postern.Endpoint) *Entry {
+	e := &Entry{ID: record.ID, Number: record.Number, application: c.byNumber.get(record.Application)}
+	e.view.Store(&postern.EndpointView{Endpoint: *record})
+	c.endpoints.put(e.Number, e)
+	raise(&c.lastEndpoint, uint32(e.Number))
+	if record.UID != "" {
+		c.endpointUIDs.put(uid{record.Application, record.UID}, e)
+	}
+	return e
+}
+
+// forget makes a deleted endpoint unfindable and its uid free.
+func (c *Catalogue) forget(view *postern.EndpointView) {
+	c.endpoints.remove(view.Number)
+	if view.UID != "" {
+		c.endpointUIDs.remove(uid{view.Application, view.UID})
+	}
+	c.config.OnChange(view.Number)
+}
+
+// retire marks the endpoint deleted. The caller holds the application's
+// swapping.
+func (e *Entry) retire() {
+	view := *e.View()
+	view.Deleted = true
+	e.view.Store(&view)
+}
+
+// renew swaps an endpoint's view, and the routes if they depend on what
+// changed; it tells whether they do. The caller holds swapping.
+func (s *Snapshot) renew(e *Entry, view *postern.EndpointView) bool {
+	old := e.View()
+	e.view.Store(view)
+	if old.Enabled() == view.Enabled() &&
+		slices.Equal(old.EventTypes, view.EventTypes) && slices.Equal(old.Channels, view.Channels) {
+		return false
+	}
+	s.route()
+	return true
+}
+
+// endpoint finds by id; nil for none, also on a nil snapshot.
+func (s *Snapshot) endpoint(id postern.EndpointID) *Entry {
+	if s == nil {
+		return nil
+	}
+	if at, found := s.find(id); found {
+		return s.endpoints[at]
+	}
+	return nil
+}
+
+// find is where an endpoint of this id is, or would be.
+func (s *Snapshot) find(id postern.EndpointID) (int, bool) {
+	return slices.BinarySearchFunc(s.endpoints, id, func(e *Entry, id postern.EndpointID) int { return e.ID.Compare(id) })
+}
+
+// checkEndpoint reports what is wrong with a record; old is what it replaces,
+// nil for a new one.
+func (c *Catalogue) checkEndpoint(e, old *postern.Endpoint) error {
+	if err := checkEndpointFields(e, old); err != nil {
+		return err
+	}
+	for _, name := range e.EventTypes {
+		// A type that was deleted while it was selected does not stand in the
+		// way of other changes.
+		if route.IsPattern(name) || old != nil && slices.Contains(old.EventTypes, name) {
+			continue
+		}
+		if c.eventTypes.get(name) == nil {
+			return postern.InvalidField("The event type "+name+" does not exist", "body", "eventTypes")
+		}
+	}
+	return nil
+}

@@ -1,0 +1,156 @@
+package catalogue
+
+import (
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/postern-dev/postern"
+)
+
+// index finds records by key and, if it has an order, lists them by it. Its
+// lock is held for one look-up or one change of the maps.
+type index[K comparable, V comparable] struct {
+	// compare orders the keys; nil for an index that is never listed.
+	compare func(a, b K) int
+
+	mu      sync.RWMutex
+	records map[K]V
+	order   []K
+}
+
+// uid is a user's own name for a record among those of one application; the
+// applications' own are in application 0.
+type uid struct {
+	application postern.ApplicationNumber
+	name        string
+}
+
+// noLimit in a page lists everything.
+const noLimit = -1
+
+func newIndex[K comparable, V comparable](compare func(a, b K) int) *index[K, V] {
+	return &index[K, V]{compare: compare, records: map[K]V{}}
+}
+
+// get returns the record of a key; the zero V for none.
+func (x *index[K, V]) get(key K) V {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	return x.records[key]
+}
+
+// len counts the records, claimed keys included.
+func (x *index[K, V]) len() int {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	return len(x.records)
+}
+
+// claim reserves a key that is free; its record is still none. Who claimed it
+// puts the record or removes the key.
+func (x *index[K, V]) claim(key K) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if _, taken := x.records[key]; taken {
+		return false
+	}
+	var none V
+	x.records[key] = none
+	return true
+}
+
+func (x *index[K, V]) put(key K, record V) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.compare != nil {
+		if at, found := slices.BinarySearchFunc(x.order, key, x.compare); !found {
+			x.order = slices.Insert(x.order, at, key)
+		}
+	}
+	x.records[key] = record
+}
+
+func (x *index[K, V]) remove(key K) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	delete(x.records, key)
+	if x.compare == nil {
+		return
+	}
+	if at, found := slices.BinarySearchFunc(x.order, key, x.compare); found {
+		x.order = slices.Delete(x.order, at, at+1)
+	}
+}
+
+// page lists records that keep lets through, and whether there are more.
+func (x *index[K, V]) page(after *K, p postern.ListPage, keep func(V) bool) ([]V, bool) {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	at, found := 0, false
+	if after != nil {
+		at, found = slices.BinarySearchFunc(x.order, *after, x.compare)
+	}
+	return window(len(x.order), at, found, after != nil, p, func(i int) (V, bool) {
+		record := x.records[x.order[i]]
+		return record, keep == nil || keep(record)
+	})
+}
+
+// window walks a sorted list of n from a place on, in the page's direction.
+// With after, at is where the key to go on behind is, or would be if it is not
+// found.
+func window[V any](n, at int, found, after bool, p postern.ListPage, record func(i int) (V, bool)) ([]V, bool) {
+	start, step := 0, 1
+	switch {
+	case p.Descending:
+		start, step = n-1, -1
+		if after {
+			start = at - 1
+		}
+	case after && found:
+		start = at + 1
+	case after:
+		start = at
+	}
+	var page []V
+	for i := start; i >= 0 && i < n; i += step {
+		r, ok := record(i)
+		if !ok {
+			continue
+		}
+		if len(page) == p.Limit {
+			return page, true
+		}
+		page = append(page, r)
+	}
+	return page, false
+}
+
+// rename carries a change through that may rename a record; from and to may be
+// "". The new uid is claimed first, so that no two changes can both get it,
+// and leads to the record only when change, which commits it and shows it to
+// readers, has succeeded.
+func rename[V comparable](x *index[uid, V], app postern.ApplicationNumber, from, to string, record V, change func() error) error {
+	if from == to {
+		return change()
+	}
+	if to != "" && !x.claim(uid{app, to}) {
+		return uidInUse(to)
+	}
+	if err := change(); err != nil {
+		if to != "" {
+			x.remove(uid{app, to})
+		}
+		return err
+	}
+	if to != "" {
+		x.put(uid{app, to}, record)
+	}
+	if from != "" {
+		x.remove(uid{app, from})
+	}
+	return nil
+}
+
+func compareStrings(a, b string) int { return strings.Compare(a, b) }

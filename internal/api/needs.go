@@ -15,6 +15,8 @@ import (
 // Applications keeps applications.
 type Applications interface {
 	Application(ref string) (*postern.Application, error)
+	// ApplicationByNumber is nil for one that is deleted.
+	ApplicationByNumber(n postern.ApplicationNumber) *postern.Application
 	// Applications lists in the order of ids; see postern.ListPage.
 	Applications(page postern.ListPage) ([]*postern.Application, bool)
 	// CreateApplication fills in ID, Number and times; ErrConflict for a uid in use.

@@ -1,0 +1,164 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/postern-dev/postern"
+	"github.com/postern-dev/postern/internal/auth"
+	"github.com/postern-dev/postern/store"
+)
+
+// Prefix is the path that the API lives under.
+const Prefix = "/api/v1"
+
+// DefaultMaxBody bounds a request's body, and so a message's payload, in bytes.
+const DefaultMaxBody = 1 << 20
+
+// Config is what the API needs of the rest. What is not marked as optional is
+// required.
+type Config struct {
+	Applications Applications
+	Endpoints    Endpoints
+	EventTypes   EventTypes
+	Sources      Sources
+	Keys         Keys
+	Secrets      Secrets
+	URLs         URLChecker
+	Publisher    Publisher
+	Deliveries   Deliveries
+	History      store.History
+	Auth         *auth.Authenticator
+	// EventIDs lets a message be named by its event id; optional: without it a
+	// message has its id only.
+	EventIDs EventIDs
+	// Admit is asked before the body of a message is read, given its length or
+	// -1: overload is refused while it is cheap. Its error is answered, which
+	// is of kind Unavailable. Optional.
+	Admit func(size int64) error
+	// Health is nil when requests can be served; optional.
+	Health func(ctx context.Context) error
+	// Version is the program's, for GET /health.
+	Version string
+	// PublicURL is how the outside reaches us, without a slash at its end.
+	PublicURL string
+	// MaxBody bounds a body in bytes; 0 for DefaultMaxBody.
+	MaxBody int64
+	// Now stamps what the API makes itself; nil for time.Now.
+	Now func() time.Time
+	// Logger gets what went wrong on our side; nil for silence.
+	Logger *slog.Logger
+	// Observe is told of every answer: the operation's name, which is one of
+	// the table's or "none", the status and how long it took. Optional.
+	Observe func(operation string, status int, took time.Duration)
+}
+
+// Log keys.
+const (
+	logOperation = "operation"
+	logError     = "error"
+)
+
+// noOperation is the name under which unknown paths and methods are counted.
+const noOperation = "none"
+
+// handler serves all operations of the table.
+type handler struct {
+	Config
+	routes *node
+	calls  sync.Pool // of *call
+	// jsonType is the value of Content-Type, shared by all answers.
+	jsonType []string
+}
+
+// New returns the API. It answers below Prefix, with paths that begin with it:
+// mount it there, without stripping anything.
+func New(config Config) http.Handler {
+	if config.MaxBody == 0 {
+		config.MaxBody = DefaultMaxBody
+	}
+	if config.Now == nil {
+		config.Now = time.Now
+	}
+	if config.Logger == nil {
+		config.Logger = slog.New(slog.DiscardHandler)
+	}
+	if config.Observe == nil {
+		config.Observe = func(string, int, time.Duration) {}
+	}
+	return &handler{
+		Config:   config,
+		routes:   newRoutes(table()),
+		calls:    sync.Pool{New: func() any { return new(call) }},
+		jsonType: []string{"application/json"},
+	}
+}
+
+// ServeHTTP answers one request.
+func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	started := time.Now()
+	c, _ := h.calls.Get().(*call)
+	c.w, c.r = w, r
+	operation, err := h.serve(c)
+	if err != nil {
+		h.refuse(c, operation, err)
+	}
+	h.Observe(operation, c.status, time.Since(started))
+	c.reset()
+	h.calls.Put(c)
+}
+
+// serve takes a request through the columns of its row: path and method, then
+// who asks, then whose it is, then the operation itself, which reads the body.
+// It returns the operation's name for the count.
+func (h *handler) serve(c *call) (operation string, err error) {
+	n := h.routes.find(c.r.URL.Path, &c.values)
+	if n == nil {
+		return noOperation, &postern.Error{Kind: postern.NotFound, Detail: "No such path"}
+	}
+	o := n.operation(c.r.Method)
+	if o == nil {
+		return noOperation, &methodError{allow: n.allow}
+	}
+	c.names = o.params
+	if o.access == open {
+		return o.name, o.run(h, c)
+	}
+	if c.who, err = h.Auth.Authenticate(c.r.Header.Get("Authorization")); err != nil {
+		return o.name, err
+	}
+	if err := authorize(c.who, o.access, c.reads()); err != nil {
+		return o.name, err
+	}
+	if o.inApplication {
+		if c.app, err = h.application(c); err != nil {
+			return o.name, err
+		}
+	}
+	return o.name, o.run(h, c)
+}
+
+// application finds the application in the path. One that the principal has no
+// business with does not exist for it.
+func (h *handler) application(c *call) (*postern.Application, error) {
+	app, err := h.Applications.Application(c.param("app"))
+	if err != nil {
+		return nil, notFound(err)
+	}
+	if c.who.Application != 0 && c.who.Application != app.Number {
+		return nil, postern.ErrNotFound
+	}
+	return app, nil
+}
+
+// notFound makes an unreadable name in a path an unknown one.
+func notFound(err error) error {
+	if errors.Is(err, postern.ErrInvalid) {
+		return postern.ErrNotFound
+	}
+	return err
+}

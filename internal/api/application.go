@@ -1,0 +1,144 @@
+package api
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/postern-dev/postern"
+)
+
+// applicationIn is an application as callers write it.
+type applicationIn struct {
+	Name         optional[string]            `json:"name"`
+	UID          optional[string]            `json:"uid"`
+	RateLimit    optional[int]               `json:"rateLimit"` // ThrottleRate's older name
+	ThrottleRate optional[int]               `json:"throttleRate"`
+	Metadata     optional[map[string]string] `json:"metadata"`
+}
+
+// applicationOut is an application as callers read it.
+type applicationOut struct {
+	ID           postern.ApplicationID `json:"id"`
+	UID          *string               `json:"uid"`
+	Name         string                `json:"name"`
+	RateLimit    *int                  `json:"rateLimit"`
+	ThrottleRate *int                  `json:"throttleRate"`
+	Metadata     map[string]string     `json:"metadata"`
+	CreatedAt    time.Time             `json:"createdAt"`
+	UpdatedAt    time.Time             `json:"updatedAt"`
+}
+
+func (in *applicationIn) apply(a *postern.Application) error {
+	var f faults
+	take(&f, "name", in.Name, &a.Name, nil)
+	take(&f, "uid", in.UID, &a.UID, nil)
+	take(&f, "throttleRate", in.ThrottleRate.or(in.RateLimit), &a.Rate, wrongRate)
+	take(&f, "metadata", in.Metadata, &a.Metadata, nil)
+	return f.err()
+}
+
+func renderApplication(a *postern.Application) applicationOut {
+	return applicationOut{
+		ID: a.ID, UID: null(a.UID), Name: a.Name,
+		RateLimit: nullRate(a.Rate), ThrottleRate: nullRate(a.Rate),
+		Metadata: object(a.Metadata), CreatedAt: a.CreatedAt.UTC(), UpdatedAt: a.UpdatedAt.UTC(),
+	}
+}
+
+func (h *handler) listApplications(c *call, _ none) (listing[applicationOut], error) {
+	w, err := c.window(false)
+	if err != nil {
+		return listing[applicationOut]{}, err
+	}
+	records, more := h.Applications.Applications(w.catalogue())
+	id := func(a *postern.Application) string { return a.ID.String() }
+	return listed(w, records, !more, "", id, renderApplication), nil
+}
+
+// createApplication answers 200 and the one that is there where the caller
+// asked for that and the uid is in use.
+func (h *handler) createApplication(c *call, in applicationIn) (applicationOut, error) {
+	ifExists, err := c.flag("get_if_exists", false)
+	if err != nil {
+		return applicationOut{}, err
+	}
+	var a postern.Application
+	if err := in.apply(&a); err != nil {
+		return applicationOut{}, err
+	}
+	created, err := h.Applications.CreateApplication(c.r.Context(), a)
+	if ifExists && a.UID != "" && errors.Is(err, postern.ErrConflict) {
+		created, err = h.Applications.Application(a.UID)
+		c.status = http.StatusOK
+	}
+	if err != nil {
+		return applicationOut{}, err
+	}
+	return renderApplication(created), nil
+}
+
+func (h *handler) getApplication(c *call, _ none) (applicationOut, error) {
+	return renderApplication(c.app), nil
+}
+
+// putApplication replaces all that callers write, or creates. A uid that the
+// path names and the body leaves out stays: the same request twice finds the
+// same application.
+func (h *handler) putApplication(c *call, in applicationIn) (applicationOut, error) {
+	ref := c.param("app")
+	if !in.UID.Set && !strings.HasPrefix(ref, postern.ApplicationID{}.Prefix()) {
+		in.UID = optional[string]{Set: true, Value: &ref}
+	}
+	old, err := h.Applications.Application(ref)
+	switch {
+	case err == nil:
+		updated, err := h.Applications.UpdateApplication(c.r.Context(), old.Number, func(a *postern.Application) error {
+			a.Name, a.UID, a.Rate, a.Metadata = "", "", 0, nil
+			return in.apply(a)
+		})
+		if err != nil {
+			return applicationOut{}, err
+		}
+		return renderApplication(updated), nil
+	case !creatable(err, ref, postern.ApplicationID{}.Prefix()):
+		return applicationOut{}, notFound(err)
+	}
+	var a postern.Application
+	if err := in.apply(&a); err != nil {
+		return applicationOut{}, err
+	}
+	c.status = http.StatusCreated
+	created, err := h.Applications.CreateApplication(c.r.Context(), a)
+	if err != nil {
+		return applicationOut{}, err
+	}
+	return renderApplication(created), nil
+}
+
+// creatable reports whether a PUT to ref, which failed to find anything, may
+// create it: an id is given by us alone.
+func creatable(err error, ref, prefix string) bool {
+	return errors.Is(err, postern.ErrNotFound) && !strings.HasPrefix(ref, prefix)
+}
+
+func (h *handler) patchApplication(c *call, in applicationIn) (applicationOut, error) {
+	app, err := h.application(c)
+	if err != nil {
+		return applicationOut{}, err
+	}
+	updated, err := h.Applications.UpdateApplication(c.r.Context(), app.Number, in.apply)
+	if err != nil {
+		return applicationOut{}, err
+	}
+	return renderApplication(updated), nil
+}
+
+func (h *handler) deleteApplication(c *call, _ none) (none, error) {
+	app, err := h.application(c)
+	if err != nil {
+		return none{}, err
+	}
+	return none{}, h.Applications.DeleteApplication(c.r.Context(), app.Number)
+}

@@ -1,0 +1,288 @@
+package api
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/postern-dev/postern"
+	"github.com/postern-dev/postern/store"
+)
+
+// Svix's numbers of a status, each with its text twin. SDKs refuse any other.
+const (
+	statusSuccess  = 0
+	statusPending  = 1
+	statusFail     = 2
+	statusSending  = 3
+	statusCanceled = 4
+)
+
+// statusText is a status in words.
+func statusText(status int) string {
+	return [...]string{"success", "pending", "fail", "sending", "canceled"}[status]
+}
+
+// attemptOut is an attempt as callers read it. What follows Timestamp is our
+// own.
+type attemptOut struct {
+	ID                 postern.AttemptID  `json:"id"`
+	EndpointID         postern.EndpointID `json:"endpointId"`
+	MsgID              postern.MessageID  `json:"msgId"`
+	Msg                messageOut         `json:"msg,omitempty"`
+	URL                string             `json:"url"`
+	Response           string             `json:"response"`
+	ResponseStatusCode int                `json:"responseStatusCode"`
+	ResponseDurationMs int64              `json:"responseDurationMs"`
+	Status             int                `json:"status"`
+	StatusText         string             `json:"statusText"`
+	TriggerType        int                `json:"triggerType"`
+	Timestamp          time.Time          `json:"timestamp"`
+
+	Number  int        `json:"number"`
+	Failure *string    `json:"failure"`
+	Timings timingsOut `json:"timings"`
+	// State, Reason and NextAttempt are what the attempt caused.
+	State       string     `json:"state"`
+	Reason      *string    `json:"reason"`
+	NextAttempt *time.Time `json:"nextAttempt"`
+}
+
+// timingsOut are the phases of an attempt in microseconds.
+type timingsOut struct {
+	DNS       int64 `json:"dns"`
+	Connect   int64 `json:"connect"`
+	TLS       int64 `json:"tls"`
+	FirstByte int64 `json:"firstByte"`
+	Total     int64 `json:"total"`
+}
+
+func (h *handler) renderAttempt(a *postern.Attempt, withResponse bool) attemptOut {
+	status := statusFail
+	if a.Succeeded {
+		status = statusSuccess
+	}
+	out := attemptOut{
+		ID: a.ID, MsgID: a.Message, URL: a.URL,
+		ResponseStatusCode: a.Code, ResponseDurationMs: a.Timings.Total.Milliseconds(),
+		Status: status, StatusText: statusText(status), TriggerType: int(a.Trigger), Timestamp: a.Started.UTC(),
+		Number: a.N, Failure: null(a.Failure),
+		Timings: timingsOut{
+			a.Timings.DNS.Microseconds(), a.Timings.Connect.Microseconds(), a.Timings.TLS.Microseconds(),
+			a.Timings.FirstByte.Microseconds(), a.Timings.Total.Microseconds(),
+		},
+		State: a.State.String(), Reason: null(string(a.Reason)), NextAttempt: nullTime(a.Next),
+	}
+	if withResponse {
+		out.Response = strings.ToValidUTF8(string(a.Response), "\uFFFD")
+	}
+	// A deleted endpoint's id is gone with it; its attempts stay.
+	if v := h.Endpoints.EndpointByNumber(a.Endpoint); v != nil {
+		out.EndpointID = v.ID
+	}
+	return out
+}
+
+// nullTime makes the zero time null.
+func nullTime(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	t = t.UTC()
+	return &t
+}
+
+// attemptQuery is what lists of attempts can be narrowed down by.
+type attemptQuery struct {
+	store.AttemptFilter
+	// never: the status asked for is one that no attempt has.
+	never                    bool
+	withContent, withMessage bool
+}
+
+func (c *call) attemptQuery() (q attemptQuery, err error) {
+	messages, err := c.messageFilter()
+	if err != nil {
+		return q, err
+	}
+	q.EventTypes, q.Channel, q.Tag = messages.EventTypes, messages.Channel, messages.Tag
+	if q.withContent, err = c.flag("with_content", true); err != nil {
+		return q, err
+	}
+	if q.withMessage, err = c.flag("with_msg", false); err != nil {
+		return q, err
+	}
+	status, err := c.number("status", statusCanceled)
+	if err != nil {
+		return q, err
+	}
+	if status != nil {
+		succeeded := *status == statusSuccess
+		q.Succeeded, q.never = &succeeded, !succeeded && *status != statusFail
+	}
+	class, err := c.number("status_code_class", 500)
+	if class != nil {
+		*class /= 100
+		q.CodeClass = class
+	}
+	return q, err
+}
+
+// number is an integer of the query from 0 to highest; nil for none.
+func (c *call) number(name string, highest int) (*int, error) {
+	text, err := c.value(name)
+	if err != nil || text == "" {
+		return nil, err
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		return nil, badQuery(name + " is not a number")
+	}
+	if n < 0 || n > highest {
+		return nil, postern.InvalidField("must be 0 to "+strconv.Itoa(highest), "query", name)
+	}
+	return &n, nil
+}
+
+// listMessageAttempts lists what was tried for one message. That is little, and
+// is read whole.
+func (h *handler) listMessageAttempts(c *call, _ none) (listing[attemptOut], error) {
+	var list listing[attemptOut]
+	w, err := c.window(true)
+	if err != nil {
+		return list, err
+	}
+	page, err := w.history(c, attemptCursor)
+	if err != nil {
+		return list, err
+	}
+	q, err := c.attemptQuery()
+	if err != nil {
+		return list, err
+	}
+	m, err := h.message(c)
+	if err != nil {
+		return list, err
+	}
+	endpoint, err := h.endpointFilter(c)
+	if err != nil {
+		return list, err
+	}
+	attempts, _, err := h.History.Attempts(c.r.Context(), c.app.Number, m.ID)
+	if err != nil {
+		return list, err
+	}
+	attempts = slices.DeleteFunc(slices.Clone(attempts), func(a postern.Attempt) bool {
+		return endpoint != 0 && a.Endpoint != endpoint || !q.matches(&a, m) || !within(page, a.ID.Time())
+	})
+	slices.SortFunc(attempts, func(a, b postern.Attempt) int { return a.ID.Compare(b.ID) })
+	id := func(a postern.Attempt) string { return a.ID.String() }
+	attempts, done := cut(w, attempts, id)
+	return h.renderAttempts(c, w, attempts, done, "", q)
+}
+
+// endpointFilter is the endpoint that the query narrows down to; 0 for none.
+func (h *handler) endpointFilter(c *call) (postern.EndpointNumber, error) {
+	ref, err := c.value("endpoint_id")
+	if err != nil || ref == "" {
+		return 0, err
+	}
+	v, err := h.Endpoints.Endpoint(c.app.Number, ref)
+	if err != nil {
+		return 0, notFound(err)
+	}
+	return v.Number, nil
+}
+
+// matches is the store's filter for attempts that were read whole.
+func (q *attemptQuery) matches(a *postern.Attempt, m *postern.Message) bool {
+	return !q.never &&
+		(q.Succeeded == nil || *q.Succeeded == a.Succeeded) &&
+		(q.CodeClass == nil || *q.CodeClass == a.Code/100) &&
+		(q.EventTypes == nil || slices.Contains(q.EventTypes, m.EventType)) &&
+		(q.Channel == "" || slices.Contains(m.Channels, q.Channel)) &&
+		(q.Tag == "" || slices.Contains(m.Tags, q.Tag))
+}
+
+// within reports whether a time lies inside a page's bounds.
+func within(page store.Page, t time.Time) bool {
+	return (page.Since.IsZero() || t.After(page.Since)) && (page.Until.IsZero() || t.Before(page.Until))
+}
+
+func (h *handler) listEndpointAttempts(c *call, _ none) (listing[attemptOut], error) {
+	var list listing[attemptOut]
+	w, err := c.window(true)
+	if err != nil {
+		return list, err
+	}
+	page, err := w.history(c, attemptCursor)
+	if err != nil {
+		return list, err
+	}
+	q, err := c.attemptQuery()
+	if err != nil {
+		return list, err
+	}
+	v, err := h.endpoint(c)
+	if err != nil {
+		return list, err
+	}
+	if q.never {
+		return h.renderAttempts(c, w, nil, true, "", q)
+	}
+	found, err := h.History.EndpointAttempts(c.r.Context(), c.app.Number, v.Number, q.AttemptFilter, page)
+	if err != nil {
+		return list, err
+	}
+	next := goOn[postern.AttemptID](found.Next, found.Done)
+	return h.renderAttempts(c, w, found.Attempts, found.Done, next, q)
+}
+
+func (h *handler) renderAttempts(c *call, w window, attempts []postern.Attempt, done bool, next string, q attemptQuery) (listing[attemptOut], error) {
+	var failed error
+	list := listed(w, attempts, done, next,
+		func(a postern.Attempt) string { return a.ID.String() },
+		func(a postern.Attempt) attemptOut {
+			out := h.renderAttempt(&a, q.withContent)
+			if q.withMessage && failed == nil {
+				out.Msg, failed = h.attemptedMessage(c, &a, q.withContent)
+			}
+			return out
+		})
+	return list, failed
+}
+
+func (h *handler) attemptedMessage(c *call, a *postern.Attempt, withContent bool) (messageOut, error) {
+	m, err := h.History.Message(c.r.Context(), c.app.Number, a.Message)
+	if err != nil {
+		return nil, err
+	}
+	return h.renderMessage(c, m, withContent)
+}
+
+func (h *handler) getAttempt(c *call, _ none) (attemptOut, error) {
+	id, err := postern.ParseAttemptID(c.param("attempt"))
+	if err != nil {
+		return attemptOut{}, postern.ErrNotFound
+	}
+	m, err := h.message(c)
+	if err != nil {
+		return attemptOut{}, err
+	}
+	attempts, _, err := h.History.Attempts(c.r.Context(), c.app.Number, m.ID)
+	if err != nil {
+		return attemptOut{}, err
+	}
+	for i := range attempts {
+		if attempts[i].ID == id {
+			return h.renderAttempt(&attempts[i], true), nil
+		}
+	}
+	return attemptOut{}, postern.ErrNotFound
+}
+
+func attemptCursor(text string) ([20]byte, error) {
+	id, err := postern.ParseAttemptID(text)
+	return id, err
+}

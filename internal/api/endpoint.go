@@ -1,0 +1,283 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/postern-dev/postern"
+	"github.com/postern-dev/postern/sign"
+)
+
+// endpointIn is an endpoint as callers write it.
+type endpointIn struct {
+	URL           optional[string]            `json:"url"`
+	UID           optional[string]            `json:"uid"`
+	Kind          optional[string]            `json:"kind"`
+	Description   optional[string]            `json:"description"`
+	Version       optional[int]               `json:"version"`
+	Disabled      optional[bool]              `json:"disabled"`
+	FilterTypes   optional[[]string]          `json:"filterTypes"` // EventTypes' older name
+	EventTypes    optional[[]string]          `json:"eventTypes"`
+	Channels      optional[[]string]          `json:"channels"`
+	RateLimit     optional[int]               `json:"rateLimit"` // ThrottleRate's older name
+	ThrottleRate  optional[int]               `json:"throttleRate"`
+	RetrySchedule optional[seconds]           `json:"retrySchedule"`
+	Headers       optional[map[string]string] `json:"headers"`
+	Metadata      optional[map[string]string] `json:"metadata"`
+	Secret        optional[string]            `json:"secret"`
+	SvixHeaders   optional[bool]              `json:"svixHeaders"`
+}
+
+// endpointOut is an endpoint as callers read it. Disabled is true whoever
+// disabled it; disabledReason tells the engine's reason.
+type endpointOut struct {
+	ID             postern.EndpointID `json:"id"`
+	UID            *string            `json:"uid"`
+	Kind           string             `json:"kind"`
+	URL            string             `json:"url"`
+	Description    string             `json:"description"`
+	Version        int                `json:"version"`
+	Disabled       bool               `json:"disabled"`
+	DisabledReason *string            `json:"disabledReason"`
+	Paused         bool               `json:"paused"`
+	FailingSince   *time.Time         `json:"failingSince"`
+	FilterTypes    []string           `json:"filterTypes"`
+	EventTypes     []string           `json:"eventTypes"`
+	Channels       []string           `json:"channels"`
+	RateLimit      *int               `json:"rateLimit"`
+	ThrottleRate   *int               `json:"throttleRate"`
+	RetrySchedule  seconds            `json:"retrySchedule"`
+	SvixHeaders    bool               `json:"svixHeaders"`
+	Metadata       map[string]string  `json:"metadata"`
+	CreatedAt      time.Time          `json:"createdAt"`
+	UpdatedAt      time.Time          `json:"updatedAt"`
+}
+
+// apply writes what was given into e. The secret and what needs the world
+// outside are prepareEndpoint's.
+func (in *endpointIn) apply(e *postern.Endpoint) error {
+	var f faults
+	take(&f, "url", in.URL, &e.URL, nil)
+	take(&f, "uid", in.UID, &e.UID, nil)
+	take(&f, "description", in.Description, &e.Description, nil)
+	take(&f, "version", in.Version, &e.Version, nil)
+	take(&f, "disabled", in.Disabled, &e.Disabled, nil)
+	take(&f, "eventTypes", in.EventTypes.or(in.FilterTypes), &e.EventTypes, nil)
+	take(&f, "channels", in.Channels, &e.Channels, nil)
+	take(&f, "throttleRate", in.ThrottleRate.or(in.RateLimit), &e.Rate, wrongRate)
+	takeSchedule(in.RetrySchedule, &e.RetrySchedule)
+	take(&f, "metadata", in.Metadata, &e.Metadata, nil)
+	take(&f, "svixHeaders", in.SvixHeaders, &e.SvixNames, nil)
+	if in.Headers.Set {
+		e.Headers = nil
+		if in.Headers.Value != nil {
+			e.Headers = mergeHeaders(&f, nil, valuesOf(*in.Headers.Value))
+		}
+	}
+	if kind := in.Kind.Value; kind != nil && *kind != string(postern.HTTPEndpoint) && *kind != string(e.Kind) {
+		f.add("only endpoints of kind http can be made here", "kind")
+	}
+	if !in.Version.Set && e.Version == 0 {
+		e.Version = 1
+	}
+	return f.err()
+}
+
+// prepareEndpoint checks and seals what an update must not wait for: the URL,
+// which may be looked up, and the secret.
+func (h *handler) prepareEndpoint(ctx context.Context, in *endpointIn) ([]postern.EndpointSecret, error) {
+	if in.URL.Value != nil && *in.URL.Value != "" {
+		if err := h.checkURL(ctx, *in.URL.Value); err != nil {
+			return nil, err
+		}
+	}
+	if in.Secret.Value == nil {
+		return nil, nil
+	}
+	key, err := signingKey(*in.Secret.Value, "secret")
+	if err != nil {
+		return nil, err
+	}
+	sealed, err := h.Secrets.Seal([]byte(key.Reveal()))
+	if err != nil {
+		return nil, err
+	}
+	return []postern.EndpointSecret{{Key: sealed, CreatedAt: h.Now().UTC()}}, nil
+}
+
+// checkURL points the checker's refusal at the field.
+func (h *handler) checkURL(ctx context.Context, url string) error {
+	err := h.URLs.CheckURL(ctx, url)
+	if e, ok := err.(*postern.Error); ok && e.Kind == postern.Invalid && len(e.Fields) == 0 { //nolint:errorlint // only the error itself is for the caller
+		return postern.InvalidField(e.Detail, "body", "url")
+	}
+	return err
+}
+
+// signingKey reads a secret; its refusal says what is wrong and holds none of it.
+func signingKey(text, field string) (sign.Key, error) {
+	key, err := sign.ParseKey(text)
+	if err != nil {
+		return sign.Key{}, postern.InvalidField(strings.TrimPrefix(err.Error(), "sign: "), "body", field)
+	}
+	if key.Kind() == sign.Public {
+		return sign.Key{}, postern.InvalidField("is a public key, which cannot sign", "body", field)
+	}
+	return key, nil
+}
+
+func renderEndpoint(v *EndpointView) endpointOut {
+	out := endpointOut{
+		ID: v.ID, UID: null(v.UID), Kind: string(v.Kind), URL: endpointURL(&v.Endpoint),
+		Description: v.Description, Version: v.Version,
+		Disabled: v.Disabled || v.Health.Disabled != "", DisabledReason: null(v.Health.Disabled), Paused: v.Paused,
+		FilterTypes: nullList(v.EventTypes), EventTypes: nullList(v.EventTypes), Channels: nullList(v.Channels),
+		RateLimit: nullRate(v.Rate), ThrottleRate: nullRate(v.Rate), RetrySchedule: inSeconds(v.RetrySchedule),
+		SvixHeaders: v.SvixNames, Metadata: object(v.Metadata),
+		CreatedAt: v.CreatedAt.UTC(), UpdatedAt: v.UpdatedAt.UTC(),
+	}
+	if since := v.Health.FailingSince; !since.IsZero() {
+		since = since.UTC()
+		out.FailingSince = &since
+	}
+	return out
+}
+
+// endpointURL is what stands for a URL where an endpoint has none.
+func endpointURL(e *postern.Endpoint) string {
+	switch e.Kind {
+	case postern.HandlerEndpoint:
+		return "postern:handler/" + e.UID
+	case postern.PullEndpoint:
+		return "postern:pull"
+	}
+	return e.URL
+}
+
+// endpoint finds the endpoint in the path.
+func (h *handler) endpoint(c *call) (*EndpointView, error) {
+	v, err := h.Endpoints.Endpoint(c.app.Number, c.param("endpoint"))
+	return v, notFound(err)
+}
+
+func (h *handler) listEndpoints(c *call, _ none) (listing[endpointOut], error) {
+	w, err := c.window(true)
+	if err != nil {
+		return listing[endpointOut]{}, err
+	}
+	records, more := h.Endpoints.Endpoints(c.app.Number, w.catalogue())
+	id := func(v *EndpointView) string { return v.ID.String() }
+	return listed(w, records, !more, "", id, renderEndpoint), nil
+}
+
+func (h *handler) createEndpoint(c *call, in endpointIn) (endpointOut, error) {
+	e := postern.Endpoint{Application: c.app.Number, Kind: postern.HTTPEndpoint}
+	if err := in.apply(&e); err != nil {
+		return endpointOut{}, err
+	}
+	var err error
+	if e.Secrets, err = h.prepareEndpoint(c.r.Context(), &in); err != nil {
+		return endpointOut{}, err
+	}
+	created, err := h.Endpoints.CreateEndpoint(c.r.Context(), e)
+	if err != nil {
+		return endpointOut{}, err
+	}
+	return renderEndpoint(created), nil
+}
+
+func (h *handler) getEndpoint(c *call, _ none) (endpointOut, error) {
+	v, err := h.endpoint(c)
+	if err != nil {
+		return endpointOut{}, err
+	}
+	return renderEndpoint(v), nil
+}
+
+// putEndpoint replaces all that callers write but the secret and the headers,
+// which have resources of their own, or creates; about the uid see
+// putApplication.
+func (h *handler) putEndpoint(c *call, in endpointIn) (endpointOut, error) {
+	ref, prefix := c.param("endpoint"), postern.EndpointID{}.Prefix()
+	if !in.UID.Set && !strings.HasPrefix(ref, prefix) {
+		in.UID = optional[string]{Set: true, Value: &ref}
+	}
+	old, err := h.Endpoints.Endpoint(c.app.Number, ref)
+	if err != nil {
+		if !creatable(err, ref, prefix) {
+			return endpointOut{}, notFound(err)
+		}
+		c.status = http.StatusCreated
+		return h.createEndpoint(c, in)
+	}
+	return h.updateEndpoint(c, old, &in, func(e *postern.Endpoint) {
+		*e = postern.Endpoint{
+			ID: e.ID, Number: e.Number, Application: e.Application, Kind: e.Kind,
+			Headers: e.Headers, Secrets: e.Secrets, Paused: e.Paused,
+			CreatedAt: e.CreatedAt, UpdatedAt: e.UpdatedAt,
+		}
+	})
+}
+
+func (h *handler) patchEndpoint(c *call, in endpointIn) (endpointOut, error) {
+	old, err := h.endpoint(c)
+	if err != nil {
+		return endpointOut{}, err
+	}
+	return h.updateEndpoint(c, old, &in, func(*postern.Endpoint) {})
+}
+
+// updateEndpoint applies in to what begin leaves of the endpoint. A secret that
+// is given replaces all. Saying that it is not disabled lifts what the engine
+// disabled.
+func (h *handler) updateEndpoint(c *call, old *EndpointView, in *endpointIn, begin func(*postern.Endpoint)) (endpointOut, error) {
+	secrets, err := h.prepareEndpoint(c.r.Context(), in)
+	if err != nil {
+		return endpointOut{}, err
+	}
+	enable := in.Disabled.Value != nil && !*in.Disabled.Value
+	updated, err := h.Endpoints.UpdateEndpoint(c.r.Context(), c.app.Number, old.Number, enable, func(e *postern.Endpoint) error {
+		begin(e)
+		if secrets != nil {
+			e.Secrets = secrets
+		}
+		return in.apply(e)
+	})
+	if err != nil {
+		return endpointOut{}, err
+	}
+	return renderEndpoint(updated), nil
+}
+
+func (h *handler) deleteEndpoint(c *call, _ none) (none, error) {
+	v, err := h.endpoint(c)
+	if err != nil {
+		return none{}, err
+	}
+	return none{}, h.Endpoints.DeleteEndpoint(c.r.Context(), c.app.Number, v.Number)
+}
+
+func (h *handler) pauseEndpoint(c *call, _ none) (endpointOut, error) {
+	return h.setPaused(c, true)
+}
+
+func (h *handler) resumeEndpoint(c *call, _ none) (endpointOut, error) {
+	return h.setPaused(c, false)
+}
+
+func (h *handler) setPaused(c *call, paused bool) (endpointOut, error) {
+	v, err := h.endpoint(c)
+	if err != nil {
+		return endpointOut{}, err
+	}
+	updated, err := h.Endpoints.UpdateEndpoint(c.r.Context(), c.app.Number, v.Number, false, func(e *postern.Endpoint) error {
+		e.Paused = paused
+		return nil
+	})
+	if err != nil {
+		return endpointOut{}, err
+	}
+	return renderEndpoint(updated), nil
+}

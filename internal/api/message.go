@@ -1,0 +1,175 @@
+package api
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/postern-dev/postern"
+	"github.com/postern-dev/postern/store"
+	"github.com/tidwall/gjson"
+)
+
+// messageOut is a message as appendMessage writes it: one shape, written once.
+type messageOut = json.RawMessage
+
+// expunged is the payload of a message whose payload was deleted.
+const expunged = `{"expired":true}`
+
+// message finds the message in the path, by id or event id.
+func (h *handler) message(c *call) (*postern.Message, error) {
+	ref := c.param("msg")
+	id, err := postern.ParseMessageID(ref)
+	if err != nil {
+		if strings.HasPrefix(ref, id.Prefix()) || h.EventIDs == nil {
+			return nil, postern.ErrNotFound
+		}
+		if id, err = h.EventIDs.MessageByEventID(c.r.Context(), c.app.Number, ref); err != nil {
+			return nil, notFound(err)
+		}
+	}
+	m, err := h.History.Message(c.r.Context(), c.app.Number, id)
+	return m, notFound(err)
+}
+
+// renderMessage reads the payload where it is wanted.
+func (h *handler) renderMessage(c *call, m *postern.Message, withContent bool) (messageOut, error) {
+	if !withContent {
+		return appendMessage(nil, m, nil), nil
+	}
+	content, err := h.History.Content(c.r.Context(), m.Application, m.ID)
+	if errors.Is(err, postern.ErrNotFound) {
+		return appendMessage(nil, m, []byte(expunged)), nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	payload := content.Payload
+	if !isObject(payload) {
+		payload = wrapPayload(m.ContentType, payload)
+	}
+	return appendMessage(make([]byte, 0, answerRoom+len(payload)), m, payload), nil
+}
+
+func (h *handler) getMessage(c *call, _ none) (messageOut, error) {
+	withContent, err := c.withContent()
+	if err != nil {
+		return nil, err
+	}
+	m, err := h.message(c)
+	if err != nil {
+		return nil, err
+	}
+	return h.renderMessage(c, m, withContent)
+}
+
+func (h *handler) listMessages(c *call, _ none) (listing[messageOut], error) {
+	var list listing[messageOut]
+	w, err := c.window(true)
+	if err != nil {
+		return list, err
+	}
+	page, err := w.history(c, messageCursor)
+	if err != nil {
+		return list, err
+	}
+	filter, err := c.messageFilter()
+	if err != nil {
+		return list, err
+	}
+	withContent, err := c.withContent()
+	if err != nil {
+		return list, err
+	}
+	found, err := h.History.Messages(c.r.Context(), c.app.Number, filter, page)
+	if err != nil {
+		return list, err
+	}
+	list = listed(w, found.Messages, found.Done, goOn[postern.MessageID](found.Next, found.Done),
+		func(m *postern.Message) string { return m.ID.String() },
+		func(m *postern.Message) messageOut {
+			out, failed := h.renderMessage(c, m, withContent)
+			err = errors.Join(err, failed)
+			return out
+		})
+	return list, err
+}
+
+func (c *call) messageFilter() (filter store.MessageFilter, err error) {
+	if filter.EventTypes, err = c.list("event_types"); err != nil {
+		return filter, err
+	}
+	if filter.Channel, err = c.value("channel"); err != nil {
+		return filter, err
+	}
+	filter.Tag, err = c.value("tag")
+	return filter, err
+}
+
+// getRaw answers the payload's exact bytes. They are the publisher's, or those
+// of whoever sent to a source: no browser is to make a page of them.
+func (h *handler) getRaw(c *call) error {
+	m, err := h.message(c)
+	if err != nil {
+		return err
+	}
+	content, err := h.History.Content(c.r.Context(), m.Application, m.ID)
+	if err != nil {
+		return err
+	}
+	header := c.w.Header()
+	header.Set("Content-Type", m.ContentType)
+	if m.ContentType == "" {
+		header.Set("Content-Type", "application/octet-stream")
+	}
+	header.Set("Content-Length", strconv.Itoa(len(content.Payload)))
+	header.Set("X-Content-Type-Options", "nosniff")
+	header.Set("Content-Security-Policy", "sandbox")
+	c.w.WriteHeader(c.status)
+	_, _ = c.w.Write(content.Payload) // what fails is the connection
+	return nil
+}
+
+func messageCursor(text string) ([20]byte, error) {
+	id, err := postern.ParseMessageID(text)
+	return id, err
+}
+
+// goOn is where an unfinished list goes on, as text; "" for a finished one.
+func goOn[ID interface {
+	~[20]byte
+	String() string
+}](next [20]byte, done bool) string {
+	if done {
+		return ""
+	}
+	return ID(next).String()
+}
+
+// isObject reports whether a payload is a JSON object, and so can stand in an
+// answer as it is.
+func isObject(payload []byte) bool {
+	trimmed := strings.TrimLeft(string(payload[:min(len(payload), 64)]), " \t\r\n")
+	return strings.HasPrefix(trimmed, "{") && validJSON(payload)
+}
+
+// wrapPayload is how Svix's shapes hold a payload that is no JSON object.
+func wrapPayload(contentType string, payload []byte) []byte {
+	wrapped := gjson.AppendJSONString([]byte(`{"contentType":`), contentType)
+	wrapped = appendBody(append(wrapped, ','), payload)
+	return append(wrapped, '}')
+}
+
+// appendBody writes bytes as the property body, or bodyBase64 where they are
+// not UTF-8.
+func appendBody(dst, body []byte) []byte {
+	if utf8.Valid(body) {
+		return gjson.AppendJSONString(append(dst, `"body":`...), string(body))
+	}
+	dst = append(dst, `"bodyBase64":"`...)
+	dst = base64.StdEncoding.AppendEncode(dst, body)
+	return append(dst, '"')
+}

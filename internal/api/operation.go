@@ -1,0 +1,99 @@
+package api
+
+import (
+	"net/http"
+	"reflect"
+	"strings"
+)
+
+// operation is one row of the table, ready to serve.
+type operation struct {
+	name, method, path string
+	access             access
+	// in and out are the types of the bodies; nil for none, and for rows that
+	// read or write their bodies themselves.
+	in, out reflect.Type
+	status  int
+	// params are the names of the path's variables in their order.
+	params []string
+	// inApplication: the path lies inside an application, which is found and
+	// checked before run.
+	inApplication bool
+	run           func(h *handler, c *call) error
+}
+
+// row is what the table consists of.
+type row interface{ operation() *operation }
+
+// op is an operation that takes In and answers Out, both JSON; none stands for
+// no body. Status is the answer's unless the function sets another.
+type op[In, Out any] struct {
+	name, method, path string
+	access             access
+	status             int
+	do                 func(h *handler, c *call, in In) (Out, error)
+}
+
+// none is the In or Out of an operation without a body.
+type none struct{}
+
+func (o op[In, Out]) operation() *operation {
+	return &operation{
+		name: o.name, method: o.method, path: o.path, access: o.access, status: o.status,
+		in: typeOf[In](), out: typeOf[Out](),
+		inApplication: inApplication(o.path, o.access),
+		run:           o.run,
+	}
+}
+
+func (o op[In, Out]) run(h *handler, c *call) error {
+	var in In
+	if _, bare := any(in).(none); !bare {
+		if err := c.decode(h.MaxBody, &in); err != nil {
+			return err
+		}
+	}
+	c.status = o.status
+	out, err := o.do(h, c, in)
+	if err != nil {
+		return err
+	}
+	if c.status == http.StatusNoContent {
+		c.w.WriteHeader(c.status)
+		return nil
+	}
+	return h.answer(c, out)
+}
+
+// raw is an operation that reads and writes its bodies itself.
+type raw struct {
+	name, method, path string
+	access             access
+	status             int
+	do                 func(h *handler, c *call) error
+}
+
+func (o raw) operation() *operation {
+	return &operation{
+		name: o.name, method: o.method, path: o.path, access: o.access, status: o.status,
+		inApplication: inApplication(o.path, o.access),
+		run: func(h *handler, c *call) error {
+			c.status = o.status
+			return o.do(h, c)
+		},
+	}
+}
+
+// inApplication tells paths inside an application from those that name one in
+// order to create or delete it.
+func inApplication(path string, a access) bool {
+	return a != global && strings.HasPrefix(path, "/app/{app}")
+}
+
+func typeOf[T any]() reflect.Type {
+	t := reflect.TypeFor[T]()
+	if t == reflect.TypeFor[none]() {
+		return nil
+	}
+	return t
+}

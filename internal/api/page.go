@@ -1,0 +1,139 @@
+package api
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/postern-dev/postern"
+	"github.com/postern-dev/postern/store"
+)
+
+// Sizes of a page of a list.
+const (
+	defaultLimit = 50
+	maxLimit     = 250
+)
+
+// listing is a page of a list. Iterator is the last id of the page, also at
+// the list's end, and PrevIterator "-" and the first one; both are there even
+// when they are null.
+type listing[T any] struct {
+	Data         []T     `json:"data"`
+	Iterator     *string `json:"iterator"`
+	PrevIterator *string `json:"prevIterator"`
+	// Done: there is nothing behind the page in the direction walked.
+	Done bool `json:"done"`
+}
+
+// window is which page was asked for.
+type window struct {
+	// after is the id that the page lies behind, or before when back; "" for
+	// the list's start.
+	after      string
+	back       bool
+	descending bool
+	limit      int
+}
+
+// window reads limit, iterator and order from the query.
+func (c *call) window(descending bool) (window, error) {
+	w := window{descending: descending, limit: defaultLimit}
+	limit, err := c.value("limit")
+	if err != nil {
+		return w, err
+	}
+	if limit != "" {
+		if w.limit, err = strconv.Atoi(limit); err != nil {
+			return w, badQuery("limit is not a number")
+		}
+		if w.limit < 1 || w.limit > maxLimit {
+			return w, postern.InvalidField("must be 1 to "+strconv.Itoa(maxLimit), "query", "limit")
+		}
+	}
+	iterator, _ := c.value("iterator") // the query is parsed already
+	w.after, w.back = strings.CutPrefix(iterator, "-")
+	order, _ := c.value("order")
+	switch order {
+	case "":
+	case "ascending":
+		w.descending = false
+	case "descending":
+		w.descending = true
+	default:
+		return w, postern.InvalidField("must be ascending or descending", "query", "order")
+	}
+	return w, nil
+}
+
+// catalogue is the window into a list of the catalogue. Walking back is walking
+// forth in the other direction, turned round at the end.
+func (w window) catalogue() postern.ListPage {
+	return postern.ListPage{After: w.after, Descending: w.descending != w.back, Limit: w.limit}
+}
+
+// history is the window into a list of the store, whose ids parse reads.
+func (w window) history(c *call, parse func(string) ([20]byte, error)) (store.Page, error) {
+	page := store.Page{Ascending: w.descending == w.back, Limit: w.limit}
+	var err error
+	if w.after != "" {
+		if page.After, err = parse(w.after); err != nil {
+			return page, postern.InvalidField("is not an iterator of this list", "query", "iterator")
+		}
+	}
+	if page.Since, err = c.moment("after"); err != nil {
+		return page, err
+	}
+	page.Until, err = c.moment("before")
+	return page, err
+}
+
+// listed renders records that were read through the window; next is where an
+// unfinished list goes on, "" for behind the last record.
+func listed[R, T any](w window, records []R, done bool, next string, id func(R) string, out func(R) T) listing[T] {
+	list := listing[T]{Data: make([]T, 0, len(records)), Done: done}
+	if w.back {
+		records = slices.Clone(records)
+		slices.Reverse(records)
+	}
+	for _, record := range records {
+		list.Data = append(list.Data, out(record))
+	}
+	if len(records) > 0 {
+		list.PrevIterator = null("-" + id(records[0]))
+		list.Iterator = null(id(records[len(records)-1]))
+	}
+	switch {
+	case done || next == "":
+	case w.back:
+		list.PrevIterator = null("-" + next)
+	default:
+		list.Iterator = null(next)
+	}
+	return list
+}
+
+// cut takes a page out of records that are all in memory, sorted by id in
+// ascending order. It reports whether that is the end.
+func cut[R any](w window, records []R, id func(R) string) ([]R, bool) {
+	if w.descending != w.back {
+		records = slices.Clone(records)
+		slices.Reverse(records)
+	}
+	if w.after != "" {
+		start := slices.IndexFunc(records, func(r R) bool {
+			if w.descending != w.back {
+				return id(r) < w.after
+			}
+			return id(r) > w.after
+		})
+		if start < 0 {
+			return nil, true
+		}
+		records = records[start:]
+	}
+	if len(records) > w.limit {
+		return records[:w.limit], false
+	}
+	return records, true
+}

@@ -1,0 +1,239 @@
+package api
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/postern-dev/postern"
+)
+
+// sourceIn is a source as callers write it. Secrets are the provider's, as text.
+type sourceIn struct {
+	Name            optional[string]            `json:"name"`
+	UID             optional[string]            `json:"uid"`
+	Provider        optional[string]            `json:"provider"`
+	Secrets         optional[[]string]          `json:"secrets"`
+	Config          optional[map[string]string] `json:"config"`
+	EventTypePrefix optional[string]            `json:"eventTypePrefix"`
+	Methods         optional[[]string]          `json:"methods"`
+	Answer          optional[int]               `json:"answer"`
+	Forward         optional[bool]              `json:"forward"`
+	DedupeBody      optional[bool]              `json:"dedupeBody"`
+}
+
+// sourceOut is a source as callers read it. Its secrets never leave; the
+// address holds a token, which only those see who may write.
+type sourceOut struct {
+	ID              postern.SourceID  `json:"id"`
+	UID             *string           `json:"uid"`
+	Name            string            `json:"name"`
+	Provider        string            `json:"provider"`
+	IngestURL       string            `json:"ingestUrl"`
+	Config          map[string]string `json:"config"`
+	EventTypePrefix string            `json:"eventTypePrefix"`
+	Methods         []string          `json:"methods"`
+	Answer          *int              `json:"answer"`
+	Forward         bool              `json:"forward"`
+	DedupeBody      bool              `json:"dedupeBody"`
+	Paused          bool              `json:"paused"`
+	CreatedAt       time.Time         `json:"createdAt"`
+	UpdatedAt       time.Time         `json:"updatedAt"`
+}
+
+const (
+	// maxSourceSecret bounds a provider's secret in bytes.
+	maxSourceSecret = 4096
+	// masked stands for a token that the reader is not to know.
+	masked = "***"
+)
+
+func (in *sourceIn) apply(s *postern.Source) error {
+	var f faults
+	take(&f, "name", in.Name, &s.Name, nil)
+	take(&f, "uid", in.UID, &s.UID, nil)
+	take(&f, "provider", in.Provider, &s.Provider, nil)
+	take(&f, "config", in.Config, &s.Config, nil)
+	take(&f, "eventTypePrefix", in.EventTypePrefix, &s.EventTypePrefix, nil)
+	take(&f, "methods", in.Methods, &s.Methods, nil)
+	take(&f, "answer", in.Answer, &s.Answer, nil)
+	take(&f, "forward", in.Forward, &s.Forward, nil)
+	take(&f, "dedupeBody", in.DedupeBody, &s.DedupeBody, nil)
+	if strings.TrimSpace(s.Name) == "" {
+		f.add("is required", "name")
+	}
+	return f.err()
+}
+
+// applySource is apply, then the secrets. What the provider says to it all is
+// for the catalogue to ask.
+func (h *handler) applySource(in *sourceIn, s *postern.Source) error {
+	if err := in.apply(s); err != nil {
+		return err
+	}
+	if !in.Secrets.Set {
+		return nil
+	}
+	s.Secrets = nil
+	if in.Secrets.Value == nil {
+		return nil
+	}
+	return h.sealSecrets(*in.Secrets.Value, s)
+}
+
+func (h *handler) sealSecrets(secrets []string, s *postern.Source) error {
+	var f faults
+	for i, secret := range secrets {
+		if secret == "" || len(secret) > maxSourceSecret {
+			f.add("must have 1 to 4096 bytes", "secrets", strconv.Itoa(i))
+			continue
+		}
+		sealed, err := h.Secrets.Seal([]byte(secret))
+		if err != nil {
+			return err
+		}
+		s.Secrets = append(s.Secrets, sealed)
+	}
+	return f.err()
+}
+
+func (h *handler) renderSource(c *call, s *postern.Source) (sourceOut, error) {
+	token, err := h.sourceToken(c, s)
+	if err != nil {
+		return sourceOut{}, err
+	}
+	return sourceOut{
+		ID: s.ID, UID: null(s.UID), Name: s.Name, Provider: s.Provider,
+		IngestURL: h.PublicURL + "/in/" + token, Config: object(s.Config),
+		EventTypePrefix: s.EventTypePrefix, Methods: nullList(s.Methods), Answer: nullRate(s.Answer),
+		Forward: s.Forward, DedupeBody: s.DedupeBody, Paused: s.Paused,
+		CreatedAt: s.CreatedAt.UTC(), UpdatedAt: s.UpdatedAt.UTC(),
+	}, nil
+}
+
+// sourceToken is the token where the caller may know it, else a mask.
+func (h *handler) sourceToken(c *call, s *postern.Source) (string, error) {
+	if authorize(c.who, credential, true) != nil {
+		return masked, nil
+	}
+	token, err := h.Secrets.Open(s.Token)
+	if err != nil {
+		return "", fmt.Errorf("api: open the token of a source: %w", err)
+	}
+	return string(token), nil
+}
+
+// source finds the source in the path.
+func (h *handler) source(c *call) (*postern.Source, error) {
+	s, err := h.Sources.Source(c.app.Number, c.param("source"))
+	return s, notFound(err)
+}
+
+func (h *handler) listSources(c *call, _ none) (listing[sourceOut], error) {
+	w, err := c.window(true)
+	if err != nil {
+		return listing[sourceOut]{}, err
+	}
+	records, more := h.Sources.Sources(c.app.Number, w.catalogue())
+	var failed error
+	list := listed(w, records, !more, "",
+		func(s *postern.Source) string { return s.ID.String() },
+		func(s *postern.Source) sourceOut {
+			out, err := h.renderSource(c, s)
+			if err != nil {
+				failed = err
+			}
+			return out
+		})
+	return list, failed
+}
+
+func (h *handler) createSource(c *call, in sourceIn) (sourceOut, error) {
+	s := postern.Source{Application: c.app.Number}
+	if err := h.applySource(&in, &s); err != nil {
+		return sourceOut{}, err
+	}
+	created, err := h.Sources.CreateSource(c.r.Context(), s)
+	if err != nil {
+		return sourceOut{}, err
+	}
+	return h.renderSource(c, created)
+}
+
+func (h *handler) getSource(c *call, _ none) (sourceOut, error) {
+	s, err := h.source(c)
+	if err != nil {
+		return sourceOut{}, err
+	}
+	return h.renderSource(c, s)
+}
+
+// putSource replaces all that callers write but the secrets; it creates
+// nothing, because a source is of no use before its address is known.
+func (h *handler) putSource(c *call, in sourceIn) (sourceOut, error) {
+	return h.updateSource(c, func(s *postern.Source) error {
+		*s = postern.Source{
+			ID: s.ID, Application: s.Application, Token: s.Token, TokenHash: s.TokenHash, UID: s.UID,
+			Secrets: s.Secrets, Paused: s.Paused, CreatedAt: s.CreatedAt, UpdatedAt: s.UpdatedAt,
+		}
+		return h.applySource(&in, s)
+	})
+}
+
+func (h *handler) patchSource(c *call, in sourceIn) (sourceOut, error) {
+	return h.updateSource(c, func(s *postern.Source) error { return h.applySource(&in, s) })
+}
+
+func (h *handler) pauseSource(c *call, _ none) (sourceOut, error) {
+	return h.updateSource(c, func(s *postern.Source) error { s.Paused = true; return nil })
+}
+
+func (h *handler) resumeSource(c *call, _ none) (sourceOut, error) {
+	return h.updateSource(c, func(s *postern.Source) error { s.Paused = false; return nil })
+}
+
+func (h *handler) updateSource(c *call, change func(*postern.Source) error) (sourceOut, error) {
+	s, err := h.source(c)
+	if err != nil {
+		return sourceOut{}, err
+	}
+	updated, err := h.Sources.UpdateSource(c.r.Context(), c.app.Number, s.ID, change)
+	if err != nil {
+		return sourceOut{}, err
+	}
+	return h.renderSource(c, updated)
+}
+
+func (h *handler) deleteSource(c *call, _ none) (none, error) {
+	s, err := h.source(c)
+	if err != nil {
+		return none{}, err
+	}
+	return none{}, h.Sources.DeleteSource(c.r.Context(), c.app.Number, s.ID)
+}
+
+// sourceSecretIn is a provider's new secret. The one before is accepted too,
+// until the next rotation, unless KeepOld says no.
+type sourceSecretIn struct {
+	Key     string `json:"key"`
+	KeepOld *bool  `json:"keepOld"`
+}
+
+func (h *handler) rotateSourceSecret(c *call, in sourceSecretIn) (none, error) {
+	if in.Key == "" {
+		return none{}, postern.InvalidField("is required: the provider's new secret", "body", "key")
+	}
+	_, err := h.updateSource(c, func(s *postern.Source) error {
+		old := s.Secrets
+		s.Secrets = nil
+		if err := h.sealSecrets([]string{in.Key}, s); err != nil {
+			return err
+		}
+		if len(old) > 0 && (in.KeepOld == nil || *in.KeepOld) {
+			s.Secrets = append(s.Secrets, old[0])
+		}
+		return nil
+	})
+	return none{}, err
+}

@@ -38,7 +38,6 @@ func TestChildEndsWithItsContext(t *testing.T) {
 }
 
 func TestRoleEndsWithItsStdin(t *testing.T) {
-	t.Setenv("GORACE", "atexit_sleep_ms=0")
 	c, _, err := startRole(t.Context(), roleReceiver, os.Args[0], nil)
 	if err != nil {
 		t.Fatal(err)

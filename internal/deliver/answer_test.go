@@ -1,14 +1,19 @@
 package deliver_test
 
 import (
+	"context"
 	"fmt"
 	"io"
+	"net"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/postern-dev/postern/internal/deliver"
+	"github.com/postern-dev/postern/internal/egress"
 )
 
 func TestAnswers(t *testing.T) {
@@ -202,6 +207,37 @@ func TestEndlessBodyIsBounded(t *testing.T) {
 				t.Errorf("the endpoint got rid of %d bytes", n)
 			}
 		})
+	}
+}
+
+// deaf is a connection that takes some of the request and then no more, its answer already waiting.
+type deaf struct {
+	net.Conn
+	answer *strings.Reader
+}
+
+func (deaf) Write(b []byte) (int, error) {
+	return len(b) / 2, &net.OpError{Op: "write", Err: syscall.ECONNRESET}
+}
+func (d deaf) Read(b []byte) (int, error)    { return d.answer.Read(b) }
+func (deaf) SetDeadline(time.Time) error     { return nil }
+func (deaf) SetReadDeadline(time.Time) error { return nil }
+func (d deaf) Dial(context.Context, string, uint16) (net.Conn, egress.Trace, error) {
+	return d, egress.Trace{}, nil
+}
+
+func TestAnswerBehindAReset(t *testing.T) {
+	for answer, want := range map[string]deliver.Cause{
+		"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n": deliver.None,
+		"":         deliver.ClosedEarly,
+		"HTTP/1.1": deliver.ClosedEarly,
+	} {
+		pipe, _ := net.Pipe()
+		c := newClient(t, deliver.Config{Dialer: deaf{pipe, strings.NewReader(answer)}})
+		res := post(t, c, request(t, "http://h/"), want)
+		if !res.Written || want == deliver.None && res.Status != 413 || c.Stats().Open != 0 {
+			t.Errorf("%q: %+v, %+v", answer, res, c.Stats())
+		}
 	}
 }
 

@@ -37,7 +37,7 @@ type Client struct {
 	timeout   time.Duration
 	tls       *tls.Config // without a server name
 	pool      *pool
-	exchanges sync.Pool // of *exchange
+	exchanges sync.Pool // of *exchange: as many as run at once, given back to the collector when fewer do
 
 	dials, redials, full, resumed atomic.Uint64
 }
@@ -73,7 +73,7 @@ func New(cfg Config) *Client {
 
 // Post sends one request and fills in res, whatever res held before. It returns no error: res.Cause says what went wrong.
 //
-// When ctx can be cancelled, each call pays for watching it (about 0.5 us). A caller that only ever cancels everything at once
+// When ctx can be cancelled, each call pays for watching it (about 0.3 us and two allocations). A caller that only ever cancels everything at once
 // hands in a context without cancellation and calls [Client.Close].
 func (c *Client) Post(ctx context.Context, req *Request, res *Result) {
 	start := time.Now()
@@ -106,6 +106,7 @@ func (c *Client) Stats() Stats {
 func (c *Client) connect(ctx context.Context, key poolKey, deadline time.Time, res *Result) *conn {
 	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
+	// Close must end a dial as well, and there is no socket yet that it could close.
 	d := &dial{cancel: cancel}
 	if !c.pool.begin(d) {
 		res.fail(Canceled, errClosed)
@@ -146,6 +147,7 @@ func (c *Client) handshake(ctx context.Context, raw net.Conn, name string, res *
 	if err := conn.HandshakeContext(ctx); err != nil {
 		return nil, fmt.Errorf("tls handshake: %w", err)
 	}
+	// The ticket for the next resumption comes with the first answer in TLS 1.3, and reading that stores it.
 	if conn.ConnectionState().DidResume {
 		c.resumed.Add(1)
 	} else {
@@ -156,6 +158,7 @@ func (c *Client) handshake(ctx context.Context, raw net.Conn, name string, res *
 
 var errClosed = errors.New("client is closed")
 
+// orDefault returns def for a setting that was left at its zero value.
 func orDefault[T comparable](v, def T) T {
 	var zero T
 	if v == zero {

@@ -3,6 +3,7 @@ package deliver_test
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -144,6 +145,7 @@ func post(tb testing.TB, c *deliver.Client, req *deliver.Request, want deliver.C
 type pipes struct {
 	handle func(*visit)
 	wait   time.Duration // before a connection is made
+	limit  int32         // connections that are made before they are refused; 0: no limit
 	dials  int32
 	wg     sync.WaitGroup
 }
@@ -153,6 +155,9 @@ func (p *pipes) Dial(ctx context.Context, _ string, port uint16) (net.Conn, egre
 	case <-time.After(p.wait):
 	case <-ctx.Done():
 		return nil, egress.Trace{}, &egress.Error{Kind: egress.Timeout, Err: fmt.Errorf("pipe: %w", ctx.Err())}
+	}
+	if p.limit > 0 && p.dials == p.limit {
+		return nil, egress.Trace{}, &egress.Error{Kind: egress.Refused, Err: errors.New("pipe: refused")}
 	}
 	client, server := net.Pipe()
 	p.dials++

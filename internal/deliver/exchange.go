@@ -17,20 +17,22 @@ const (
 	lateAnswer  = 250 * time.Millisecond // for an answer that came before the request was read to its end
 )
 
-// exchange is the memory of one request and its answer, reused for the next.
+// exchange is the memory of one request and its answer, reused for the next. Only one goroutine uses it at a time; the client's
+// pool of them is what keeps an exchange from allocating anything but the copy of the answer's body.
 type exchange struct {
 	client   *Client
 	req      *Request
 	start    time.Time
 	deadline time.Time
 
-	out  []byte    // request header, and the body when it is small
-	vec  [2][]byte // header and body when it is not
-	bufs net.Buffers
+	out  []byte      // request header, and the body when it is small
+	vec  [2][]byte   // header and body when it is not
+	bufs net.Buffers // over vec; writing consumes it
 	in   reader
 	head head
 }
 
+// begin takes on a request.
 func (x *exchange) begin(start time.Time, req *Request, c *Client) {
 	x.client, x.req, x.start, x.deadline = c, req, start, req.Deadline
 	if x.deadline.IsZero() {
@@ -49,13 +51,14 @@ func (x *exchange) run(ctx context.Context, res *Result) {
 		return
 	}
 	key := x.req.Target.key
-	x.render()
+	x.render() // once, also for a request that is sent again: a second signature over another time would be another request
 	if cn := x.client.pool.take(key); cn != nil {
 		res.Reused = true
 		res.RemoteAddr = cn.remote
 		if !x.send(ctx, cn, res) {
 			return
 		}
+		// What the first try wrote may have been acted upon: that stays true whatever becomes of the second.
 		written := res.Written
 		res.reset()
 		res.Redialed, res.Written = true, written
@@ -93,15 +96,21 @@ func (x *exchange) send(ctx context.Context, cn *conn, res *Result) (dead bool) 
 		res.Timings.FirstByte = x.in.first.Sub(x.start)
 	}
 	watched := stop == nil || stop()
+	// A context that ended in the meantime closes the socket, now or in a moment: it must not go back to the pool.
 	if err == nil && watched && res.Cut == None && x.head.reusable() && x.in.buffered() == 0 {
 		pool.put(cn, x.in.first)
 		return false
 	}
 	pool.discard(cn)
 	if err == nil {
+		if ended := pool.ended(ctx); ended != nil && res.Cut != None {
+			res.Cut = causeOf(ended, ended, Canceled)
+		}
 		return false
 	}
 	cause := causeOf(pool.ended(ctx), err, Read)
+	// A connection that dies without a word was most likely given up by the peer before the request came. A fresh one has no
+	// such excuse, a deadline that passed stays passed, and our own shortage is not cured by another socket.
 	if res.Reused && x.in.first.IsZero() && cause != Timeout && cause != Canceled && cause != Local {
 		return true
 	}
@@ -127,6 +136,7 @@ func (x *exchange) exchange(cn *conn, res *Result) error {
 		}
 		return err
 	}
+	// From here on the answer counts.
 	h := &x.head
 	res.Status, res.RetryAfter, res.ContentType = h.status, h.retryAfter, h.contentType
 	if res.Proto = "HTTP/1.1"; h.minor == 0 {
@@ -137,7 +147,7 @@ func (x *exchange) exchange(cn *conn, res *Result) error {
 	if err != nil {
 		res.Cut = cutOf(err)
 	}
-	h.close = h.close || werr != nil
+	h.close = h.close || werr != nil // half a request has been written: nothing can follow it
 	return nil
 }
 
@@ -154,6 +164,7 @@ func (x *exchange) write(cn *conn) (int64, error) {
 
 // finish lets go of what belongs to the caller and of memory that an unusual request needed.
 func (x *exchange) finish() {
+	// A pooled exchange must not keep a payload, a connection or a client alive.
 	x.client, x.req, x.vec, x.bufs, x.in.src = nil, nil, [2][]byte{}, nil, nil
 	if cap(x.out) > keepRequest {
 		x.out = nil
@@ -196,6 +207,7 @@ func causeOf(ended, err error, other Cause) Cause {
 	return other
 }
 
+// dialCause says in this package's words whose fault a failed dial was.
 func dialCause(k egress.Kind) Cause {
 	switch k {
 	case egress.Forbidden:

@@ -67,6 +67,7 @@ type pool struct {
 // dial is a connection in the making.
 type dial struct{ cancel context.CancelFunc }
 
+// newPool returns an empty pool. It needs no close if it was never used.
 func newPool(maxIdle int, maxAge time.Duration) *pool {
 	p := &pool{
 		maxIdle: maxIdle, maxAge: maxAge,
@@ -123,9 +124,12 @@ func (p *pool) take(key poolKey) *conn {
 	}
 }
 
+// pop takes the last used idle connection of key out of the ring, dead or alive. Asking the socket is left to take, outside of
+// the lock.
 func (p *pool) pop(key poolKey) *conn {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	// After close there is no host, so that nothing is taken.
 	h := p.hosts[key]
 	if h == nil || len(h.idle) == 0 {
 		return nil
@@ -242,12 +246,15 @@ func (p *pool) dropOldest() *conn {
 	return cn
 }
 
+// unlink takes a connection out of the ring of idle ones. Its host's list is the caller's to change.
 func (p *pool) unlink(cn *conn) {
 	cn.prev.next, cn.next.prev = cn.next, cn.prev
 	cn.prev, cn.next = nil, nil
 	p.idle--
 }
 
+// forget drops a connection that is not idle from the books, and its host with the last one, so that a host that is no longer
+// delivered to costs nothing.
 func (p *pool) forget(cn *conn) {
 	delete(p.open, cn)
 	if cn.host.open--; cn.host.open == 0 {

@@ -44,7 +44,7 @@ func (r *reader) buffered() int { return r.w - r.r }
 // fill reads at least one more byte. What was returned by line and window is invalid afterwards.
 func (r *reader) fill() error {
 	switch {
-	case r.r == r.w:
+	case r.r == r.w: // nothing to keep: start over, so that a body is read a buffer at a time
 		r.r, r.w = 0, 0
 	case r.w == len(r.buf) && r.r > 0:
 		r.w = copy(r.buf, r.buf[r.r:r.w])
@@ -66,7 +66,7 @@ func (r *reader) fill() error {
 		err = io.ErrNoProgress
 	}
 	if n == 0 {
-		return err
+		return err // with bytes the error is left for the next read, which meets it again
 	}
 	if r.first.IsZero() {
 		r.first = time.Now()

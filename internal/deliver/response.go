@@ -61,6 +61,8 @@ func (r *reader) readHead(h *head) error {
 	return fmt.Errorf("%w: more than %d interim responses", errMalformed, maxInterim)
 }
 
+// readOneHead reads one header, interim or final. The content type that h brought along from the answer before is kept as a
+// string to be used again, as receivers send the same one each time; it never shows in an answer that has none.
 func (r *reader) readOneHead(h *head, budget *int) error {
 	*h = head{length: untilClose, contentType: h.contentType}
 	line, err := r.line(budget)
@@ -117,6 +119,7 @@ func (h *head) parseField(line []byte) (isType bool, err error) {
 	if colon < 0 || !isToken(line[:colon]) {
 		return false, fmt.Errorf("%w: invalid header name", errMalformed)
 	}
+	// The length decides first: most lines of a header are none of these and cost one comparison.
 	name, value := line[:colon], bytes.Trim(line[colon+1:], " \t")
 	if !isFieldValue(value) {
 		return false, fmt.Errorf("%w: control character in a header", errMalformed)
@@ -152,6 +155,7 @@ func (h *head) parseField(line []byte) (isType bool, err error) {
 	return false, nil
 }
 
+// parseConnection takes a list of options, of which two matter.
 func (h *head) parseConnection(value []byte) {
 	for option := range bytes.SplitSeq(value, []byte{','}) {
 		option = bytes.Trim(option, " \t")
@@ -178,6 +182,7 @@ func (h *head) parseLength(value []byte) error {
 
 // frame refuses headers that two readers could frame differently, and gives answers that never have a body none.
 func (h *head) frame() error {
+	// With both, or with chunks in a version that has none, intermediaries disagree about where the answer ends.
 	if h.chunked && (h.hasLength || h.minor == 0) {
 		return fmt.Errorf("%w: conflicting framing", errMalformed)
 	}
@@ -238,6 +243,7 @@ func (r *reader) readChunked(dst []byte) ([]byte, error) {
 			}
 			return dst, err
 		}
+		// A chunk may announce any size; no more than the budget of it is ever read.
 		dst, err = r.take(dst, min(size, int64(budget)))
 		if budget -= int(min(size, int64(budget))); err == nil && budget == 0 {
 			err = errTooLong
@@ -266,11 +272,7 @@ func (r *reader) chunkSize(budget *int) (int64, error) {
 	}
 	digits, _, _ := bytes.Cut(line, []byte{';'})
 	digits = bytes.TrimRight(digits, " \t")
-	for _, c := range digits {
-		if !isHex(c) {
-			return 0, fmt.Errorf("%w: invalid chunk size", errMalformed)
-		}
-	}
+	// For base 16 that takes digits alone: no sign, no prefix, no underscore.
 	size, err := strconv.ParseUint(string(digits), 16, 62)
 	if err != nil {
 		return 0, fmt.Errorf("%w: invalid chunk size", errMalformed)
@@ -338,8 +340,4 @@ func isFieldValue[T ~[]byte | ~string](b T) bool {
 		}
 	}
 	return true
-}
-
-func isHex(c byte) bool {
-	return '0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'f'
 }

@@ -78,6 +78,7 @@ func (r *Request) appendHead(b []byte, agent string) []byte {
 	b = strconv.AppendInt(append(b, "Content-Length: "...), int64(len(r.Body)), 10)
 	b = append(b, "\r\n"...)
 	b = appendLine(b, "webhook-id: ", r.ID)
+	// What the svix- names repeat is copied from where it was first written: signing twice would cost more than all the rest.
 	b = append(b, "webhook-timestamp: "...)
 	stamp := len(b)
 	b = strconv.AppendInt(b, r.Timestamp, 10)
@@ -107,6 +108,7 @@ func (r *Request) appendHead(b []byte, agent string) []byte {
 	return append(b, "\r\n"...)
 }
 
+// appendLine appends a header line. The value has been checked.
 func appendLine(b []byte, name, value string) []byte {
 	return append(append(append(b, name...), value...), "\r\n"...)
 }

@@ -119,6 +119,7 @@ func (d *Dialer) Dial(ctx context.Context, host string, port uint16) (net.Conn, 
 		if worst == nil || worst.Kind == Local {
 			worst = err
 		}
+		// Without time or descriptors the next address fares no better.
 		if ctx.Err() != nil || IsLocal(err) {
 			break
 		}
@@ -154,6 +155,7 @@ func (d *Dialer) resolve(ctx context.Context, host string) ([]netip.Addr, error)
 		return nil, err
 	}
 	var refused error
+	// Leaving out what is refused, instead of refusing the name, lets "localhost" work where only 127.0.0.0/8 is open.
 	admitted := make([]netip.Addr, 0, min(len(all), maxAddrs))
 	for _, a := range all {
 		a = a.Unmap()

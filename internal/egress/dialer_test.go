@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -318,6 +319,47 @@ func TestProxyKinds(t *testing.T) {
 		}
 		if _, err := egress.New(egress.Config{Proxy: u}); err == nil {
 			t.Errorf("proxy %s was taken", bad)
+		}
+	}
+}
+
+// TestWorstAnswerWins: what one address answered outweighs our own trouble with another, whichever came first.
+func TestWorstAnswerWins(t *testing.T) {
+	for _, codes := range [][]int{{407, 502}, {502, 407}} {
+		var n atomic.Int32
+		at := listen(t, func(c net.Conn) {
+			if _, err := http.ReadRequest(bufio.NewReader(c)); err == nil {
+				fmt.Fprintf(c, "HTTP/1.1 %d Whatever\r\n\r\n", codes[n.Add(1)-1])
+			}
+		})
+		d := dialer(t, egress.Config{Proxy: &url.URL{Scheme: "http", Host: at.String()}, Resolver: answer("8.8.8.8", "8.8.4.4")})
+		_, trace, err := d.Dial(t.Context(), "receiver.example", 80)
+		wantKind(t, err, egress.Connect)
+		if n.Load() != 2 || trace.Addr != netip.MustParseAddrPort("8.8.4.4:80") {
+			t.Errorf("%v: asked %d times, last for %v", codes, n.Load(), trace.Addr)
+		}
+	}
+}
+
+// TestProxyAnswerIsBounded: an answer without end ends the dial.
+func TestProxyAnswerIsBounded(t *testing.T) {
+	for name, answer := range map[string]string{
+		"endless": strings.Repeat("x", 1<<10),
+		"no HTTP": "SSH-2.0-OpenSSH\r\n\r\n",
+		"nothing": "",
+	} {
+		at := listen(t, func(c net.Conn) {
+			if _, err := http.ReadRequest(bufio.NewReader(c)); err == nil {
+				for _, err = io.WriteString(c, answer); name == "endless" && err == nil; {
+					_, err = io.WriteString(c, answer)
+				}
+			}
+		})
+		d := dialer(t, egress.Config{Proxy: &url.URL{Scheme: "http", Host: at.String()}})
+		if _, _, err := d.Dial(t.Context(), "8.8.8.8", 80); err == nil {
+			t.Errorf("%s: no error", name)
+		} else {
+			wantKind(t, err, egress.Local)
 		}
 	}
 }

@@ -85,6 +85,7 @@ func noRoute(addr netip.AddrPort, routed func(netip.AddrPort) bool) bool {
 	return addr.Addr().Is4() || !routed(netip.AddrPortFrom(documentation, 9))
 }
 
+// routed reports whether the routing table leads to addr.
 func routed(addr netip.AddrPort) bool {
 	c, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(addr))
 	if err != nil {

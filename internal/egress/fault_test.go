@@ -28,6 +28,20 @@ func TestNoRoute(t *testing.T) {
 	}
 }
 
+// TestSocketHookChecksAgain: even what got past the check of the lookup's answer is stopped at the socket.
+func TestSocketHookChecksAgain(t *testing.T) {
+	d, err := New(Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, addr := range []string{"127.0.0.1:9", "[::1]:9"} {
+		_, err := d.guarded.DialContext(t.Context(), "tcp", addr)
+		if e := classify(t.Context(), err, netip.MustParseAddrPort(addr)); e.Kind != Forbidden {
+			t.Errorf("%s: %v, kind %d", addr, err, e.Kind)
+		}
+	}
+}
+
 // TestUnreachableByFarRouter: loopback always has a route, so "unreachable" cannot have come from this machine's table.
 func TestUnreachableByFarRouter(t *testing.T) {
 	addr := netip.MustParseAddrPort("127.0.0.1:80")

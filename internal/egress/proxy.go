@@ -25,6 +25,7 @@ type proxy struct {
 	dialer net.Dialer
 }
 
+// newProxy reads a proxy's URL. Its errors do not quote it, since it may hold a password.
 func newProxy(u *url.URL) (*proxy, error) {
 	if u.Scheme != "http" || u.Hostname() == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" {
 		return nil, errors.New("egress proxy: want http://[user:password@]host:port")
@@ -98,6 +99,7 @@ func readHead(r io.Reader) (string, error) {
 	return "", errors.New("too long")
 }
 
+// fault names the proxy in the error; the context decides about the kind first.
 func (p *proxy) fault(ctx context.Context, kind Kind, err error) *Error {
 	if ctx.Err() != nil {
 		kind = endKind(ctx)

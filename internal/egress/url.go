@@ -45,6 +45,7 @@ func parseURL(raw string) (URL, error) {
 			return URL{}, fmt.Errorf("byte %#x at offset %d must be percent-encoded (host names: punycode)", c, i)
 		}
 	}
+	// The standard parser judges percent-encoding and the rest of the syntax; it is not used further, as it normalises.
 	if _, err := url.Parse(raw); err != nil {
 		return URL{}, errors.New("malformed") // the cause would quote the URL, which may hold credentials
 	}
@@ -67,6 +68,7 @@ func parseURL(raw string) (URL, error) {
 
 // parseAuthority fills host, address and port from the authority.
 func (u *URL) parseAuthority() error {
+	// An "@" further to the right belongs to the path; here everything before it would be credentials.
 	if strings.Contains(u.Header, "@") {
 		return errors.New("credentials are not allowed; use a header")
 	}
@@ -92,6 +94,7 @@ func (u *URL) parseAuthority() error {
 	return u.parseName(strings.ToLower(host))
 }
 
+// parseIPv6 takes an address in brackets, its zone excepted: a zone names an interface of this machine.
 func (u *URL) parseIPv6(host string) error {
 	if strings.Contains(host, "%") {
 		return errors.New("zone ids are not allowed")
@@ -104,6 +107,7 @@ func (u *URL) parseIPv6(host string) error {
 	return nil
 }
 
+// parseName takes an IPv4 address in its one usual notation, or a name.
 func (u *URL) parseName(host string) error {
 	if addr, err := netip.ParseAddr(host); err == nil && addr.Is4() {
 		u.Addr, u.Host = addr, host

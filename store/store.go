@@ -142,6 +142,8 @@ type Head struct {
 	Low uint64
 	// LastTime is the time of the newest id; ids never go below it.
 	LastTime time.Time
+	// Rows counts the rows that are stored.
+	Rows int64
 	// Applications and Endpoints are the highest catalogue numbers given out.
 	Applications postern.ApplicationNumber
 	Endpoints    postern.EndpointNumber
@@ -202,6 +204,18 @@ type Accept struct {
 // RowChange deletes and puts rows of one delivery: a retry puts, a later retry
 // or a resend moves (both set), the end deletes.
 type RowChange struct{ Delete, Put *postern.Row }
+
+// Growth is by how many rows the change makes the store grow: 1, 0 or -1.
+func (c RowChange) Growth() int64 {
+	var n int64
+	if c.Put != nil {
+		n++
+	}
+	if c.Delete != nil {
+		n--
+	}
+	return n
+}
 
 // DeadChange puts a delivery into the index of dead ones, or deletes it.
 type DeadChange struct {

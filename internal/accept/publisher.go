@@ -164,6 +164,20 @@ func (p *Publisher) stored(ctx context.Context, a *pending) (postern.MessageID, 
 	return postern.MessageID{}, nil
 }
 
+// Find is the living message of an application that was published under an
+// event id; postern.ErrNotFound when there is none.
+func (p *Publisher) Find(ctx context.Context, app postern.ApplicationNumber, eventID string) (postern.MessageID, error) {
+	record, found, err := p.cfg.Store.Dedupe(ctx, store.ScopeEvent, eventDigest(app, eventID), time.Time{})
+	switch {
+	case err != nil:
+		return postern.MessageID{}, err
+	case !found:
+		return postern.MessageID{}, postern.ErrNotFound
+	}
+	_, err = p.cfg.Store.Message(ctx, app, record.Message)
+	return record.Message, err
+}
+
 func (p *Publisher) recycle(a *pending) {
 	a.message, a.content = nil, nil
 	a.keys, a.records = a.keys[:0], a.records[:0]

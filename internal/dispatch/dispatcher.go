@@ -196,15 +196,21 @@ func (d *Dispatcher) Changed(n postern.EndpointNumber) {
 	if l == nil {
 		return
 	}
-	view := d.cfg.Catalogue.EndpointByNumber(n)
-	if view != nil {
-		l.health = view.Health
-	}
 	l.throttle.blockedUntil, l.throttle.probeAt = time.Time{}, time.Time{}
 	d.mark(l)
 	d.refills.want(l)
 	d.offer(l)
 	d.pump()
+}
+
+// Reset sets an endpoint's health in commit order: it is called while the batch
+// is built that stores it.
+func (d *Dispatcher) Reset(n postern.EndpointNumber, h postern.Health) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if l := d.lanes[n]; l != nil {
+		l.health = h
+	}
 }
 
 // feed queues a delivery that counts at its position, or leaves it to a behind

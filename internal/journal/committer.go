@@ -15,6 +15,7 @@ package journal
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/postern-dev/postern"
@@ -102,6 +103,8 @@ type Committer struct {
 	failure error
 	wake    chan struct{} // capacity 1; closed by nobody
 
+	rows atomic.Int64 // the head's, for who asks
+
 	batch    store.Batch
 	taken    []entry
 	counts   [classes]int
@@ -126,7 +129,9 @@ func New(cfg Config, head store.Head) *Committer {
 	if head.Next == 0 {
 		head.Next, head.Low = 1, 1
 	}
-	return &Committer{cfg: cfg, head: head, wake: make(chan struct{}, 1)}
+	c := &Committer{cfg: cfg, head: head, wake: make(chan struct{}, 1)}
+	c.rows.Store(head.Rows)
+	return c
 }
 
 // Enqueue hands a part over. Accepts are refused with an error of kind
@@ -295,12 +300,16 @@ func (c *Committer) commit(ctx context.Context) error {
 		e.part.Build(b)
 	}
 	c.cfg.Cover.Close(b)
+	for _, change := range b.Rows {
+		b.Head.Rows += change.Growth()
+	}
 	begun := time.Now()
 	if err := c.cfg.Store.Commit(ctx, b); err != nil {
 		return err
 	}
 	took := time.Since(begun)
 	c.head = b.Head
+	c.rows.Store(b.Head.Rows)
 	c.lastSize = c.counts[Accept] + c.counts[Command]
 	for _, e := range c.taken {
 		e.part.Done(nil)
@@ -328,6 +337,9 @@ func (c *Committer) fail(err error) {
 		e.part.Done(wrapped)
 	}
 }
+
+// Rows is how many rows the last durable batch left.
+func (c *Committer) Rows() int64 { return c.rows.Load() }
 
 // Failed is why the journal takes nothing more; nil while it does.
 func (c *Committer) Failed() error {

@@ -1,0 +1,69 @@
+package engine
+
+import (
+	"context"
+
+	"github.com/postern-dev/postern"
+	"github.com/postern-dev/postern/internal/journal"
+	"github.com/postern-dev/postern/store"
+)
+
+// part is what the engine itself stores: a function that adds to a batch, and
+// one that is called once it is durable.
+type part struct {
+	build  func(b *store.Batch)
+	stored func()
+	done   chan error // capacity 1
+}
+
+// Build implements journal.Part.
+func (p *part) Build(b *store.Batch) { p.build(b) }
+
+// Done implements journal.Part.
+func (p *part) Done(err error) {
+	if err == nil && p.stored != nil {
+		p.stored()
+	}
+	p.done <- err
+}
+
+// store has a part committed and waits for it. When ctx ends first, the part
+// may or may not be stored.
+func (e *Engine) store(ctx context.Context, size int, build func(*store.Batch), stored func()) error {
+	p := &part{build: build, stored: stored, done: make(chan error, 1)}
+	if err := e.committer.Enqueue(journal.Command, p, size); err != nil {
+		return err
+	}
+	select {
+	case err := <-p.done:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// CommitChanges implements catalogue.Committer.
+func (e *Engine) CommitChanges(ctx context.Context, changes []store.Change, health []store.HealthChange) error {
+	return e.store(ctx, 512*len(changes), func(b *store.Batch) {
+		b.Changes = append(b.Changes, changes...)
+		b.Health = append(b.Health, health...)
+		for _, h := range health {
+			e.dispatcher.Reset(h.Endpoint, h.Health)
+		}
+		apps, endpoints := e.catalogue.Numbers()
+		b.Head.Applications = max(b.Head.Applications, apps)
+		b.Head.Endpoints = max(b.Head.Endpoints, endpoints)
+	}, func() {
+		for _, h := range health {
+			e.catalogue.ApplyHealth(h.Endpoint, h.Health)
+		}
+	})
+}
+
+// Refuse keeps a refusal, and drops those that are over the source's quota.
+func (e *Engine) Refuse(ctx context.Context, r *postern.Refusal, drop []*postern.Refusal) error {
+	return e.store(ctx, 512+len(r.Body), func(b *store.Batch) {
+		b.Refusals = append(b.Refusals, r)
+		b.DropRefusals = append(b.DropRefusals, drop...)
+	}, nil)
+}

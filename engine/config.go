@@ -1,0 +1,133 @@
+package engine
+
+import (
+	"crypto/x509"
+	"log/slog"
+	"net/netip"
+	"net/url"
+	"time"
+
+	"github.com/postern-dev/postern"
+	"github.com/postern-dev/postern/store"
+)
+
+// Config says how an engine runs. Store is required; the zero value of every
+// other field stands for the default that it names.
+type Config struct {
+	// Store keeps everything. The engine does not close it.
+	Store store.Store
+	// Secrets seals secrets before they are stored. Nil makes a ring that lives
+	// in memory, and is refused for a store that outlives the process.
+	Secrets Secrets
+	// AdminKey is accepted as an API key with all rights; none by default.
+	AdminKey string
+	// PublicURL is how the outside reaches this engine, without a slash at its
+	// end. Signatures over the URL are checked against it, and the addresses of
+	// sources begin with it.
+	PublicURL string
+	// Version is what User-Agent, health and the page show; "dev" by default.
+	Version string
+
+	// RetrySchedule holds where neither endpoint nor event type sets one; the
+	// default is postern.DefaultRetrySchedule.
+	RetrySchedule postern.RetrySchedule
+	// Retention is how long messages are kept; 30 days by default.
+	Retention time.Duration
+	// MaxBody bounds API requests, InboundMaxBody inbound ones, in bytes; 1 MiB
+	// and 25 MiB by default.
+	MaxBody, InboundMaxBody int64
+	// AttemptTimeout is the deadline of an attempt; 15 s by default.
+	AttemptTimeout time.Duration
+	// DrainTimeout is how long Run waits for attempts under way when it is told
+	// to stop; 20 s by default. Negative for not at all.
+	DrainTimeout time.Duration
+	// MaxInFlight bounds attempts under way; by default it follows from the
+	// limit of file descriptors, up to 4096.
+	MaxInFlight int
+
+	// EgressAllow are networks that deliveries may reach besides public
+	// addresses, EgressProxy the HTTP proxy they go through, EgressCA further
+	// authorities for certificates; none by default.
+	EgressAllow []netip.Prefix
+	EgressProxy *url.URL
+	EgressCA    *x509.CertPool
+	// TrustedProxies are networks whose X-Forwarded-For is believed; none by
+	// default.
+	TrustedProxies []netip.Prefix
+
+	// Log gets what an operator should know; silent by default.
+	Log      *slog.Logger
+	Observer Observer
+	// Now is the clock of stored times; time.Now by default.
+	Now func() time.Time
+}
+
+// Secrets seals and opens what must not rest in plain text. Both are safe for
+// concurrent use.
+type Secrets interface {
+	Seal(plain []byte) (postern.Sealed, error)
+	Open(sealed postern.Sealed) ([]byte, error)
+}
+
+const (
+	defaultRetention      = 30 * 24 * time.Hour
+	defaultAttemptTimeout = 15 * time.Second
+	defaultDrainTimeout   = 20 * time.Second
+	defaultInboundMaxBody = 25 << 20
+	defaultMaxBody        = 1 << 20
+)
+
+// withDefaults fills in what is zero.
+func (c Config) withDefaults() Config {
+	if c.RetrySchedule == nil {
+		c.RetrySchedule = postern.DefaultRetrySchedule()
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Version == "" {
+		c.Version = "dev"
+	}
+	orDefault(&c.Retention, defaultRetention)
+	orDefault(&c.AttemptTimeout, defaultAttemptTimeout)
+	orDefault(&c.DrainTimeout, defaultDrainTimeout)
+	orDefault(&c.MaxBody, defaultMaxBody)
+	orDefault(&c.InboundMaxBody, defaultInboundMaxBody)
+	if c.MaxInFlight == 0 {
+		c.MaxInFlight = maxInFlight()
+	}
+	return c
+}
+
+// validate says what of a Config cannot work, all of it at once.
+func (c Config) validate() error {
+	var fields []postern.FieldError
+	refuse := func(field, msg string) {
+		fields = append(fields, postern.FieldError{Loc: []string{"Config", field}, Msg: msg, Type: "value_error"})
+	}
+	if c.Store == nil {
+		refuse("Store", "is required: open one, such as embedded.Open(ctx, \"file:postern-data\", embedded.Options{})")
+	} else if c.Secrets == nil && c.Store.Capabilities().Durable {
+		refuse("Secrets", "is required for a store that outlives the process: what is sealed under a lost key cannot be opened again")
+	}
+	if err := c.RetrySchedule.Validate(); err != nil {
+		refuse("RetrySchedule", err.Error())
+	}
+	if c.Retention < c.RetrySchedule.Longest() {
+		refuse("Retention", "is shorter than the retry schedule takes ("+c.RetrySchedule.Longest().String()+"): messages would go before their last try")
+	}
+	if len(fields) > 0 {
+		return &postern.Error{Kind: postern.Invalid, Detail: "the engine's configuration is not usable", Fields: fields}
+	}
+	return nil
+}
+
+func orDefault[T comparable](v *T, def T) {
+	var zero T
+	if *v == zero {
+		*v = def
+	}
+}

@@ -1,0 +1,280 @@
+package engine
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net/http"
+	"runtime"
+	"sync/atomic"
+	"time"
+
+	"github.com/postern-dev/postern"
+	"github.com/postern-dev/postern/internal/accept"
+	"github.com/postern-dev/postern/internal/catalogue"
+	"github.com/postern-dev/postern/internal/deliver"
+	"github.com/postern-dev/postern/internal/dispatch"
+	"github.com/postern-dev/postern/internal/egress"
+	"github.com/postern-dev/postern/internal/journal"
+	"github.com/postern-dev/postern/internal/keyring"
+	"github.com/postern-dev/postern/store"
+)
+
+// Engine is a running Postern. Make one with New, have it work with Run.
+type Engine struct {
+	cfg        Config
+	catalogue  *catalogue.Catalogue
+	dispatcher *dispatch.Dispatcher
+	committer  *journal.Committer
+	publisher  *accept.Publisher
+	client     *deliver.Client
+	dialer     *egress.Dialer
+	sweeper    *sweeper
+	handler    http.Handler
+	low        uint64
+	// newest is the time of the newest accepted message, in Unix ms; 0 before
+	// the first since the start.
+	newest   atomic.Int64
+	running  atomic.Bool
+	stopping atomic.Bool
+}
+
+// New reads the store and makes an engine that goes on where the last one
+// stopped. It starts nothing: messages are accepted and delivered while Run
+// runs. Errors of kind Invalid say what of the Config cannot work.
+func New(ctx context.Context, cfg Config) (*Engine, error) {
+	if err := cfg.validate(); err != nil && cfg.Store == nil {
+		return nil, err
+	}
+	cfg = cfg.withDefaults()
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	if cfg.Secrets == nil {
+		cfg.Secrets = keyring.New().For(SecretsPurpose)
+	}
+	e := &Engine{cfg: cfg}
+	head, err := cfg.Store.Head(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("reading the journal's head: %w", err)
+	}
+	e.low = head.Low
+	if err := e.loadCatalogue(ctx, head); err != nil {
+		return nil, err
+	}
+	if err := e.connect(); err != nil {
+		return nil, err
+	}
+	e.wire(head)
+	if err := e.dispatcher.Recover(ctx, head.Low); err != nil {
+		return nil, err
+	}
+	e.handler = e.mount()
+	return e, nil
+}
+
+// SecretsPurpose binds what is sealed to this use of a key ring.
+const SecretsPurpose = "postern secrets"
+
+func (e *Engine) loadCatalogue(ctx context.Context, head store.Head) error {
+	var err error
+	e.catalogue, err = catalogue.Load(ctx, e.cfg.Store, head, catalogue.Config{
+		Committer:      e,
+		IDs:            &postern.IDSource{Now: e.cfg.Now, Random: rand.Reader},
+		Now:            e.cfg.Now,
+		Secrets:        e.cfg.Secrets,
+		ValidateSource: checkSource,
+		OnChange:       func(n postern.EndpointNumber) { e.dispatcher.Changed(n) },
+	})
+	return err
+}
+
+// connect makes what goes out.
+func (e *Engine) connect() error {
+	dialer, err := egress.New(egress.Config{Allow: e.cfg.EgressAllow, Proxy: e.cfg.EgressProxy})
+	if err != nil {
+		return &postern.Error{Kind: postern.Invalid, Detail: "Config.EgressProxy: " + err.Error()}
+	}
+	e.dialer = dialer
+	e.client = deliver.New(deliver.Config{
+		Dialer: dialer, UserAgent: "Postern/" + e.cfg.Version,
+		Timeout: e.cfg.AttemptTimeout, RootCAs: e.cfg.EgressCA,
+	})
+	return nil
+}
+
+// wire puts the stages together, each behind the small interface that the one
+// before it declares.
+func (e *Engine) wire(head store.Head) {
+	e.dispatcher = dispatch.New(dispatch.Config{
+		Store:     e.cfg.Store,
+		Catalogue: e.catalogue,
+		Sender: &sender{
+			client: e.client, secrets: e.cfg.Secrets, timeout: e.cfg.AttemptTimeout,
+			now: e.cfg.Now, forwards: e.forwards,
+		},
+		Settle: func(p dispatch.Part, size int) error {
+			return e.committer.Enqueue(journal.Settle, p, size)
+		},
+		Command: func(p dispatch.Part) error {
+			return e.committer.Enqueue(journal.Command, p, 0)
+		},
+		Schedule: e.cfg.RetrySchedule, Places: e.cfg.MaxInFlight,
+		Now: e.cfg.Now, Log: e.cfg.Log,
+		Events: dispatch.Events{Attempted: e.cfg.Observer.Attempted, Ended: e.cfg.Observer.Ended},
+	}, head)
+	e.committer = journal.New(journal.Config{
+		Store: e.cfg.Store, Cover: e.dispatcher, Now: e.cfg.Now,
+		AlwaysLinger: runtime.GOMAXPROCS(0) == 1,
+		Observe:      e.committed,
+	}, head)
+	e.publisher = accept.New(accept.Config{
+		Router: (*router)(e), Lanes: e.dispatcher, Store: e.cfg.Store,
+		Accept: func(p accept.Part, size int) error {
+			return e.committer.Enqueue(journal.Accept, p, size)
+		},
+		Now: e.cfg.Now, Accepted: e.accepted,
+	})
+	e.sweeper = &sweeper{engine: e}
+}
+
+// Run accepts and delivers until ctx is done, then stops in order: nothing new
+// is accepted, no new attempt starts, attempts under way have DrainTimeout to
+// end, and what ended is stored. It returns nil after that, or why the store
+// failed. It may be called once.
+func (e *Engine) Run(ctx context.Context) error {
+	if e.running.Swap(true) {
+		return errors.New("engine: Run was called before")
+	}
+	log := e.cfg.Log
+	stored := make(chan error, 1)
+	go func() { stored <- e.committer.Run(ctx) }()
+	e.dispatcher.Start(context.WithoutCancel(ctx)) // a stop drains attempts; only Close of the client aborts them
+	stopSweeping := e.sweeper.start(context.WithoutCancel(ctx))
+	var failure error
+	select {
+	case <-ctx.Done():
+		log.Info("stopping: nothing new is accepted", "cause", context.Cause(ctx))
+	case failure = <-stored:
+		log.Error("the store failed: stopping", "error", failure)
+	}
+	e.stopping.Store(true)
+	stopSweeping()
+	e.drain(ctx, failure != nil)
+	e.committer.Close()
+	if failure == nil {
+		failure = <-stored
+	}
+	log.Info("stopped: everything that ended is stored")
+	return failure
+}
+
+// drain ends the attempts under way: by themselves if there is time, else by
+// force. Attempts that are cut off do not count, and go on at the next start.
+func (e *Engine) drain(ctx context.Context, atOnce bool) {
+	grace := max(e.cfg.DrainTimeout, 0)
+	if atOnce {
+		grace = 0
+	}
+	soft, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), grace, errDrained)
+	defer cancel()
+	if e.dispatcher.Stop(soft) == nil {
+		e.client.Close()
+		e.cfg.Log.Info("stopping: all attempts have ended")
+		return
+	}
+	e.cfg.Log.Warn("stopping: attempts are cut off", "in_flight", e.dispatcher.Stats().InFlight, "after", grace)
+	e.client.Close()
+	hard, cancelHard := context.WithTimeoutCause(context.WithoutCancel(ctx), abortTimeout, errDrained)
+	defer cancelHard()
+	if err := e.dispatcher.Stop(hard); err != nil {
+		e.cfg.Log.Error("stopping: attempts did not end", "error", err)
+	}
+}
+
+const abortTimeout = 5 * time.Second
+
+var errDrained = errors.New("the time to drain is over")
+
+// Handler serves everything over HTTP: the API under /api/v1/, inbound
+// requests under /in/, and a page.
+func (e *Engine) Handler() http.Handler { return e.handler }
+
+// Publish routes a message, makes it durable and returns it. A second copy, by
+// event id, is not stored: the first one's id is returned, with duplicate true.
+func (e *Engine) Publish(ctx context.Context, p postern.Publish) (m *postern.Message, duplicate bool, err error) {
+	if err := e.Admit(); err != nil {
+		return nil, false, err
+	}
+	return e.publisher.Publish(ctx, p)
+}
+
+// Admit is nil, or why nothing is accepted now: an error of kind Unavailable.
+func (e *Engine) Admit() error {
+	if e.stopping.Load() {
+		return &postern.Error{Kind: postern.Unavailable, Detail: "shutting down"}
+	}
+	return e.committer.Full()
+}
+
+// Resend starts a delivery anew; see dispatch.
+func (e *Engine) Resend(ctx context.Context, d store.DeliveryKey) error {
+	return e.dispatcher.Resend(ctx, d)
+}
+
+// Cancel ends an unfinished delivery; postern.ErrConflict for a finished one.
+func (e *Engine) Cancel(ctx context.Context, d store.DeliveryKey) error {
+	return e.dispatcher.Cancel(ctx, d)
+}
+
+// MessageByEventID is the living message that was published under an event id.
+func (e *Engine) MessageByEventID(ctx context.Context, app postern.ApplicationNumber, eventID string) (postern.MessageID, error) {
+	return e.publisher.Find(ctx, app, eventID)
+}
+
+// Stats reads the state of the engine and of its store.
+func (e *Engine) Stats(ctx context.Context) (Stats, error) {
+	usage, err := e.cfg.Store.Usage(ctx)
+	if err != nil {
+		return Stats{}, err
+	}
+	d := e.dispatcher.Stats()
+	return Stats{
+		Lanes: d.Lanes, LanesBehind: d.Behind, WentBehind: d.WentBehind,
+		LanesFailing: d.Failing, LanesProbing: d.Probing,
+		InFlight: d.InFlight, Queued: d.Queued, QueuedBytes: d.Bytes,
+		Rows: e.committer.Rows(), OldestWaiting: d.Oldest, Store: usage,
+	}, nil
+}
+
+func (e *Engine) accepted(m *postern.Message) {
+	e.newest.Store(m.ID.Time().UnixMilli())
+	if e.cfg.Observer.Accepted != nil {
+		e.cfg.Observer.Accepted(m)
+	}
+}
+
+func (e *Engine) committed(b journal.BatchStats) {
+	if e.cfg.Observer.Committed != nil {
+		e.cfg.Observer.Committed(Batch(b))
+	}
+}
+
+// forwards reports whether a source passes its requests' headers on.
+func (e *Engine) forwards(app postern.ApplicationNumber, id postern.SourceID) bool {
+	s, err := e.catalogue.Source(app, id.String())
+	return err == nil && s.Forward
+}
+
+// router matches messages against the catalogue's current routes.
+type router Engine
+
+// Match implements accept.Router.
+func (r *router) Match(app postern.ApplicationNumber, eventType string, channels []string) ([]postern.EndpointNumber, bool) {
+	s := r.catalogue.Snapshot(app)
+	if s == nil {
+		return nil, false
+	}
+	return s.Routes.Match(eventType, channels), true
+}

@@ -1,0 +1,100 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strings"
+
+	"github.com/postern-dev/postern"
+	"github.com/postern-dev/postern/internal/api"
+	"github.com/postern-dev/postern/internal/auth"
+	"github.com/postern-dev/postern/internal/egress"
+	"github.com/postern-dev/postern/verify"
+)
+
+// What the API needs, and who gives it.
+var (
+	_ api.Publisher  = (*Engine)(nil)
+	_ api.EventIDs   = (*Engine)(nil)
+	_ api.URLChecker = (*urlChecker)(nil)
+)
+
+// mount makes the handler. It is no ServeMux: that would answer "//" with a
+// redirect, which turns a POST into a GET.
+func (e *Engine) mount() http.Handler {
+	apiHandler := e.api()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch path := r.URL.Path; {
+		case strings.HasPrefix(path, api.Prefix+"/"):
+			apiHandler.ServeHTTP(w, r)
+		default:
+			writeError(w, http.StatusNotFound, "not_found", "No such path")
+		}
+	})
+}
+
+func (e *Engine) api() http.Handler {
+	return api.New(api.Config{
+		Applications: e.catalogue, Endpoints: e.catalogue, EventTypes: e.catalogue,
+		Sources: e.catalogue, Keys: e.catalogue,
+		Secrets: e.cfg.Secrets, URLs: &urlChecker{e.dialer}, Publisher: e,
+		Deliveries: e.cfg.Store, History: e.cfg.Store, EventIDs: e,
+		Auth:    auth.New(auth.Config{Keys: e.catalogue, AdminToken: e.cfg.AdminKey, Now: e.cfg.Now}),
+		Admit:   func(int64) error { return e.Admit() },
+		Health:  func(context.Context) error { return e.committer.Failed() },
+		Version: e.cfg.Version, PublicURL: e.cfg.PublicURL, MaxBody: e.cfg.MaxBody,
+		Now: e.cfg.Now, Logger: e.cfg.Log, Observe: e.cfg.Observer.Answered,
+	})
+}
+
+// urlChecker turns the dialer's judgement of a URL into the API's errors.
+type urlChecker struct{ dialer *egress.Dialer }
+
+// CheckURL implements api.URLChecker.
+func (c *urlChecker) CheckURL(ctx context.Context, url string) error {
+	err := c.dialer.CheckURL(ctx, url)
+	if errors.Is(err, egress.ErrInvalidURL) || errors.Is(err, egress.ErrForbidden) {
+		return postern.InvalidField(err.Error(), "body", "url")
+	}
+	return err
+}
+
+// checkSource has the provider's definition judge a source's settings.
+func checkSource(s *postern.Source, secrets [][]byte) error {
+	def, ok := verify.Lookup(s.Provider)
+	if !ok {
+		return postern.InvalidField("unknown provider "+s.Provider+": want one of "+strings.Join(verify.Providers(), ", "), "body", "provider")
+	}
+	texts := make([]string, len(secrets))
+	for i, secret := range secrets {
+		texts[i] = string(secret)
+	}
+	_, err := verify.New(def, verify.Config{Secrets: texts, Settings: s.Config, EventTypePrefix: s.EventTypePrefix})
+	return fieldErrors(err)
+}
+
+// fieldErrors is a provider's complaint about settings in the API's terms.
+func fieldErrors(err error) error {
+	var config *verify.ConfigError
+	if !errors.As(err, &config) {
+		return err
+	}
+	out := &postern.Error{Kind: postern.Invalid, Detail: "the source's settings do not fit its provider"}
+	for _, f := range config.Fields {
+		loc := append([]string{"body"}, strings.FieldsFunc(f.Field, func(r rune) bool { return strings.ContainsRune(".[]", r) })...)
+		out.Fields = append(out.Fields, postern.FieldError{Loc: loc, Msg: f.Detail, Type: "value_error"})
+	}
+	return out
+}
+
+func writeError(w http.ResponseWriter, status int, code, detail string) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	body, err := json.Marshal(map[string]string{"code": code, "detail": detail})
+	if err != nil {
+		return // a map of strings always marshals
+	}
+	_, _ = w.Write(body) // the client may be gone
+}

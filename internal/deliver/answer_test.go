@@ -156,7 +156,8 @@ func TestKeptHeaders(t *testing.T) {
 	}
 }
 
-// TestResultIsReusable: what a result held before does not show through, and its body's memory is used again.
+// TestResultIsReusable: what a result held before does not show through, and its body's
+// memory is used again.
 func TestResultIsReusable(t *testing.T) {
 	c := newClient(t, deliver.Config{})
 	good := answers(t, "HTTP/1.1 200 OK\r\nContent-Type: t\r\nContent-Length: 4\r\n\r\nlong")
@@ -210,7 +211,8 @@ func TestEndlessBodyIsBounded(t *testing.T) {
 	}
 }
 
-// deaf is a connection that takes some of the request and then no more, its answer already waiting.
+// deaf is a connection that takes some of the request and then no more, its answer
+// already waiting.
 type deaf struct {
 	net.Conn
 	answer *strings.Reader
@@ -241,12 +243,14 @@ func TestAnswerBehindAReset(t *testing.T) {
 	}
 }
 
-// TestAnswerBeforeTheEndOfTheRequest: an endpoint that refuses a large body without reading it has still answered.
+// TestAnswerBeforeTheEndOfTheRequest: an endpoint that refuses a large body without
+// reading it has still answered.
 func TestAnswerBeforeTheEndOfTheRequest(t *testing.T) {
 	e := serve(t, func(v *visit) {
 		v.r.ReadByte()
 		v.say("HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n")
-		// Half-closed, and read on until the client has seen it: a full close could overtake the answer.
+		// Half-closed, and read on until the client has seen it: a full close could
+		// overtake the answer.
 		v.Conn.(interface{ CloseWrite() error }).CloseWrite()
 		v.gone()
 	})

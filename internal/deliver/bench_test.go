@@ -13,7 +13,8 @@ import (
 	"github.com/postern-dev/postern/internal/deliver"
 )
 
-// hmacSigner signs as Standard Webhooks does, with the state reused as the engine's signer reuses it.
+// hmacSigner signs as Standard Webhooks does, with the state reused as the engine's
+// signer reuses it.
 type hmacSigner struct {
 	mac hash.Hash
 	sum [sha256.Size]byte
@@ -29,8 +30,8 @@ func (s *hmacSigner) AppendSignatures(dst []byte, id string, timestamp int64, bo
 	return base64.StdEncoding.AppendEncode(append(dst, "v1,"...), s.mac.Sum(s.sum[:0]))
 }
 
-// BenchmarkPost measures one exchange on a kept connection, the receiver's share included, which reads the request with as
-// little work as can be.
+// BenchmarkPost measures one exchange on a kept connection, the receiver's share
+// included, which reads the request with as little work as can be.
 func BenchmarkPost(b *testing.B) {
 	for name, ctx := range map[string]func() (context.Context, context.CancelFunc){
 		"plain":   func() (context.Context, context.CancelFunc) { return context.WithoutCancel(b.Context()), func() {} },

@@ -24,13 +24,15 @@ type Config struct {
 	IdleTimeout time.Duration
 	// MaxIdle bounds the connections kept so, over all hosts; 0: 2048.
 	MaxIdle int
-	// RootCAs verifies endpoints' certificates; nil: the system's. Extra authorities go into a copy of the system's pool.
+	// RootCAs verifies endpoints' certificates; nil: the system's. Extra authorities go
+	// into a copy of the system's pool.
 	RootCAs *x509.CertPool
 	// TLSSessions bounds the session tickets that are kept, one per host name; 0: 4096.
 	TLSSessions int
 }
 
-// Client sends requests and keeps connections between them. It is safe for concurrent use and runs no goroutine of its own.
+// Client sends requests and keeps connections between them. It is safe for concurrent
+// use and runs no goroutine of its own.
 type Client struct {
 	dialer    Dialer
 	agent     string // the rendered header line
@@ -71,10 +73,12 @@ func New(cfg Config) *Client {
 	return c
 }
 
-// Post sends one request and fills in res, whatever res held before. It returns no error: res.Cause says what went wrong.
+// Post sends one request and fills in res, whatever res held before. It returns no
+// error: res.Cause says what went wrong.
 //
-// When ctx can be cancelled, each call pays for watching it (about 0.3 us and two allocations). A caller that only ever cancels everything at once
-// hands in a context without cancellation and calls [Client.Close].
+// When ctx can be cancelled, each call pays for watching it (about 0.3 us and two
+// allocations). A caller that only ever cancels everything at once hands in a context
+// without cancellation and calls [Client.Close].
 func (c *Client) Post(ctx context.Context, req *Request, res *Result) {
 	start := time.Now()
 	res.reset()
@@ -86,8 +90,9 @@ func (c *Client) Post(ctx context.Context, req *Request, res *Result) {
 	res.Timings.Total = time.Since(start)
 }
 
-// Close ends every exchange and dial under way with [Canceled], and closes all connections. Later calls of Post fail so at
-// once. It does not wait for them to return, and may be called more than once.
+// Close ends every exchange and dial under way with [Canceled], and closes all
+// connections. Later calls of Post fail so at once. It does not wait for them to
+// return, and may be called more than once.
 func (c *Client) Close() { c.pool.close() }
 
 // Stats returns the client's counters.
@@ -102,7 +107,8 @@ func (c *Client) Stats() Stats {
 	}
 }
 
-// connect makes a fresh connection, TLS included, by the deadline. On failure it has filled in the result.
+// connect makes a fresh connection, TLS included, by the deadline. On failure it has
+// filled in the result.
 func (c *Client) connect(ctx context.Context, key poolKey, deadline time.Time, res *Result) *conn {
 	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
@@ -137,7 +143,8 @@ func (c *Client) connect(ctx context.Context, key poolKey, deadline time.Time, r
 	return cn
 }
 
-// handshake puts TLS over a socket, resuming the host's last session if the host agrees.
+// handshake puts TLS over a socket, resuming the host's last session if the host
+// agrees.
 func (c *Client) handshake(ctx context.Context, raw net.Conn, name string, res *Result) (net.Conn, error) {
 	start := time.Now()
 	defer func() { res.Timings.TLS = time.Since(start) }()
@@ -147,7 +154,8 @@ func (c *Client) handshake(ctx context.Context, raw net.Conn, name string, res *
 	if err := conn.HandshakeContext(ctx); err != nil {
 		return nil, fmt.Errorf("tls handshake: %w", err)
 	}
-	// The ticket for the next resumption comes with the first answer in TLS 1.3, and reading that stores it.
+	// The ticket for the next resumption comes with the first answer in TLS 1.3, and
+	// reading that stores it.
 	if conn.ConnectionState().DidResume {
 		c.resumed.Add(1)
 	} else {

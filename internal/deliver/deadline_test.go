@@ -79,7 +79,8 @@ func TestDeadlineOfTheRequest(t *testing.T) {
 	})
 }
 
-// TestDeadlineIsNotInherited: a body that took its two seconds leaves no short deadline to the next exchange.
+// TestDeadlineIsNotInherited: a body that took its two seconds leaves no short deadline
+// to the next exchange.
 func TestDeadlineIsNotInherited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &pipes{handle: func(v *visit) {

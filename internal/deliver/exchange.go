@@ -17,8 +17,9 @@ const (
 	lateAnswer  = 250 * time.Millisecond // for an answer that came before the request was read to its end
 )
 
-// exchange is the memory of one request and its answer, reused for the next. Only one goroutine uses it at a time; the client's
-// pool of them is what keeps an exchange from allocating anything but the copy of the answer's body.
+// exchange is the memory of one request and its answer, reused for the next. Only one
+// goroutine uses it at a time; the client's pool of them is what keeps an exchange from
+// allocating anything but the copy of the answer's body.
 type exchange struct {
 	client   *Client
 	req      *Request
@@ -40,7 +41,8 @@ func (x *exchange) begin(start time.Time, req *Request, c *Client) {
 	}
 }
 
-// run sends the request over an idle connection if there is one, and over a fresh one if there is none or it has died.
+// run sends the request over an idle connection if there is one, and over a fresh one
+// if there is none or it has died.
 func (x *exchange) run(ctx context.Context, res *Result) {
 	if !isFieldValue(x.req.ID) || !isFieldValue(x.req.ContentType) {
 		res.fail(Write, errors.New("id or content type with control characters"))
@@ -58,7 +60,8 @@ func (x *exchange) run(ctx context.Context, res *Result) {
 		if !x.send(ctx, cn, res) {
 			return
 		}
-		// What the first try wrote may have been acted upon: that stays true whatever becomes of the second.
+		// What the first try wrote may have been acted upon: that stays true whatever
+		// becomes of the second.
 		written := res.Written
 		res.reset()
 		res.Redialed, res.Written = true, written
@@ -77,8 +80,9 @@ func (x *exchange) render() {
 	}
 }
 
-// send does the exchange over one connection and puts the connection back or closes it. It reports true when a reused
-// connection turned out to be dead: nothing has come back, and the request is to be sent again.
+// send does the exchange over one connection and puts the connection back or closes it.
+// It reports true when a reused connection turned out to be dead: nothing has come
+// back, and the request is to be sent again.
 func (x *exchange) send(ctx context.Context, cn *conn, res *Result) (dead bool) {
 	pool := x.client.pool
 	var stop func() bool
@@ -96,7 +100,8 @@ func (x *exchange) send(ctx context.Context, cn *conn, res *Result) (dead bool) 
 		res.Timings.FirstByte = x.in.first.Sub(x.start)
 	}
 	watched := stop == nil || stop()
-	// A context that ended in the meantime closes the socket, now or in a moment: it must not go back to the pool.
+	// A context that ended in the meantime closes the socket, now or in a moment: it
+	// must not go back to the pool.
 	if err == nil && watched && res.Cut == None && x.head.reusable() && x.in.buffered() == 0 {
 		pool.put(cn, x.in.first)
 		return false
@@ -109,8 +114,9 @@ func (x *exchange) send(ctx context.Context, cn *conn, res *Result) (dead bool) 
 		return false
 	}
 	cause := causeOf(pool.ended(ctx), err, Read)
-	// A connection that dies without a word was most likely given up by the peer before the request came. A fresh one has no
-	// such excuse, a deadline that passed stays passed, and our own shortage is not cured by another socket.
+	// A connection that dies without a word was most likely given up by the peer before
+	// the request came. A fresh one has no such excuse, a deadline that passed stays
+	// passed, and our own shortage is not cured by another socket.
 	if res.Reused && x.in.first.IsZero() && cause != Timeout && cause != Canceled && cause != Local {
 		return true
 	}
@@ -118,8 +124,8 @@ func (x *exchange) send(ctx context.Context, cn *conn, res *Result) (dead bool) 
 	return false
 }
 
-// exchange writes the request and reads the answer. Its error is about what precedes the final header's end; what goes wrong
-// later is in res.Cut.
+// exchange writes the request and reads the answer. Its error is about what precedes
+// the final header's end; what goes wrong later is in res.Cut.
 func (x *exchange) exchange(cn *conn, res *Result) error {
 	n, werr := x.write(cn)
 	res.Written = res.Written || n > 0
@@ -151,7 +157,8 @@ func (x *exchange) exchange(cn *conn, res *Result) error {
 	return nil
 }
 
-// write sends the request with one system call as long as the socket takes it all. It returns the bytes taken.
+// write sends the request with one system call as long as the socket takes it all. It
+// returns the bytes taken.
 func (x *exchange) write(cn *conn) (int64, error) {
 	if len(x.req.Body) <= copyBody {
 		n, err := cn.Write(x.out)
@@ -162,7 +169,8 @@ func (x *exchange) write(cn *conn) (int64, error) {
 	return x.bufs.WriteTo(cn.Conn)
 }
 
-// finish lets go of what belongs to the caller and of memory that an unusual request needed.
+// finish lets go of what belongs to the caller and of memory that an unusual request
+// needed.
 func (x *exchange) finish() {
 	// A pooled exchange must not keep a payload, a connection or a client alive.
 	x.client, x.req, x.vec, x.bufs, x.in.src = nil, nil, [2][]byte{}, nil, nil
@@ -176,8 +184,9 @@ type writeError struct{ error }
 
 func (e *writeError) Unwrap() error { return e.error }
 
-// causeOf names an error's cause; other is for what no rule knows. ended says that somebody ended the exchange, and decides
-// before the error: what is interrupted fails in whatever way.
+// causeOf names an error's cause; other is for what no rule knows. ended says that
+// somebody ended the exchange, and decides before the error: what is interrupted fails
+// in whatever way.
 func causeOf(ended, err error, other Cause) Cause {
 	var dial *egress.Error
 	var op *net.OpError

@@ -37,7 +37,8 @@ func newConn(raw, secure net.Conn, remote string) *conn {
 	return cn
 }
 
-// abort closes the socket under whatever is using it. TLS takes no leave: that could block, and the peer learns no less.
+// abort closes the socket under whatever is using it. TLS takes no leave: that could
+// block, and the peer learns no less.
 func (cn *conn) abort() { _ = cn.raw.Close() }
 
 // host is the connections to one poolKey. It exists while one of them does.
@@ -47,8 +48,9 @@ type host struct {
 	open int     // idle and in use
 }
 
-// pool holds every connection of a client: idle ones to be reused, all of them to be closed. The last used is reused first, so
-// that what a quieter hour does not need grows old and goes.
+// pool holds every connection of a client: idle ones to be reused, all of them to be
+// closed. The last used is reused first, so that what a quieter hour does not need
+// grows old and goes.
 type pool struct {
 	maxIdle int
 	maxAge  time.Duration // an idle connection's
@@ -77,7 +79,8 @@ func newPool(maxIdle int, maxAge time.Duration) *pool {
 	return p
 }
 
-// begin enters a dial, so that close can cancel it. It reports false when the pool is closed.
+// begin enters a dial, so that close can cancel it. It reports false when the pool is
+// closed.
 func (p *pool) begin(d *dial) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -94,7 +97,8 @@ func (p *pool) end(d *dial) {
 	delete(p.dials, d)
 }
 
-// add enters a new connection, in use. It reports false, and closes the connection, when the pool is closed.
+// add enters a new connection, in use. It reports false, and closes the connection,
+// when the pool is closed.
 func (p *pool) add(key poolKey, cn *conn) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -113,7 +117,8 @@ func (p *pool) add(key poolKey, cn *conn) bool {
 	return true
 }
 
-// take returns the last used idle connection of key that its peer has not closed, or nil.
+// take returns the last used idle connection of key that its peer has not closed, or
+// nil.
 func (p *pool) take(key poolKey) *conn {
 	for {
 		cn := p.pop(key)
@@ -124,8 +129,8 @@ func (p *pool) take(key poolKey) *conn {
 	}
 }
 
-// pop takes the last used idle connection of key out of the ring, dead or alive. Asking the socket is left to take, outside of
-// the lock.
+// pop takes the last used idle connection of key out of the ring, dead or alive. Asking
+// the socket is left to take, outside of the lock.
 func (p *pool) pop(key poolKey) *conn {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -142,7 +147,8 @@ func (p *pool) pop(key poolKey) *conn {
 	return cn
 }
 
-// put makes a connection idle, and closes the one that has been so for longest when there are too many.
+// put makes a connection idle, and closes the one that has been so for longest when
+// there are too many.
 func (p *pool) put(cn *conn, now time.Time) {
 	p.mu.Lock()
 	if p.closed {
@@ -191,7 +197,8 @@ func (p *pool) evict() {
 	}
 }
 
-// close closes every connection, idle or in use, and ends every dial. Nothing is pooled afterwards.
+// close closes every connection, idle or in use, and ends every dial. Nothing is pooled
+// afterwards.
 func (p *pool) close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -210,7 +217,8 @@ func (p *pool) close() {
 	}
 }
 
-// ended returns who ended what runs under ctx, the context or close, and nil when nobody did.
+// ended returns who ended what runs under ctx, the context or close, and nil when
+// nobody did.
 func (p *pool) ended(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -223,8 +231,8 @@ func (p *pool) ended(ctx context.Context) error {
 	return nil
 }
 
-// arm sets the timer unless it is set. It is left to fire when the last idle connection is taken: setting it twice per exchange
-// would cost more than one idle wake-up.
+// arm sets the timer unless it is set. It is left to fire when the last idle connection
+// is taken: setting it twice per exchange would cost more than one idle wake-up.
 func (p *pool) arm(d time.Duration) {
 	switch {
 	case p.armed:
@@ -237,7 +245,8 @@ func (p *pool) arm(d time.Duration) {
 	p.armed = true
 }
 
-// dropOldest takes the connection that has been idle for longest out of the pool. It is the first of its host's as well.
+// dropOldest takes the connection that has been idle for longest out of the pool. It is
+// the first of its host's as well.
 func (p *pool) dropOldest() *conn {
 	cn := p.oldest.next
 	cn.host.idle = slices.Delete(cn.host.idle, 0, 1)
@@ -246,15 +255,16 @@ func (p *pool) dropOldest() *conn {
 	return cn
 }
 
-// unlink takes a connection out of the ring of idle ones. Its host's list is the caller's to change.
+// unlink takes a connection out of the ring of idle ones. Its host's list is the
+// caller's to change.
 func (p *pool) unlink(cn *conn) {
 	cn.prev.next, cn.next.prev = cn.next, cn.prev
 	cn.prev, cn.next = nil, nil
 	p.idle--
 }
 
-// forget drops a connection that is not idle from the books, and its host with the last one, so that a host that is no longer
-// delivered to costs nothing.
+// forget drops a connection that is not idle from the books, and its host with the last
+// one, so that a host that is no longer delivered to costs nothing.
 func (p *pool) forget(cn *conn) {
 	delete(p.open, cn)
 	if cn.host.open--; cn.host.open == 0 {

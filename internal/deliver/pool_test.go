@@ -49,7 +49,8 @@ func TestPoolsAreApart(t *testing.T) {
 	}
 }
 
-// TestClosedIdleConnectionIsNotWrittenTo: the peer's FIN, or bytes that nobody asked for, are seen before writing.
+// TestClosedIdleConnectionIsNotWrittenTo: the peer's FIN, or bytes that nobody asked
+// for, are seen before writing.
 func TestClosedIdleConnectionIsNotWrittenTo(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("this system cannot look at a socket: the redial covers it")
@@ -82,7 +83,8 @@ func TestClosedIdleConnectionIsNotWrittenTo(t *testing.T) {
 	}
 }
 
-// TestDeadReusedConnectionIsRedialledOnce: the endpoint closes when it sees the second request, which no look beforehand finds.
+// TestDeadReusedConnectionIsRedialledOnce: the endpoint closes when it sees the second
+// request, which no look beforehand finds.
 func TestDeadReusedConnectionIsRedialledOnce(t *testing.T) {
 	for name, c := range map[string]struct {
 		second string // what follows the second request on the first connection
@@ -119,7 +121,8 @@ func TestDeadReusedConnectionIsRedialledOnce(t *testing.T) {
 	}
 }
 
-// TestWrittenOutlivesAFailedRedial: what the first connection took may have been acted upon.
+// TestWrittenOutlivesAFailedRedial: what the first connection took may have been acted
+// upon.
 func TestWrittenOutlivesAFailedRedial(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &pipes{limit: 1, handle: func(v *visit) {
@@ -137,7 +140,8 @@ func TestWrittenOutlivesAFailedRedial(t *testing.T) {
 	})
 }
 
-// TestUnaskableConnectionIsRedialled: where the socket cannot be looked at, a closed connection is found out by using it.
+// TestUnaskableConnectionIsRedialled: where the socket cannot be looked at, a closed
+// connection is found out by using it.
 func TestUnaskableConnectionIsRedialled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &pipes{handle: func(v *visit) {
@@ -325,7 +329,8 @@ func TestContextEndsTheExchange(t *testing.T) {
 	})
 }
 
-// TestContextOfAFinishedExchange: ending it afterwards does not touch the kept connection.
+// TestContextOfAFinishedExchange: ending it afterwards does not touch the kept
+// connection.
 func TestContextOfAFinishedExchange(t *testing.T) {
 	e := answers(t, ok)
 	c := newClient(t, deliver.Config{})

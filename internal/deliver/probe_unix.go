@@ -7,7 +7,8 @@ import (
 	"syscall"
 )
 
-// probe asks a socket, without blocking or consuming anything, whether the peer has closed it or spoken out of turn.
+// probe asks a socket, without blocking or consuming anything, whether the peer has
+// closed it or spoken out of turn.
 type probe struct {
 	sock syscall.RawConn
 	peek func(fd uintptr) // bound once, so that asking allocates nothing
@@ -25,7 +26,8 @@ func newProbe(sock syscall.RawConn) *probe {
 	return p
 }
 
-// alive reports whether a request may be written; a nil probe does not know and says yes.
+// alive reports whether a request may be written; a nil probe does not know and says
+// yes.
 func (p *probe) alive() bool {
 	if p == nil {
 		return true

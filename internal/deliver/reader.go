@@ -17,8 +17,9 @@ type source interface {
 	SetReadDeadline(time.Time) error
 }
 
-// reader is the look-ahead over one answer. It belongs to the exchange, not to the connection: a connection with bytes left
-// over is never reused, so there is nothing to keep, and an idle connection costs no buffer.
+// reader is the look-ahead over one answer. It belongs to the exchange, not to the
+// connection: a connection with bytes left over is never reused, so there is nothing to
+// keep, and an idle connection costs no buffer.
 type reader struct {
 	src  source
 	buf  []byte
@@ -29,7 +30,8 @@ type reader struct {
 	patience time.Duration // when set, the next read first shortens the deadline to so much from now, once
 }
 
-// reset makes the reader read a new answer. Memory that one long header line made it grow is given back.
+// reset makes the reader read a new answer. Memory that one long header line made it
+// grow is given back.
 func (r *reader) reset(src source, deadline time.Time) {
 	buf := r.buf
 	if len(buf) != readBuffer {
@@ -41,7 +43,8 @@ func (r *reader) reset(src source, deadline time.Time) {
 // buffered returns how many bytes were read and not consumed.
 func (r *reader) buffered() int { return r.w - r.r }
 
-// fill reads at least one more byte. What was returned by line and window is invalid afterwards.
+// fill reads at least one more byte. What was returned by line and window is invalid
+// afterwards.
 func (r *reader) fill() error {
 	switch {
 	case r.r == r.w: // nothing to keep: start over, so that a body is read a buffer at a time
@@ -50,7 +53,8 @@ func (r *reader) fill() error {
 		r.w = copy(r.buf, r.buf[r.r:r.w])
 		r.r = 0
 	case r.w == len(r.buf):
-		// Only line asks for more than a full buffer, and its budget stops at maxHeader.
+		// Only line asks for more than a full buffer, and its budget stops at
+		// maxHeader.
 		r.buf = append(r.buf, make([]byte, len(r.buf))...)
 	}
 	if r.patience > 0 {
@@ -75,8 +79,8 @@ func (r *reader) fill() error {
 	return nil
 }
 
-// line consumes one line and returns it without its end, CRLF or LF. Its length is taken from budget; a line that does not fit
-// is errHeaderTooLarge.
+// line consumes one line and returns it without its end, CRLF or LF. Its length is
+// taken from budget; a line that does not fit is errHeaderTooLarge.
 func (r *reader) line(budget *int) ([]byte, error) {
 	for scanned := 0; ; {
 		if i := bytes.IndexByte(r.buf[r.r+scanned:r.w], '\n'); i >= 0 {

@@ -81,7 +81,8 @@ func FuzzAnswer(f *testing.F) {
 	})
 }
 
-// TestReaderGivesMemoryBack: one long header line must not be paid for by every later exchange.
+// TestReaderGivesMemoryBack: one long header line must not be paid for by every later
+// exchange.
 func TestReaderGivesMemoryBack(t *testing.T) {
 	var r reader
 	var h head

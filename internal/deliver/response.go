@@ -41,13 +41,14 @@ type head struct {
 	contentType string
 }
 
-// reusable reports whether the peer will answer another request after this answer, if the answer ends where it should.
+// reusable reports whether the peer will answer another request after this answer, if
+// the answer ends where it should.
 func (h *head) reusable() bool {
 	return h.status != 101 && !h.close && (h.minor == 1 || h.keepAlive) && (h.chunked || h.length != untilClose)
 }
 
-// readHead reads up to and including the final header, over interim answers. 101 counts as final: whatever follows is another
-// protocol.
+// readHead reads up to and including the final header, over interim answers. 101 counts
+// as final: whatever follows is another protocol.
 func (r *reader) readHead(h *head) error {
 	budget := maxHeader
 	for range maxInterim + 1 {
@@ -61,8 +62,9 @@ func (r *reader) readHead(h *head) error {
 	return fmt.Errorf("%w: more than %d interim responses", errMalformed, maxInterim)
 }
 
-// readOneHead reads one header, interim or final. The content type that h brought along from the answer before is kept as a
-// string to be used again, as receivers send the same one each time; it never shows in an answer that has none.
+// readOneHead reads one header, interim or final. The content type that h brought along
+// from the answer before is kept as a string to be used again, as receivers send the
+// same one each time; it never shows in an answer that has none.
 func (r *reader) readOneHead(h *head, budget *int) error {
 	*h = head{length: untilClose, contentType: h.contentType}
 	line, err := r.line(budget)
@@ -92,7 +94,8 @@ func (r *reader) readOneHead(h *head, budget *int) error {
 	return nil
 }
 
-// parseStatus takes "HTTP/1.1 200 OK"; the reason may be missing, with or without its space.
+// parseStatus takes "HTTP/1.1 200 OK"; the reason may be missing, with or without its
+// space.
 func (h *head) parseStatus(b []byte) error {
 	const example = "HTTP/1.1 200"
 	if len(b) < len(example) || string(b[:7]) != "HTTP/1." || b[7] != '0' && b[7] != '1' || b[8] != ' ' ||
@@ -112,14 +115,16 @@ func (h *head) parseStatus(b []byte) error {
 	return nil
 }
 
-// parseField takes one header line and says whether it was Content-Type. A line that starts with a space would continue the one
-// before it, a form that peers read differently; it fails as a name.
+// parseField takes one header line and says whether it was Content-Type. A line that
+// starts with a space would continue the one before it, a form that peers read
+// differently; it fails as a name.
 func (h *head) parseField(line []byte) (isType bool, err error) {
 	colon := bytes.IndexByte(line, ':')
 	if colon < 0 || !isToken(line[:colon]) {
 		return false, fmt.Errorf("%w: invalid header name", errMalformed)
 	}
-	// The length decides first: most lines of a header are none of these and cost one comparison.
+	// The length decides first: most lines of a header are none of these and cost one
+	// comparison.
 	name, value := line[:colon], bytes.Trim(line[colon+1:], " \t")
 	if !isFieldValue(value) {
 		return false, fmt.Errorf("%w: control character in a header", errMalformed)
@@ -180,9 +185,11 @@ func (h *head) parseLength(value []byte) error {
 	return nil
 }
 
-// frame refuses headers that two readers could frame differently, and gives answers that never have a body none.
+// frame refuses headers that two readers could frame differently, and gives answers
+// that never have a body none.
 func (h *head) frame() error {
-	// With both, or with chunks in a version that has none, intermediaries disagree about where the answer ends.
+	// With both, or with chunks in a version that has none, intermediaries disagree
+	// about where the answer ends.
 	if h.chunked && (h.hasLength || h.minor == 0) {
 		return fmt.Errorf("%w: conflicting framing", errMalformed)
 	}
@@ -192,8 +199,8 @@ func (h *head) frame() error {
 	return nil
 }
 
-// readBody appends the kept part of the body to dst and reads the rest as far as it is read at all. A nil error means that the
-// body ended where its framing said.
+// readBody appends the kept part of the body to dst and reads the rest as far as it is
+// read at all. A nil error means that the body ended where its framing said.
 func (r *reader) readBody(h *head, dst []byte) ([]byte, error) {
 	r.patience = bodyPatience
 	if h.chunked {
@@ -297,7 +304,8 @@ func (r *reader) skipTrailer() error {
 	}
 }
 
-// chunkError names a line that does not fit into the body's budget for what it is: a body that is too long.
+// chunkError names a line that does not fit into the body's budget for what it is: a
+// body that is too long.
 func chunkError(err error) error {
 	if errors.Is(err, errHeaderTooLarge) {
 		return errTooLong

@@ -9,22 +9,24 @@ import (
 	"github.com/postern-dev/postern/internal/egress"
 )
 
-// Target is where an endpoint listens: its URL in the form that sending needs. It is immutable and may be shared; make it once
-// per version of an endpoint.
+// Target is where an endpoint listens: its URL in the form that sending needs. It is
+// immutable and may be shared; make it once per version of an endpoint.
 type Target struct {
 	key  poolKey
 	head string // request line and Host header
 }
 
-// poolKey says which connections may carry a target's requests. The scheme and the name that TLS verifies are part of it, so
-// that no request leaves over a connection that was verified for another name.
+// poolKey says which connections may carry a target's requests. The scheme and the name
+// that TLS verifies are part of it, so that no request leaves over a connection that
+// was verified for another name.
 type poolKey struct {
 	host string // also the TLS identity
 	port uint16
 	tls  bool
 }
 
-// ParseTarget takes an endpoint's URL, byte for byte. Its error wraps [egress.ErrInvalidURL].
+// ParseTarget takes an endpoint's URL, byte for byte. Its error wraps
+// [egress.ErrInvalidURL].
 func ParseTarget(rawURL string) (*Target, error) {
 	u, err := egress.ParseURL(rawURL)
 	if err != nil {
@@ -36,15 +38,17 @@ func ParseTarget(rawURL string) (*Target, error) {
 	}, nil
 }
 
-// Header is a request header that was checked when it was made. The zero Header sends nothing.
+// Header is a request header that was checked when it was made. The zero Header sends
+// nothing.
 type Header struct{ line string }
 
 // ErrInvalidHeader is wrapped by the errors of [NewHeader].
 var ErrInvalidHeader = errors.New("invalid header")
 
-// NewHeader returns a header that is sent with its name in exactly this case. It refuses names that are not tokens, values with
-// control characters (so that no value can start a line of its own), and the names that the client writes itself or that would
-// change how the message is framed.
+// NewHeader returns a header that is sent with its name in exactly this case. It
+// refuses names that are not tokens, values with control characters (so that no value
+// can start a line of its own), and the names that the client writes itself or that
+// would change how the message is framed.
 func NewHeader(name, value string) (Header, error) {
 	if !isToken([]byte(name)) || len(name) > 256 {
 		return Header{}, fmt.Errorf("%w: the name must be a token of at most 256 characters", ErrInvalidHeader)
@@ -78,7 +82,8 @@ func (r *Request) appendHead(b []byte, agent string) []byte {
 	b = strconv.AppendInt(append(b, "Content-Length: "...), int64(len(r.Body)), 10)
 	b = append(b, "\r\n"...)
 	b = appendLine(b, "webhook-id: ", r.ID)
-	// What the svix- names repeat is copied from where it was first written: signing twice would cost more than all the rest.
+	// What the svix- names repeat is copied from where it was first written: signing
+	// twice would cost more than all the rest.
 	b = append(b, "webhook-timestamp: "...)
 	stamp := len(b)
 	b = strconv.AppendInt(b, r.Timestamp, 10)

@@ -48,8 +48,8 @@ func authority(t *testing.T, names ...string) (*x509.CertPool, tls.Certificate) 
 	return pool, tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 }
 
-// serveTLS answers every request over TLS with the server name that the client asked for as the body; a request with the body
-// "close" ends the connection.
+// serveTLS answers every request over TLS with the server name that the client asked
+// for as the body; a request with the body "close" ends the connection.
 func serveTLS(t *testing.T, cfg *tls.Config) *endpoint {
 	return serve(t, func(v *visit) {
 		conn := tls.Server(v.Conn, cfg)
@@ -124,7 +124,8 @@ func TestTLSRefuses(t *testing.T) {
 	}
 }
 
-// TestTLSWantsAClientCertificate: in TLS 1.3 the refusal comes after the handshake, in place of the answer.
+// TestTLSWantsAClientCertificate: in TLS 1.3 the refusal comes after the handshake, in
+// place of the answer.
 func TestTLSWantsAClientCertificate(t *testing.T) {
 	pool, cert := authority(t)
 	e := serveTLS(t, &tls.Config{Certificates: []tls.Certificate{cert}, ClientAuth: tls.RequireAnyClientCert, MinVersion: tls.VersionTLS13})

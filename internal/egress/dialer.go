@@ -21,23 +21,26 @@ const (
 
 // Resolver looks names up. *[net.Resolver] implements it.
 type Resolver interface {
-	// LookupNetIP returns the addresses of host in the order to try them; network is "ip".
+	// LookupNetIP returns the addresses of host in the order to try them; network is
+	// "ip".
 	LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
 }
 
-// Config says where a [Dialer] may go and how. The zero value reaches public addresses, directly.
+// Config says where a [Dialer] may go and how. The zero value reaches public addresses,
+// directly.
 type Config struct {
 	// Allow lists the networks that are reachable besides public addresses.
 	Allow []netip.Prefix
-	// Proxy is an HTTP proxy ("http://[user:password@]host:port") that every connection is tunnelled through. The proxy itself
-	// may be at any address. nil: none; the environment is never asked.
+	// Proxy is an HTTP proxy ("http://[user:password@]host:port") that every connection
+	// is tunnelled through. The proxy itself may be at any address. nil: none; the
+	// environment is never asked.
 	Proxy *url.URL
 	// Resolver looks names up; nil: [net.DefaultResolver].
 	Resolver Resolver
 }
 
-// Dialer opens guarded TCP connections. It holds no connection and starts nothing in the background; it is safe for
-// concurrent use.
+// Dialer opens guarded TCP connections. It holds no connection and starts nothing in
+// the background; it is safe for concurrent use.
 type Dialer struct {
 	guard    *Guard
 	resolver Resolver
@@ -76,9 +79,10 @@ func New(cfg Config) (*Dialer, error) {
 	return d, nil
 }
 
-// CheckURL judges an endpoint's URL at its creation: its form, a literal address, and, as far as it can be looked up within
-// 500 ms, what its name resolves to. The error wraps [ErrInvalidURL] or [ErrForbidden]. A name that does not resolve now
-// passes: every connect is checked again.
+// CheckURL judges an endpoint's URL at its creation: its form, a literal address, and,
+// as far as it can be looked up within 500 ms, what its name resolves to. The error
+// wraps [ErrInvalidURL] or [ErrForbidden]. A name that does not resolve now passes:
+// every connect is checked again.
 func (d *Dialer) CheckURL(ctx context.Context, raw string) error {
 	u, err := ParseURL(raw)
 	if err != nil {
@@ -93,9 +97,10 @@ func (d *Dialer) CheckURL(ctx context.Context, raw string) error {
 	return nil
 }
 
-// Dial connects to host, a name or an address without brackets. Addresses are tried in the resolver's order, those that policy
-// refuses left out, until one answers or the context's deadline passes. The error is an *[Error]; the trace is filled in
-// either way. The connection belongs to the caller.
+// Dial connects to host, a name or an address without brackets. Addresses are tried in
+// the resolver's order, those that policy refuses left out, until one answers or the
+// context's deadline passes. The error is an *[Error]; the trace is filled in either
+// way. The connection belongs to the caller.
 func (d *Dialer) Dial(ctx context.Context, host string, port uint16) (net.Conn, Trace, error) {
 	var t Trace
 	start := time.Now()
@@ -115,7 +120,8 @@ func (d *Dialer) Dial(ctx context.Context, host string, port uint16) (net.Conn, 
 			t.Connect = time.Since(start)
 			return conn, t, nil
 		}
-		// What an endpoint's address answered outweighs a missing route to another of its addresses.
+		// What an endpoint's address answered outweighs a missing route to another of
+		// its addresses.
 		if worst == nil || worst.Kind == Local {
 			worst = err
 		}
@@ -128,7 +134,8 @@ func (d *Dialer) Dial(ctx context.Context, host string, port uint16) (net.Conn, 
 	return nil, t, worst
 }
 
-// connect opens one connection, directly or through the proxy, in its share of the time left.
+// connect opens one connection, directly or through the proxy, in its share of the time
+// left.
 func (d *Dialer) connect(ctx context.Context, addr netip.AddrPort, left int) (net.Conn, *Error) {
 	if deadline, ok := ctx.Deadline(); ok && left > 1 {
 		share := max(time.Until(deadline)/time.Duration(left), minShare)
@@ -146,7 +153,8 @@ func (d *Dialer) connect(ctx context.Context, addr netip.AddrPort, left int) (ne
 	return conn, nil
 }
 
-// resolve returns the addresses of host that policy admits: at least one when the error is nil.
+// resolve returns the addresses of host that policy admits: at least one when the error
+// is nil.
 func (d *Dialer) resolve(ctx context.Context, host string) ([]netip.Addr, error) {
 	all := []netip.Addr{}
 	if addr, err := netip.ParseAddr(host); err == nil {
@@ -155,7 +163,8 @@ func (d *Dialer) resolve(ctx context.Context, host string) ([]netip.Addr, error)
 		return nil, err
 	}
 	var refused error
-	// Leaving out what is refused, instead of refusing the name, lets "localhost" work where only 127.0.0.0/8 is open.
+	// Leaving out what is refused, instead of refusing the name, lets "localhost" work
+	// where only 127.0.0.0/8 is open.
 	admitted := make([]netip.Addr, 0, min(len(all), maxAddrs))
 	for _, a := range all {
 		a = a.Unmap()
@@ -174,8 +183,9 @@ func (d *Dialer) resolve(ctx context.Context, host string) ([]netip.Addr, error)
 	return nil, &Error{Kind: Resolve, Err: fmt.Errorf("lookup %s: no addresses", host)}
 }
 
-// lookup asks the resolver. A failure that is not an answer is ours, unless the resolver has just answered for another name:
-// then the name servers of this one are at fault, and it must not be waited for without end.
+// lookup asks the resolver. A failure that is not an answer is ours, unless the
+// resolver has just answered for another name: then the name servers of this one are at
+// fault, and it must not be waited for without end.
 func (d *Dialer) lookup(ctx context.Context, host string) ([]netip.Addr, error) {
 	addrs, err := d.resolver.LookupNetIP(ctx, "ip", host)
 	now := time.Now()

@@ -182,7 +182,8 @@ func TestDialKinds(t *testing.T) {
 	}
 }
 
-// TestOneBrokenZone: when other names resolve, a name whose servers fail is its endpoint's fault.
+// TestOneBrokenZone: when other names resolve, a name whose servers fail is its
+// endpoint's fault.
 func TestOneBrokenZone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := dialer(t, egress.Config{Resolver: resolver(func(_ context.Context, host string) ([]netip.Addr, error) {
@@ -248,7 +249,8 @@ func TestCheckURL(t *testing.T) {
 	}
 }
 
-// connectProxy is an HTTP proxy that tunnels to where, whatever it is asked for, or answers with code.
+// connectProxy is an HTTP proxy that tunnels to where, whatever it is asked for, or
+// answers with code.
 func connectProxy(t *testing.T, where netip.AddrPort, code int, asked chan<- *http.Request) *url.URL {
 	at := listen(t, func(c net.Conn) {
 		r := bufio.NewReader(c)
@@ -271,7 +273,8 @@ func connectProxy(t *testing.T, where netip.AddrPort, code int, asked chan<- *ht
 func TestProxyIsAskedForTheCheckedAddress(t *testing.T) {
 	at := listen(t, greet)
 	asked := make(chan *http.Request, 1)
-	// The proxy itself is on a loopback address, which is not open to endpoints. The environment's proxy leads nowhere.
+	// The proxy itself is on a loopback address, which is not open to endpoints. The
+	// environment's proxy leads nowhere.
 	t.Setenv("HTTP_PROXY", "http://127.0.0.1:1")
 	d := dialer(t, egress.Config{Proxy: connectProxy(t, at, 200, asked), Resolver: answer("8.8.8.8")})
 	conn, trace, err := d.Dial(t.Context(), "receiver.example", 8443)
@@ -323,7 +326,8 @@ func TestProxyKinds(t *testing.T) {
 	}
 }
 
-// TestWorstAnswerWins: what one address answered outweighs our own trouble with another, whichever came first.
+// TestWorstAnswerWins: what one address answered outweighs our own trouble with
+// another, whichever came first.
 func TestWorstAnswerWins(t *testing.T) {
 	for _, codes := range [][]int{{407, 502}, {502, 407}} {
 		var n atomic.Int32

@@ -2,17 +2,20 @@ package egress
 
 import "syscall"
 
-// The numbers below are Winsock's; the names of package syscall stand for invented ones there.
+// The numbers below are Winsock's; the names of package syscall stand for invented ones
+// there.
 
-// shortages are errors of this machine, whatever it was talking to: WSAEMFILE, WSAENOBUFS, WSAEADDRNOTAVAIL.
+// shortages are errors of this machine, whatever it was talking to: WSAEMFILE,
+// WSAENOBUFS, WSAEADDRNOTAVAIL.
 func shortages() []syscall.Errno { return []syscall.Errno{10024, 10055, 10049} }
 
-// unreachable are errors that this machine or a router on the way may have reported: WSAENETDOWN, WSAENETUNREACH,
-// WSAEHOSTUNREACH.
+// unreachable are errors that this machine or a router on the way may have reported:
+// WSAENETDOWN, WSAENETUNREACH, WSAEHOSTUNREACH.
 func unreachable() []syscall.Errno { return []syscall.Errno{10050, 10051, 10065} }
 
 // refusals are the host's own answers: WSAECONNREFUSED.
 func refusals() []syscall.Errno { return []syscall.Errno{10061} }
 
-// resets are the ways to learn that the peer is gone: WSAECONNRESET, WSAECONNABORTED, WSAESHUTDOWN.
+// resets are the ways to learn that the peer is gone: WSAECONNRESET, WSAECONNABORTED,
+// WSAESHUTDOWN.
 func resets() []syscall.Errno { return []syscall.Errno{10054, 10053, 10058} }

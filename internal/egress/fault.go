@@ -36,15 +36,16 @@ func (e *Error) Error() string { return e.Err.Error() }
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// IsLocal reports whether err comes from a shortage on this machine (descriptors, memory, buffers, ports), which no endpoint
-// causes and which the next try may not meet.
+// IsLocal reports whether err comes from a shortage on this machine (descriptors,
+// memory, buffers, ports), which no endpoint causes and which the next try may not
+// meet.
 func IsLocal(err error) bool {
 	var no syscall.Errno
 	return errors.As(err, &no) && slices.Contains(shortages(), no)
 }
 
-// classify turns the error of a connect to addr into an *Error. The context decides before the error, since an interrupted
-// connect reports whatever it was doing.
+// classify turns the error of a connect to addr into an *Error. The context decides
+// before the error, since an interrupted connect reports whatever it was doing.
 func classify(ctx context.Context, err error, addr netip.AddrPort) *Error {
 	e := &Error{Err: err}
 	var no syscall.Errno
@@ -74,9 +75,10 @@ func endKind(ctx context.Context) Kind {
 	return Canceled
 }
 
-// noRoute reports whether this machine lacks a route to addr. "Unreachable" also comes back from routers far away, and then it
-// is the endpoint's. Connecting a UDP socket asks the routing table alone and sends nothing. A machine that has IPv4 but no
-// IPv6 will not get it by waiting: there an endpoint with only an IPv6 address is at fault.
+// noRoute reports whether this machine lacks a route to addr. "Unreachable" also comes
+// back from routers far away, and then it is the endpoint's. Connecting a UDP socket
+// asks the routing table alone and sends nothing. A machine that has IPv4 but no IPv6
+// will not get it by waiting: there an endpoint with only an IPv6 address is at fault.
 func noRoute(addr netip.AddrPort, routed func(netip.AddrPort) bool) bool {
 	if routed(addr) {
 		return false

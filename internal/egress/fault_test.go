@@ -28,7 +28,8 @@ func TestNoRoute(t *testing.T) {
 	}
 }
 
-// TestSocketHookChecksAgain: even what got past the check of the lookup's answer is stopped at the socket.
+// TestSocketHookChecksAgain: even what got past the check of the lookup's answer is
+// stopped at the socket.
 func TestSocketHookChecksAgain(t *testing.T) {
 	d, err := New(Config{})
 	if err != nil {
@@ -42,7 +43,8 @@ func TestSocketHookChecksAgain(t *testing.T) {
 	}
 }
 
-// TestUnreachableByFarRouter: loopback always has a route, so "unreachable" cannot have come from this machine's table.
+// TestUnreachableByFarRouter: loopback always has a route, so "unreachable" cannot have
+// come from this machine's table.
 func TestUnreachableByFarRouter(t *testing.T) {
 	addr := netip.MustParseAddrPort("127.0.0.1:80")
 	for _, no := range unreachable() {

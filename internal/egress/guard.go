@@ -2,14 +2,18 @@
 //
 // Promises:
 //
-//  1. No connection is opened to an address that [Guard.Check] refuses. The check runs on the resolved address, and again inside
-//     the socket's control hook right before connect, so a name that changes its answer between two lookups gains nothing.
+//  1. No connection is opened to an address that [Guard.Check] refuses. The check runs
+//     on the resolved address, and again inside the socket's control hook right before
+//     connect, so a name that changes its answer between two lookups gains nothing.
 //  2. An address that carries an IPv4 address inside an IPv6 one is judged by both.
-//  3. Proxy settings of the environment are ignored. With a proxy in [Config] the name is still resolved and checked here, and
-//     the proxy is asked for the address, never for the name.
-//  4. Every wait is bounded by the context's deadline, and nothing started for a dial outlives it.
+//  3. Proxy settings of the environment are ignored. With a proxy in [Config] the name
+//     is still resolved and checked here, and the proxy is asked for the address, never
+//     for the name.
+//  4. Every wait is bounded by the context's deadline, and nothing started for a dial
+//     outlives it.
 //
-// An error from [Dialer.Dial] is always an *[Error] whose [Kind] tells whose fault it was.
+// An error from [Dialer.Dial] is always an *[Error] whose [Kind] tells whose fault it
+// was.
 package egress
 
 import (
@@ -24,7 +28,8 @@ import (
 // ErrForbidden is wrapped by every refusal of an address.
 var ErrForbidden = errors.New("address is not reachable from here by policy")
 
-// Guard holds the address rules: public addresses, and what the operator opened. It is immutable and safe for concurrent use.
+// Guard holds the address rules: public addresses, and what the operator opened. It is
+// immutable and safe for concurrent use.
 type Guard struct {
 	allow  []netip.Prefix
 	public *ssrf.Guardian
@@ -36,7 +41,8 @@ func NewGuard(allow []netip.Prefix) *Guard {
 		public: ssrf.New(
 			ssrf.WithAnyNetwork(),
 			ssrf.WithAnyPort(),
-			// A cloud's host agent and metadata channel on an address from public space, the same on every machine there.
+			// A cloud's host agent and metadata channel on an address from public
+			// space, the same on every machine there.
 			ssrf.WithDeniedV4Prefixes(netip.PrefixFrom(netip.AddrFrom4([4]byte{168, 63, 129, 16}), 32)),
 		),
 	}
@@ -46,10 +52,11 @@ func NewGuard(allow []netip.Prefix) *Guard {
 	return g
 }
 
-// Check returns nil when addr may be connected to, else an error that wraps [ErrForbidden] and names the address.
+// Check returns nil when addr may be connected to, else an error that wraps
+// [ErrForbidden] and names the address.
 //
-// An address inside an allowed prefix is admitted, but what it embeds is checked as well: opening 64:ff9b::/96 for a network
-// with NAT64 does not open 64:ff9b::7f00:1.
+// An address inside an allowed prefix is admitted, but what it embeds is checked as
+// well: opening 64:ff9b::/96 for a network with NAT64 does not open 64:ff9b::7f00:1.
 func (g *Guard) Check(addr netip.Addr) error {
 	if addr.Zone() != "" {
 		return fmt.Errorf("%s: %w: zone ids are refused", addr, ErrForbidden)
@@ -74,8 +81,8 @@ func (g *Guard) checkPlain(addr netip.Addr) error {
 	return nil
 }
 
-// embeddedIPv4 returns the IPv4 address that a transition mechanism would reach through addr. For Teredo that is the client's
-// address, which is stored inverted.
+// embeddedIPv4 returns the IPv4 address that a transition mechanism would reach through
+// addr. For Teredo that is the client's address, which is stored inverted.
 func embeddedIPv4(addr netip.Addr) (netip.Addr, bool) {
 	if !addr.Is6() {
 		return netip.Addr{}, false
@@ -97,8 +104,9 @@ func embeddedIPv4(addr netip.Addr) (netip.Addr, bool) {
 	return netip.Addr{}, false
 }
 
-// isISATAP reports whether the interface identifier is that of a tunnel to the IPv4 address in the last four bytes. Such a
-// tunnel can live under any prefix, so that no list of prefixes finds it.
+// isISATAP reports whether the interface identifier is that of a tunnel to the IPv4
+// address in the last four bytes. Such a tunnel can live under any prefix, so that no
+// list of prefixes finds it.
 func isISATAP(addr netip.Addr) bool {
 	if !addr.Is6() {
 		return false
@@ -107,7 +115,8 @@ func isISATAP(addr netip.Addr) bool {
 	return b[8]&^0x02 == 0 && b[9] == 0 && b[10] == 0x5e && b[11] == 0xfe
 }
 
-// unmapPrefix turns ::ffff:a.b.c.d/n into its IPv4 form, in which addresses are compared.
+// unmapPrefix turns ::ffff:a.b.c.d/n into its IPv4 form, in which addresses are
+// compared.
 func unmapPrefix(p netip.Prefix) netip.Prefix {
 	if p.Addr().Is4In6() && p.Bits() >= 96 {
 		return netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)

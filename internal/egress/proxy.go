@@ -17,15 +17,16 @@ import (
 // maxProxyHead bounds a proxy's answer to CONNECT in bytes.
 const maxProxyHead = 8 << 10
 
-// proxy opens tunnels through an HTTP proxy. Plain http endpoints are tunnelled too, so that there is one request form and the
-// proxy never resolves a name.
+// proxy opens tunnels through an HTTP proxy. Plain http endpoints are tunnelled too, so
+// that there is one request form and the proxy never resolves a name.
 type proxy struct {
 	addr   string // host:port
 	auth   string // the whole Proxy-Authorization line, or ""
 	dialer net.Dialer
 }
 
-// newProxy reads a proxy's URL. Its errors do not quote it, since it may hold a password.
+// newProxy reads a proxy's URL. Its errors do not quote it, since it may hold a
+// password.
 func newProxy(u *url.URL) (*proxy, error) {
 	if u.Scheme != "http" || u.Hostname() == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" {
 		return nil, errors.New("egress proxy: want http://[user:password@]host:port")
@@ -42,8 +43,8 @@ func newProxy(u *url.URL) (*proxy, error) {
 	return p, nil
 }
 
-// connect returns a tunnel to target. That the proxy cannot be reached, or wants other credentials, is our fault; that it
-// cannot reach the target is the endpoint's.
+// connect returns a tunnel to target. That the proxy cannot be reached, or wants other
+// credentials, is our fault; that it cannot reach the target is the endpoint's.
 func (p *proxy) connect(ctx context.Context, target netip.AddrPort) (net.Conn, *Error) {
 	conn, err := p.dialer.DialContext(ctx, "tcp", p.addr)
 	if err != nil {
@@ -83,8 +84,8 @@ func (p *proxy) open(conn net.Conn, target netip.AddrPort) (Kind, error) {
 	return Connect, fmt.Errorf("answered CONNECT with code %q", code)
 }
 
-// readHead reads up to the empty line and not a byte further: what follows is the tunnel's. That takes a read per byte, which is
-// little beside making a connection.
+// readHead reads up to the empty line and not a byte further: what follows is the
+// tunnel's. That takes a read per byte, which is little beside making a connection.
 func readHead(r io.Reader) (string, error) {
 	var head []byte
 	for len(head) < maxProxyHead {

@@ -15,7 +15,8 @@ const maxURL = 8 << 10
 // ErrInvalidURL is wrapped by every refusal of a URL for its form.
 var ErrInvalidURL = errors.New("invalid endpoint URL")
 
-// URL is what an endpoint's URL says about where and how to connect. It is made by [ParseURL] and never changed.
+// URL is what an endpoint's URL says about where and how to connect. It is made by
+// [ParseURL] and never changed.
 type URL struct {
 	TLS    bool       // https
 	Host   string     // lower case, without brackets and trailing dot: for the dialer and for TLS
@@ -25,8 +26,9 @@ type URL struct {
 	Target string     // path and query exactly as written, without the fragment: the request target
 }
 
-// ParseURL takes an endpoint's URL apart without normalising what will be sent. It refuses, with an error that wraps
-// [ErrInvalidURL], all but http and https, credentials, zone ids, IPv4 addresses in any other than the usual notation (which
+// ParseURL takes an endpoint's URL apart without normalising what will be sent. It
+// refuses, with an error that wraps [ErrInvalidURL], all but http and https,
+// credentials, zone ids, IPv4 addresses in any other than the usual notation (which
 // resolvers read differently), and bytes that do not belong into a URL.
 func ParseURL(raw string) (URL, error) {
 	u, err := parseURL(raw)
@@ -45,7 +47,8 @@ func parseURL(raw string) (URL, error) {
 			return URL{}, fmt.Errorf("byte %#x at offset %d must be percent-encoded (host names: punycode)", c, i)
 		}
 	}
-	// The standard parser judges percent-encoding and the rest of the syntax; it is not used further, as it normalises.
+	// The standard parser judges percent-encoding and the rest of the syntax; it is not
+	// used further, as it normalises.
 	if _, err := url.Parse(raw); err != nil {
 		return URL{}, errors.New("malformed") // the cause would quote the URL, which may hold credentials
 	}
@@ -68,7 +71,8 @@ func parseURL(raw string) (URL, error) {
 
 // parseAuthority fills host, address and port from the authority.
 func (u *URL) parseAuthority() error {
-	// An "@" further to the right belongs to the path; here everything before it would be credentials.
+	// An "@" further to the right belongs to the path; here everything before it would
+	// be credentials.
 	if strings.Contains(u.Header, "@") {
 		return errors.New("credentials are not allowed; use a header")
 	}
@@ -94,7 +98,8 @@ func (u *URL) parseAuthority() error {
 	return u.parseName(strings.ToLower(host))
 }
 
-// parseIPv6 takes an address in brackets, its zone excepted: a zone names an interface of this machine.
+// parseIPv6 takes an address in brackets, its zone excepted: a zone names an interface
+// of this machine.
 func (u *URL) parseIPv6(host string) error {
 	if strings.Contains(host, "%") {
 		return errors.New("zone ids are not allowed")
@@ -129,7 +134,8 @@ func (u *URL) parseName(host string) error {
 	return nil
 }
 
-// isLabel admits the underscore besides letters, digits and hyphen: container networks use it in names.
+// isLabel admits the underscore besides letters, digits and hyphen: container networks
+// use it in names.
 func isLabel(s string) bool {
 	for i := range len(s) {
 		c := s[i]
@@ -140,7 +146,8 @@ func isLabel(s string) bool {
 	return s != "" && len(s) <= 63
 }
 
-// isNumber reports whether a last label makes C libraries read the whole host as an IPv4 address: 2130706433, 0x7f.1, 0177.0.0.1.
+// isNumber reports whether a last label makes C libraries read the whole host as an
+// IPv4 address: 2130706433, 0x7f.1, 0177.0.0.1.
 func isNumber(label string) bool {
 	digits, hex := strings.CutPrefix(label, "0x")
 	for i := range len(digits) {

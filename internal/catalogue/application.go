@@ -45,6 +45,15 @@ func (c *Catalogue) Snapshot(n postern.ApplicationNumber) *Snapshot {
 	return nil
 }
 
+// ApplicationByNumber is the record of an application; nil for one that is
+// deleted.
+func (c *Catalogue) ApplicationByNumber(n postern.ApplicationNumber) *postern.Application {
+	if s := c.Snapshot(n); s != nil {
+		return s.Application
+	}
+	return nil
+}
+
 // Application finds by id or uid, without allocating.
 func (c *Catalogue) Application(ref string) (*postern.Application, error) {
 	var a *application

@@ -15,6 +15,8 @@ package route
 
 import (
 	"cmp"
+	"iter"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -34,7 +36,22 @@ type Table struct {
 type index struct {
 	all *node
 	// exact is keyed by event type, prefixes by a pattern without its "*".
-	exact, prefixes map[string]*node
+	exact, prefixes nodes
+}
+
+// maxFew is how many nodes are searched one by one. Most applications have no
+// more, and maps would be most of what their tables cost.
+const maxFew = 8
+
+// nodes finds a node by its key.
+type nodes struct {
+	few  []keyed
+	many map[string]*node // all of them, once they are more than few
+}
+
+type keyed struct {
+	key  string
+	node *node
 }
 
 // node is the endpoints that one filter entry selects.
@@ -77,7 +94,7 @@ func (t *Table) Match(eventType string, channels []string) []postern.EndpointNum
 
 // find returns the node of the most specific entry that covers an event type.
 func (x *index) find(eventType string) *node {
-	if n := x.exact[eventType]; n != nil {
+	if n := x.exact.get(eventType); n != nil {
 		return n
 	}
 	return x.widerThan(eventType)
@@ -87,17 +104,17 @@ func (x *index) find(eventType string) *node {
 // not name itself. Applied to a prefix such as "invoice.paid." it finds
 // "invoice.": a trailing dot has no part behind it.
 func (x *index) widerThan(name string) *node {
-	if len(x.prefixes) == 0 {
+	if len(x.prefixes.few) == 0 {
 		return x.all
 	}
 	for end := len(name) - 1; end > 0; {
 		dot := strings.LastIndexByte(name[:end], '.')
-		if n := x.prefixes[name[:dot+1]]; n != nil {
+		if n := x.prefixes.get(name[:dot+1]); n != nil {
 			return n
 		}
 		end = dot
 	}
-	if n := x.prefixes[""]; n != nil && name != "" {
+	if n := x.prefixes.get(""); n != nil && name != "" {
 		return n
 	}
 	return x.all
@@ -136,19 +153,18 @@ func (n *node) resolve() {
 }
 
 func buildIndex(endpoints []*postern.EndpointView) index {
-	x := index{all: &node{}, exact: map[string]*node{}, prefixes: map[string]*node{}}
+	x := index{all: &node{}}
 	for _, e := range endpoints {
 		if e.Enabled() {
 			x.add(e)
 		}
 	}
-	for name, n := range x.exact {
+	for name, n := range x.exact.each() {
 		n.wider = x.widerThan(name)
 	}
-	for prefix, n := range x.prefixes {
-		if prefix == "" {
-			n.wider = x.all
-		} else {
+	for prefix, n := range x.prefixes.each() {
+		n.wider = x.all
+		if prefix != "" {
 			n.wider = x.widerThan(prefix)
 		}
 	}
@@ -160,16 +176,57 @@ func (x *index) add(e *postern.EndpointView) {
 		x.all.selected = append(x.all.selected, e)
 	}
 	for _, entry := range e.EventTypes {
-		nodes := x.exact
+		in := &x.exact
 		prefix, pattern := cutWildcard(entry)
 		if pattern {
-			nodes = x.prefixes
+			in = &x.prefixes
 		}
-		n := nodes[prefix]
+		n := in.get(prefix)
 		if n == nil {
 			n = &node{}
-			nodes[prefix] = n
+			in.put(prefix, n)
 		}
 		n.selected = append(n.selected, e)
+	}
+}
+
+func (s *nodes) get(key string) *node {
+	if s.many != nil {
+		return s.many[key]
+	}
+	for i := range s.few {
+		if s.few[i].key == key {
+			return s.few[i].node
+		}
+	}
+	return nil
+}
+
+// put adds a node under a new key.
+func (s *nodes) put(key string, n *node) {
+	if s.many == nil && len(s.few) == maxFew {
+		s.many = make(map[string]*node, 2*maxFew)
+		for _, k := range s.few {
+			s.many[k.key] = k.node
+		}
+	}
+	if s.many != nil {
+		s.many[key] = n
+		return
+	}
+	s.few = append(s.few, keyed{key, n})
+}
+
+// each walks all nodes in no particular order.
+func (s *nodes) each() iter.Seq2[string, *node] {
+	if s.many != nil {
+		return maps.All(s.many)
+	}
+	return func(yield func(string, *node) bool) {
+		for _, k := range s.few {
+			if !yield(k.key, k.node) {
+				return
+			}
+		}
 	}
 }

@@ -146,7 +146,7 @@ func naive(views []*postern.EndpointView, eventType string, channels []string) [
 }
 
 func randomEndpoints(random *rand.Rand) []*postern.EndpointView {
-	views := make([]*postern.EndpointView, random.IntN(12))
+	views := make([]*postern.EndpointView, random.IntN(24))
 	for i := range views {
 		var types []string
 		for range random.IntN(4) {

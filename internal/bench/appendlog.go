@@ -146,6 +146,8 @@ func (l *appendLog) take() *group {
 	return g
 }
 
+// write makes a group durable at offset, or at the start of the circle if it does
+// not fit before the end, and returns where the next one goes.
 func (l *appendLog) write(g *group, offset int64) (int64, error) {
 	size := int64(len(g.records))
 	if size > logSize {
@@ -188,6 +190,7 @@ func (l *appendLog) encode(g *group, kind byte, id uint64, body []byte) {
 	g.operations++
 }
 
+// signal wakes the log's goroutine; many signals before it wakes are one.
 func (l *appendLog) signal() {
 	select {
 	case l.wake <- struct{}{}:

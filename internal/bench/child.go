@@ -58,6 +58,8 @@ func startChild(ctx context.Context, name, exe string, cpus []int, role bool, ar
 	return c, nil
 }
 
+// openPipes must be called before the start. The child's stdin ends when this
+// process does, however it ends, which is what ends the child.
 func (c *child) openPipes() error {
 	stdin, err := c.cmd.StdinPipe()
 	if err != nil {

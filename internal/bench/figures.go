@@ -3,8 +3,30 @@ package bench
 import (
 	"math"
 	"runtime"
+	"slices"
 	"time"
 )
+
+// Sample is one measurement of one subject.
+type Sample struct {
+	Run     string `json:"run"`
+	Subject string `json:"subject"`
+	Round   int    `json:"round"` // from 1
+	// Messages were acknowledged, Deliveries reached the receiver, neighbours
+	// included.
+	Messages   int `json:"messages"`
+	Deliveries int `json:"deliveries"`
+	// Figures by key; what the subject or the system does not tell is absent.
+	Figures map[string]float64 `json:"figures"`
+	// Quiet is false when background work was still going on after the longest wait:
+	// the CPU figure then flatters.
+	Quiet bool `json:"quiet"`
+	// FirstError is why the first message of unknown fate failed, if one did.
+	FirstError string     `json:"firstError,omitempty"`
+	Ack        *Histogram `json:"ack"`                // publish to acknowledgement
+	EndToEnd   *Histogram `json:"endToEnd"`           // publish to arrival at the fast endpoints
+	AfterAck   *Histogram `json:"afterAck,omitempty"` // acknowledgement to arrival, open loop only
+}
 
 // The keys of a sample's figures; the unit is part of the key.
 const (
@@ -44,6 +66,76 @@ func title(figure string) string {
 		return "first attempt p99 ms after the ack"
 	}
 	return figure
+}
+
+// evaluate turns what the parties report into figures.
+func (s *session) evaluate(sent loadStats, got receiverStats, before, after snapshot) Sample {
+	fast := got.Paths[:s.run.endpoints]
+	sample := Sample{
+		Messages:   sent.Acked,
+		FirstError: sent.FirstError,
+		Ack:        sent.Latency,
+		EndToEnd:   &Histogram{},
+	}
+	var arrived, lost, duplicates, unfinished int
+	var lastNs int64
+	for i, p := range got.Paths {
+		sample.Deliveries += p.Unique
+		duplicates += p.Duplicates
+		missing := p.Missing - common(p.Listed, sent.Unacked)
+		if i >= len(fast) {
+			unfinished += missing
+			continue
+		}
+		arrived += p.Unique
+		lost += missing
+		lastNs = max(lastNs, p.LastNs)
+		sample.EndToEnd.Merge(p.Latency)
+	}
+	if sent.Acks != nil {
+		sample.AfterAck = afterAck(fast, sent.Acks)
+	}
+	sample.Figures = figuresOf(sample, sent, before, after, float64(lastNs-sent.StartNs)/1e9, float64(arrived))
+	sample.Figures[figureLost] = float64(lost)
+	sample.Figures[figureDuplicates] = float64(duplicates)
+	sample.Figures[figureUnfinished] = float64(unfinished)
+	sample.Figures[figureRejected] = float64(got.Rejected)
+	return sample
+}
+
+// afterAck is the time from each acknowledgement, as the publisher saw it, to the
+// arrival at each endpoint; an arrival before the ack was read counts as zero.
+func afterAck(fast []pathStats, acks []int64) *Histogram {
+	h := &Histogram{}
+	for _, p := range fast {
+		for n, at := range p.Arrivals {
+			if at != 0 && acks[n] != 0 {
+				h.Add(time.Duration(at - acks[n]))
+			}
+		}
+	}
+	return h
+}
+
+// common counts the numbers that both lists hold.
+func common(a, b []uint64) int {
+	n := 0
+	for _, v := range a {
+		if slices.Contains(b, v) {
+			n++
+		}
+	}
+	return n
+}
+
+// known removes what was not measured.
+func known(figures map[string]float64) map[string]float64 {
+	for key, value := range figures {
+		if math.IsNaN(value) || math.IsInf(value, 0) {
+			delete(figures, key)
+		}
+	}
+	return figures
 }
 
 // figuresOf computes what follows from two snapshots and the histograms. seconds is

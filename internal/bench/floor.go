@@ -83,6 +83,9 @@ func runFloor(ctx context.Context, args []string, stdin io.Reader, stdout io.Wri
 	return f.serve(ctx, listener, stdin, stdout)
 }
 
+// newFloor builds the parts without starting any. The transport keeps one idle
+// connection per worker and endpoint: with Go's default of two it would dial for
+// nearly every delivery, and the floor would measure that.
 func newFloor(log *appendLog) *floor {
 	f := &floor{
 		log: log,
@@ -152,6 +155,8 @@ func (f *floor) receive(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusAccepted)
 }
 
+// work delivers from the queue. A delivery that fails is not tried again, since
+// retries are not part of the floor; the completion of one that succeeds is logged.
 func (f *floor) work(ctx context.Context) {
 	for {
 		select {
@@ -193,6 +198,7 @@ func (f *floor) send(ctx context.Context, d forward) error {
 	return err
 }
 
+// command answers the coordinator; counters are read while deliveries go on.
 func (f *floor) command(_ context.Context, cmd command) (any, error) {
 	switch cmd.Do {
 	case "connect":

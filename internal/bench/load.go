@@ -51,6 +51,7 @@ func runLoad(ctx context.Context, _ []string, stdin io.Reader, stdout io.Writer)
 	})
 }
 
+// validate keeps a mistaken command from taking the machine's memory or ports.
 func (c publishCommand) validate() error {
 	if c.Count < 1 || c.Count > maxExpected || c.Publishers < 1 || c.Publishers > maxPublishers {
 		return fmt.Errorf("publish: %d messages by %d publishers is out of bounds", c.Count, c.Publishers)
@@ -75,6 +76,9 @@ type load struct {
 	acks  []int64 // by number; each element has one writer
 }
 
+// publishAll carries out one command. It returns when the last message is answered,
+// and fails as a whole if ctx ends or too many messages fail; a few failures are part
+// of the result.
 func publishAll(ctx context.Context, with publishCommand) (*loadStats, error) {
 	if err := with.validate(); err != nil {
 		return nil, err
@@ -205,6 +209,7 @@ type tally struct {
 	err     error
 }
 
+// fail notes a message of unknown fate; the first reason stands for all.
 func (t *tally) fail(seq uint64, err error) {
 	t.unacked = append(t.unacked, seq)
 	if t.err == nil {

@@ -52,6 +52,7 @@ func parseMetrics(r io.Reader) (scrape, error) {
 	return out, nil
 }
 
+// parseSample reads one line: name, labels, value and perhaps a time stamp.
 func parseSample(line string) (string, float64, error) {
 	name, rest := line, ""
 	if i := strings.IndexAny(line, "{ \t"); i >= 0 {
@@ -89,6 +90,7 @@ type counters struct {
 	gomaxprocs                  float64
 }
 
+// counters picks out what a measurement needs.
 func (s scrape) counters() counters {
 	return counters{
 		fsyncs:     s.get(metricFsyncs),

@@ -80,6 +80,7 @@ func parseMessage(body []byte) (seq uint64, sentNs int64, err error) {
 	return uint64(n - seqBase), sent, nil
 }
 
+// numberAfter reads the decimal number behind a key, quoted or not.
 func numberAfter(body []byte, key string) (int64, bool) {
 	i := bytes.Index(body, []byte(key))
 	if i < 0 {

@@ -40,6 +40,8 @@ type publisher struct {
 	refused int64 // answers that said: not now
 }
 
+// newPublisher lays out the whole request once; only digits and text change from
+// message to message. It dials at the first publish.
 func newPublisher(to target, corpus []byte, seed uint64) *publisher {
 	m := newMessage(to.Envelope, corpus, seed)
 	request := fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: %s\r\n", to.Path, to.Addr)
@@ -109,6 +111,8 @@ func (p *publisher) exchange(ctx context.Context) (int, error) {
 	return code, nil
 }
 
+// connect dials if there is no connection; the last one may have been closed by the
+// peer, or given up after an error.
 func (p *publisher) connect(ctx context.Context) error {
 	if p.conn != nil {
 		return nil

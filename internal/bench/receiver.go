@@ -2,18 +2,13 @@ package bench
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"net"
-	"net/url"
-	"strconv"
-	"strings"
 	"sync"
-	"time"
 )
 
 // receiver answers deliveries cheaply and keeps the ledger. What an endpoint does is
@@ -61,6 +56,7 @@ func (r *receiver) serve(ctx context.Context, listeners []net.Listener, stdin io
 	return err
 }
 
+// accept serves one port; each connection gets a goroutine that serve waits for.
 func (r *receiver) accept(ctx context.Context, l net.Listener, running *sync.WaitGroup) {
 	for {
 		conn, err := l.Accept()
@@ -108,6 +104,8 @@ func (r *receiver) converse(ctx context.Context, conn net.Conn) {
 	}
 }
 
+// note counts a delivery at its arrival, before the endpoint's behaviour: one that
+// is answered late, or never, has arrived all the same.
 func (r *receiver) note(index int, body []byte, arrived int64) {
 	seq, sent, err := parseMessage(body)
 	if err != nil {
@@ -117,6 +115,7 @@ func (r *receiver) note(index int, body []byte, arrived int64) {
 	r.ledger.arrive(index, seq, sent, arrived)
 }
 
+// command answers the coordinator while deliveries go on.
 func (r *receiver) command(_ context.Context, cmd command) (any, error) {
 	switch cmd.Do {
 	case "expect":
@@ -133,6 +132,7 @@ func (r *receiver) command(_ context.Context, cmd command) (any, error) {
 	return nil, unknown(cmd)
 }
 
+// drop forgets and closes one connection.
 func (r *receiver) drop(conn net.Conn) {
 	r.mu.Lock()
 	delete(r.conns, conn)
@@ -140,6 +140,7 @@ func (r *receiver) drop(conn net.Conn) {
 	_ = conn.Close() // its peer may have closed it first
 }
 
+// closeConns ends the reads that converse waits in.
 func (r *receiver) closeConns() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -148,76 +149,13 @@ func (r *receiver) closeConns() {
 	}
 }
 
+// reply writes an answer without a body; false when the peer is gone.
 func reply(conn net.Conn, status string) bool {
 	_, err := io.WriteString(conn, "HTTP/1.1 "+status+"\r\nContent-Length: 0\r\n\r\n")
 	return err == nil
 }
 
-// endpointPath is what the request target asks of the receiver.
-type endpointPath struct {
-	index int
-	delay time.Duration
-	hang  bool
-}
-
-// wait behaves as the path says; false when ctx ended first.
-func (p endpointPath) wait(ctx context.Context) bool {
-	if p.hang {
-		<-ctx.Done()
-		return false
-	}
-	if p.delay == 0 {
-		return true
-	}
-	timer := time.NewTimer(p.delay)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
-// parseTarget reads "POST /fast/3 HTTP/1.1".
-func parseTarget(line []byte) (endpointPath, error) {
-	parts := bytes.Fields(line)
-	if len(parts) != 3 || string(parts[0]) != "POST" {
-		return endpointPath{}, fmt.Errorf("%w: request line", errMalformed)
-	}
-	path, query, _ := strings.Cut(string(parts[1]), "?")
-	kind, index, ok := strings.Cut(strings.TrimPrefix(path, "/"), "/")
-	n, err := strconv.Atoi(index)
-	if !ok || err != nil || n < 0 {
-		return endpointPath{}, fmt.Errorf("%w: no endpoint in path", errMalformed)
-	}
-	p := endpointPath{index: n}
-	switch kind {
-	case "fast":
-	case "hang":
-		p.hang = true
-	case "slow":
-		if p.delay, err = parseDelay(query); err != nil {
-			return endpointPath{}, err
-		}
-	default:
-		return endpointPath{}, fmt.Errorf("%w: unknown behaviour", errMalformed)
-	}
-	return p, nil
-}
-
-func parseDelay(query string) (time.Duration, error) {
-	values, err := url.ParseQuery(query)
-	if err != nil {
-		return 0, fmt.Errorf("%w: query", errMalformed)
-	}
-	ms, err := strconv.Atoi(values.Get("ms"))
-	if err != nil || ms < 0 || ms > 600_000 {
-		return 0, fmt.Errorf("%w: delay", errMalformed)
-	}
-	return time.Duration(ms) * time.Millisecond, nil
-}
-
+// listenAll opens free loopback ports, all or none.
 func listenAll(count int) ([]net.Listener, error) {
 	var listeners []net.Listener
 	for range min(max(count, 1), 100) {

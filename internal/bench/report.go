@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"runtime"
-	"runtime/debug"
 	"strings"
 	"text/tabwriter"
 )
@@ -22,16 +20,6 @@ type report struct {
 	Results     []result    `json:"results"`
 	Verdicts    []verdict   `json:"verdicts"`
 	Samples     []Sample    `json:"samples"`
-}
-
-// environment is what a reader must know to compare figures.
-type environment struct {
-	Go         string `json:"go"`
-	Revision   string `json:"revision,omitempty"` // of the source, "+dirty" if changed
-	Platform   string `json:"platform"`
-	Kernel     string `json:"kernel"`
-	CPUs       []int  `json:"cpus"` // that all processes were pinned to; empty: not pinned
-	FileSystem string `json:"fileSystem"`
 }
 
 // result sums up one subject of one run over the rounds.
@@ -55,15 +43,8 @@ type verdict struct {
 
 func newReport(o Options, runs []run, samples []Sample) report {
 	r := report{
-		Environment: environment{
-			Go:         runtime.Version(),
-			Revision:   revision(),
-			Platform:   runtime.GOOS + "/" + runtime.GOARCH,
-			Kernel:     kernel(),
-			CPUs:       o.CPUs,
-			FileSystem: fileSystem(o.Dir),
-		},
-		Rounds: o.Rounds, Warmup: o.Warmup, Stored: o.Stored, Publishers: o.Publishers,
+		Environment: newEnvironment(o),
+		Rounds:      o.Rounds, Warmup: o.Warmup, Stored: o.Stored, Publishers: o.Publishers,
 		ServerFlags: o.ServerFlags,
 		Samples:     samples,
 	}
@@ -125,6 +106,7 @@ func (r report) judge(run run, b bar) verdict {
 	}
 }
 
+// figure looks up one figure of one subject; false when it was not measured.
 func (r report) figure(run, subject, key string) (Stat, bool) {
 	for _, res := range r.Results {
 		if res.Run == run && res.Subject == subject {
@@ -146,6 +128,7 @@ func (r report) loss() error {
 	return nil
 }
 
+// write is the report in one of the formats, for a terminal, a README or a program.
 func (r report) write(w io.Writer, format Format) error {
 	switch format {
 	case JSON:
@@ -174,6 +157,8 @@ func (r report) writeTables(w io.Writer, table func(io.Writer, [][]string) error
 	return table(w, r.verdictRows())
 }
 
+// flagNote tells what a reader cannot see from the figures: a server that was run
+// with other settings than the published ones.
 func flagNote(flags []string) string {
 	if len(flags) == 0 {
 		return ""
@@ -227,6 +212,8 @@ func (r report) verdictRows() [][]string {
 	return rows
 }
 
+// The cells of the table: a figure that was not measured is a dash, never a zero.
+
 func (res result) median(key, format string) string {
 	stat, ok := res.Figures[key]
 	if !ok {
@@ -235,6 +222,8 @@ func (res result) median(key, format string) string {
 	return fmt.Sprintf(format, stat.Median)
 }
 
+// spread tells how far the rounds lie apart: a difference between two subjects that
+// is smaller than this means nothing.
 func (res result) spread(key string) string {
 	stat, ok := res.Figures[key]
 	if !ok {
@@ -251,6 +240,7 @@ func (res result) percent(key string) string {
 	return fmt.Sprintf("%.2f %%", 100*stat.Median)
 }
 
+// worst is for counts that must be zero, where a median would hide a bad round.
 func (res result) worst(key string) string {
 	stat, ok := res.Figures[key]
 	if !ok {
@@ -266,6 +256,7 @@ func (res result) pair(low, high string) string {
 	return res.median(low, "%.2f") + " / " + res.median(high, "%.2f")
 }
 
+// number keeps two places where they say something.
 func number(v *float64) string {
 	switch {
 	case v == nil:
@@ -284,6 +275,7 @@ func optional(v float64) *float64 {
 	return &v
 }
 
+// writeAligned is for a terminal; the first row is the heading.
 func writeAligned(w io.Writer, rows [][]string) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, row := range rows {
@@ -294,6 +286,7 @@ func writeAligned(w io.Writer, rows [][]string) error {
 	return t.Flush()
 }
 
+// writeMarkdown assumes that no cell holds a pipe: all are numbers or our own words.
 func writeMarkdown(w io.Writer, rows [][]string) error {
 	for i, row := range rows {
 		if _, err := fmt.Fprintf(w, "| %s |\n", strings.Join(row, " | ")); err != nil {
@@ -306,26 +299,4 @@ func writeMarkdown(w io.Writer, rows [][]string) error {
 		}
 	}
 	return nil
-}
-
-// revision names the source that the binary was built from; empty when it does not
-// know.
-func revision() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return ""
-	}
-	var hash, dirty string
-	for _, s := range info.Settings {
-		switch {
-		case s.Key == "vcs.revision":
-			hash = s.Value
-		case s.Key == "vcs.modified" && s.Value == "true":
-			dirty = "+dirty"
-		}
-	}
-	if hash == "" {
-		return ""
-	}
-	return hash + dirty
 }

@@ -99,6 +99,8 @@ func serveCommands(ctx context.Context, stdin io.Reader, stdout io.Writer, addrs
 	}
 }
 
+// respond carries out one line; whatever goes wrong is the answer, and the role goes
+// on.
 func respond(ctx context.Context, line []byte, handle handler) answer {
 	var cmd command
 	if err := json.Unmarshal(line, &cmd); err != nil {

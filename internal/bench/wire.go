@@ -56,6 +56,8 @@ func readHead(r *bufio.Reader, scratch []byte) (head, error) {
 	return head{}, fmt.Errorf("%w: over %d header lines", errMalformed, maxHeaders)
 }
 
+// header notes what one line says. Everything that does not bear on where the
+// message ends is skipped unread.
 func (h *head) header(line []byte) error {
 	key, value, ok := bytes.Cut(line, []byte(":"))
 	if !ok {
@@ -92,6 +94,8 @@ func readBody(r *bufio.Reader, h head, buf []byte) ([]byte, error) {
 	return buf, unexpected(err)
 }
 
+// readChunks reads a body whose length is not known beforehand. Go's server chooses
+// this coding by itself for an answer that outgrows its buffer.
 func readChunks(r *bufio.Reader, buf []byte) ([]byte, error) {
 	for {
 		line, err := readLine(r)
@@ -117,6 +121,7 @@ func readChunks(r *bufio.Reader, buf []byte) ([]byte, error) {
 	}
 }
 
+// skipTrailers reads past the lines after the last chunk, which nobody needs.
 func skipTrailers(r *bufio.Reader) error {
 	for range maxHeaders {
 		line, err := readLine(r)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/postern-dev/postern"
+	"github.com/postern-dev/postern/internal/dispatch"
 	"github.com/postern-dev/postern/store"
 )
 
@@ -60,6 +61,9 @@ type Config struct {
 	Observer Observer
 	// Now is the clock of stored times; time.Now by default.
 	Now func() time.Time
+
+	// sender replaces sending, in tests.
+	sender dispatch.Sender
 }
 
 // Secrets seals and opens what must not rest in plain text. Both are safe for

@@ -74,9 +74,6 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 	return e, nil
 }
 
-// SecretsPurpose binds what is sealed to this use of a key ring.
-const SecretsPurpose = "postern secrets"
-
 func (e *Engine) loadCatalogue(ctx context.Context, head store.Head) error {
 	var err error
 	e.catalogue, err = catalogue.Load(ctx, e.cfg.Store, head, catalogue.Config{
@@ -107,13 +104,15 @@ func (e *Engine) connect() error {
 // wire puts the stages together, each behind the small interface that the one
 // before it declares.
 func (e *Engine) wire(head store.Head) {
-	e.dispatcher = dispatch.New(dispatch.Config{
-		Store:     e.cfg.Store,
-		Catalogue: e.catalogue,
-		Sender: &sender{
+	lines := e.cfg.sender
+	if lines == nil {
+		lines = &sender{
 			client: e.client, secrets: e.cfg.Secrets, timeout: e.cfg.AttemptTimeout,
 			now: e.cfg.Now, forwards: e.forwards,
-		},
+		}
+	}
+	e.dispatcher = dispatch.New(dispatch.Config{
+		Store: e.cfg.Store, Catalogue: e.catalogue, Sender: lines,
 		Settle: func(p dispatch.Part, size int) error {
 			return e.committer.Enqueue(journal.Settle, p, size)
 		},

@@ -16,8 +16,11 @@ const (
 	arrivalPoll = 20 * time.Millisecond
 	// stallTimeout is the default of Options.Stall.
 	stallTimeout = 30 * time.Second
-	// neighbourWait bounds the wait for neighbours after everything else arrived.
+	// neighbourWait bounds the wait for neighbours after everything else arrived: one
+	// that is slow enough would take for ever, and what it has not got is not lost.
 	neighbourWait = 2 * time.Minute
+	// maxArrivalWait bounds every wait for deliveries, however steadily they come.
+	maxArrivalWait = 30 * time.Minute
 	// Background work is quiet when the subject used next to nothing in each of
 	// quietWindows windows in a row and has no debt left.
 	quietWindow  = 250 * time.Millisecond
@@ -121,7 +124,7 @@ func (s *session) fill(ctx context.Context, count int) error {
 	if err != nil {
 		return err
 	}
-	all, err := s.arrivals(ctx, sent.Acked, s.endpoints, s.options.Stall)
+	all, err := s.arrivals(ctx, sent.Acked, s.endpoints, maxArrivalWait)
 	if err == nil && !all {
 		err = fmt.Errorf("not all of %d messages were delivered", sent.Acked)
 	}
@@ -161,7 +164,9 @@ func (s *session) take(ctx context.Context) (Sample, error) {
 	}
 	sample := s.evaluate(sent, got, before, after)
 	sample.Quiet = quiet
-	sample.Figures[figurePeak] = float64(processPeak(s.subject.pid())) / (1 << 20)
+	if peak := processPeak(s.subject.pid()); peak > 0 {
+		sample.Figures[figurePeak] = float64(peak) / (1 << 20)
+	}
 	return sample, nil
 }
 
@@ -186,27 +191,21 @@ func (s *session) publish(ctx context.Context, cmd publishCommand) (loadStats, e
 // settle waits for the deliveries: at the fast endpoints until they are all there or
 // none comes any more, at the neighbours for a bounded time.
 func (s *session) settle(ctx context.Context, messages int) error {
-	if _, err := s.arrivals(ctx, messages, s.run.endpoints, s.options.Stall); err != nil {
+	if _, err := s.arrivals(ctx, messages, s.run.endpoints, maxArrivalWait); err != nil {
 		return err
 	}
 	if s.run.neighbours == 0 {
 		return nil
 	}
-	bounded, cancel := context.WithTimeout(ctx, neighbourWait)
-	defer cancel()
-	for bounded.Err() == nil {
-		all, err := s.arrivals(ctx, messages, s.endpoints, time.Second)
-		if err != nil || all {
-			return err
-		}
-	}
-	return nil
+	_, err := s.arrivals(ctx, messages, s.endpoints, neighbourWait)
+	return err
 }
 
 // arrivals waits until each of the first paths endpoints has got this many messages;
-// false when nothing arrived for as long as stall.
-func (s *session) arrivals(ctx context.Context, messages, paths int, stall time.Duration) (bool, error) {
-	last, since := -1, time.Now()
+// false when nothing arrived for as long as the options allow, or the wait is over.
+func (s *session) arrivals(ctx context.Context, messages, paths int, wait time.Duration) (bool, error) {
+	began := time.Now()
+	last, since := -1, began
 	for {
 		var p progress
 		if err := s.receiver.do(ctx, "progress", nil, &p); err != nil {
@@ -223,7 +222,7 @@ func (s *session) arrivals(ctx context.Context, messages, paths int, stall time.
 		if total > last {
 			last, since = total, time.Now()
 		}
-		if time.Since(since) > stall {
+		if time.Since(since) > s.options.Stall || time.Since(began) > wait {
 			return false, nil
 		}
 		if err := pause(ctx, arrivalPoll); err != nil {

@@ -43,7 +43,7 @@ func ParseState(name string) (State, error) {
 			return State(i), nil
 		}
 	}
-	return 0, InvalidField("unknown state "+name+": want pending, sending, retrying, delivered, dead or canceled", "state")
+	return 0, InvalidField("unknown state "+shortened(name)+": want pending, sending, retrying, delivered, dead or canceled", "state")
 }
 
 // Final reports whether a delivery in this state is finished. A finished one

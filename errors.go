@@ -76,11 +76,15 @@ func InvalidField(msg string, loc ...string) *Error {
 // Error is the detail, the fields and the cause in one line.
 func (e *Error) Error() string {
 	parts := make([]string, 0, 2+len(e.Fields))
-	if e.Detail != "" && len(e.Fields) == 0 {
+	repeated := len(e.Fields) == 1 && e.Fields[0].Msg == e.Detail // as InvalidField does
+	if e.Detail != "" && !repeated {
 		parts = append(parts, e.Detail)
 	}
 	for _, f := range e.Fields {
-		parts = append(parts, strings.Join(f.Loc, ".")+": "+f.Msg)
+		if len(f.Loc) > 0 {
+			parts = append(parts, strings.Join(f.Loc, "."))
+		}
+		parts = append(parts, f.Msg)
 	}
 	if e.Err != nil {
 		parts = append(parts, e.Err.Error())
@@ -107,4 +111,12 @@ func KindOf(err error) Kind {
 		return e.Kind
 	}
 	return Internal
+}
+
+// shortened bounds how much of an input an error repeats.
+func shortened(input string) string {
+	if len(input) > 64 {
+		return input[:64] + "..."
+	}
+	return input
 }

@@ -1,6 +1,7 @@
 package postern
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -105,20 +106,20 @@ func (id IDOf[K]) Position() uint64 { return uint48(id[8:14]) }
 
 // Compare orders ids by time and, within a journal, by position.
 func (id IDOf[K]) Compare(other IDOf[K]) int {
-	return strings.Compare(string(id[:]), string(other[:]))
+	return bytes.Compare(id[:], other[:])
 }
 
 // String is the prefix and 27 base62 characters; "" for the zero value.
 func (id IDOf[K]) String() string {
-	if id.IsZero() {
-		return ""
-	}
 	var buf [8 + idChars]byte
 	return string(id.AppendTo(buf[:0]))
 }
 
 // AppendTo appends what String returns, without allocating.
 func (id IDOf[K]) AppendTo(dst []byte) []byte {
+	if id.IsZero() {
+		return dst
+	}
 	dst = append(dst, id.Prefix()...)
 	return appendBase62(dst, id)
 }
@@ -239,14 +240,14 @@ func parseID[K idKind](s string) (IDOf[K], error) {
 	for i, w := range words {
 		binary.BigEndian.PutUint32(id[4*i:], w)
 	}
+	if id.IsZero() { // it would be taken for "none"
+		return id, invalidID(id.Prefix(), s)
+	}
 	return id, nil
 }
 
 func invalidID(prefix, s string) error {
-	if len(s) > 64 {
-		s = s[:64] + "..."
-	}
-	return &Error{Kind: Invalid, Detail: fmt.Sprintf("%q is not an id: want %q and %d letters and digits", s, prefix, idChars)}
+	return &Error{Kind: Invalid, Detail: fmt.Sprintf("%q is not an id: want %q and %d letters and digits", shortened(s), prefix, idChars)}
 }
 
 func base62Digit(c byte) byte {

@@ -41,7 +41,7 @@ func ParseRetrySchedule(text string) (RetrySchedule, error) {
 	for part := range strings.SplitSeq(text, ",") {
 		wait, err := time.ParseDuration(strings.TrimSpace(part))
 		if err != nil {
-			return nil, &Error{Kind: Invalid, Detail: fmt.Sprintf("retry schedule: %q is not a duration such as 5s, 5m or 2h", part)}
+			return nil, &Error{Kind: Invalid, Detail: fmt.Sprintf("retry schedule: %q is not a duration such as 5s, 5m or 2h", shortened(part))}
 		}
 		schedule = append(schedule, wait)
 	}

@@ -76,11 +76,13 @@ func Settle(d Delivery, a Attempt, p Policy, now time.Time) Outcome {
 		out = retry(out, d, a, p, now)
 	}
 	if d.Resent && !d.State.Final() {
-		// The resend's row stands, whatever this attempt came to.
-		out.PutRow = false
-		if out.State != Delivered {
-			out.State, out.Reason = Retrying, ReasonNone
+		// The resend's row stands, whatever this attempt came to, and with its
+		// own due time.
+		state := Retrying
+		if a.Succeeded {
+			state = Delivered
 		}
+		out = Outcome{State: state, Health: out.Health}
 	}
 	return out
 }

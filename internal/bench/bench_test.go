@@ -74,7 +74,7 @@ func TestRunMeasuresEverySubject(t *testing.T) {
 func checkResult(t *testing.T, res result) {
 	t.Helper()
 	name := res.Run + "/" + res.Subject
-	positive := []string{figureDeliveries, figureAcks, figureAckP50, figureAckP99, figureE2EP99, figureFsyncs, figureBatch}
+	positive := []string{figureDeliveries, figureAttempts, figureAcks, figureAckP50, figureAckP99, figureE2EP99, figureFsyncs, figureBatch}
 	if runtime.GOOS == "linux" {
 		positive = append(positive, figureCPU, figurePeak)
 	}

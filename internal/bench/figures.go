@@ -45,10 +45,11 @@ const (
 	figureRejected   = "rejected"   // requests that the receiver could not read
 	figureRefused    = "refused"    // 429 and 503 to publishers
 	figureFsyncs     = "fsyncsPerSecond"
-	figureBatch      = "meanBatch"       // operations per commit
-	figureBehind     = "shareBehind"     // of the deliveries, went through a behind row
-	figureProcs      = "gomaxprocs"      // of the subject
-	figurePeak       = "peakResidentMiB" // of the subject
+	figureBatch      = "meanBatch"           // operations per commit
+	figureBehind     = "shareBehind"         // of the deliveries, went through a behind row
+	figureAttempts   = "attemptsPerDelivery" // over 1: there were retries
+	figureProcs      = "gomaxprocs"          // of the subject
+	figurePeak       = "peakResidentMiB"     // of the subject
 )
 
 // title is how a report calls a figure.
@@ -158,6 +159,7 @@ func figuresOf(sample Sample, sent loadStats, before, after snapshot, seconds, a
 		figureFsyncs:     (after.fsyncs - before.fsyncs) / seconds,
 		figureBatch:      (after.operations - before.operations) / (after.batches - before.batches),
 		figureBehind:     (after.behind - before.behind) / float64(sample.Deliveries),
+		figureAttempts:   (after.attempts - before.attempts) / float64(sample.Deliveries),
 		figureProcs:      after.gomaxprocs,
 	}
 	if sample.AfterAck != nil {

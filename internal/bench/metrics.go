@@ -15,7 +15,6 @@ const (
 	metricFsyncs     = "postern_fsyncs_total"
 	metricBatches    = "postern_batches_total"
 	metricOperations = "postern_batch_operations_total"
-	metricAccepted   = "postern_messages_accepted_total"
 	metricAttempts   = "postern_attempts_total"
 	metricBehind     = "postern_deliveries_behind_total"
 	metricDebt       = "postern_store_compaction_debt_bytes"
@@ -85,7 +84,7 @@ func (s scrape) get(name string) float64 {
 // does not say.
 type counters struct {
 	fsyncs, batches, operations float64
-	accepted, attempts, behind  float64
+	attempts, behind            float64
 	debt, memtable              float64 // bytes
 	gomaxprocs                  float64
 }
@@ -96,7 +95,6 @@ func (s scrape) counters() counters {
 		fsyncs:     s.get(metricFsyncs),
 		batches:    s.get(metricBatches),
 		operations: s.get(metricOperations),
-		accepted:   s.get(metricAccepted),
 		attempts:   s.get(metricAttempts),
 		behind:     s.get(metricBehind),
 		debt:       s.get(metricDebt),

@@ -74,7 +74,6 @@ func (f *floorSubject) counters(ctx context.Context) (counters, error) {
 		batches:    float64(s.Syncs),
 		operations: float64(s.Operations),
 		attempts:   float64(s.Delivered + s.Failed),
-		accepted:   math.NaN(),
 		behind:     math.NaN(),
 		debt:       0,
 		memtable:   0,

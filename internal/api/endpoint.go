@@ -62,7 +62,7 @@ func (in *endpointIn) apply(e *postern.Endpoint) error {
 	take(&f, "url", in.URL, &e.URL, nil)
 	take(&f, "uid", in.UID, &e.UID, nil)
 	take(&f, "description", in.Description, &e.Description, nil)
-	take(&f, "version", in.Version, &e.Version, nil)
+	take(&f, "version", in.Version, &e.Version, wrongVersion)
 	take(&f, "disabled", in.Disabled, &e.Disabled, nil)
 	take(&f, "eventTypes", in.EventTypes.or(in.FilterTypes), &e.EventTypes, nil)
 	take(&f, "channels", in.Channels, &e.Channels, nil)
@@ -78,9 +78,6 @@ func (in *endpointIn) apply(e *postern.Endpoint) error {
 	}
 	if kind := in.Kind.Value; kind != nil && *kind != string(postern.HTTPEndpoint) && *kind != string(e.Kind) {
 		f.add("only endpoints of kind http can be made here", "kind")
-	}
-	if !in.Version.Set && e.Version == 0 {
-		e.Version = 1
 	}
 	return f.err()
 }
@@ -126,6 +123,14 @@ func signingKey(text, field string) (sign.Key, error) {
 		return sign.Key{}, postern.InvalidField("is a public key, which cannot sign", "body", field)
 	}
 	return key, nil
+}
+
+// wrongVersion refuses the 0 that makes the catalogue choose.
+func wrongVersion(version int) string {
+	if version < 1 {
+		return "must be at least 1"
+	}
+	return ""
 }
 
 func renderEndpoint(v *EndpointView) endpointOut {
@@ -215,7 +220,7 @@ func (h *handler) putEndpoint(c *call, in endpointIn) (endpointOut, error) {
 	return h.updateEndpoint(c, old, &in, func(e *postern.Endpoint) {
 		*e = postern.Endpoint{
 			ID: e.ID, Number: e.Number, Application: e.Application, Kind: e.Kind,
-			Headers: e.Headers, Secrets: e.Secrets, Paused: e.Paused,
+			Version: 1, Headers: e.Headers, Secrets: e.Secrets, Paused: e.Paused,
 			CreatedAt: e.CreatedAt, UpdatedAt: e.UpdatedAt,
 		}
 	})

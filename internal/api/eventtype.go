@@ -153,7 +153,7 @@ func (h *handler) putEventType(c *call, in eventTypeIn) (eventTypeOut, error) {
 func (h *handler) patchEventType(c *call, in eventTypeIn) (eventTypeOut, error) {
 	updated, err := h.EventTypes.UpdateEventType(c.r.Context(), c.param("name"), in.apply)
 	if err != nil {
-		return eventTypeOut{}, notFound(err)
+		return eventTypeOut{}, err
 	}
 	return renderEventType(updated, true), nil
 }

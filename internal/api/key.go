@@ -13,7 +13,7 @@ type keyIn struct {
 	Name        string     `json:"name"`
 	Scope       string     `json:"scope"`
 	Application *string    `json:"application"`
-	ExpiresAt   *time.Time `json:"expiresAt"`
+	ExpiresAt   *string `json:"expiresAt"` // RFC 3339
 }
 
 // keyOut is a key as administrators read it. Token is there once, when the key
@@ -59,10 +59,11 @@ func (h *handler) newKey(in *keyIn) (postern.Key, error) {
 		}
 	}
 	if in.ExpiresAt != nil {
-		k.ExpiresAt = in.ExpiresAt.UTC()
-		if !k.ExpiresAt.After(h.Now()) {
-			f.add("must lie in the future", "expiresAt")
+		at, err := time.Parse(time.RFC3339, *in.ExpiresAt)
+		if err != nil || !at.After(h.Now()) {
+			f.add("must be a time to come, such as 2030-01-31T15:04:05Z", "expiresAt")
 		}
+		k.ExpiresAt = at.UTC()
 	}
 	return k, f.err()
 }

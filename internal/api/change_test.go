@@ -1,0 +1,232 @@
+package api
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/postern-dev/postern"
+	"github.com/postern-dev/postern/sign"
+)
+
+// TestThreeStates sends the same properties absent, null and with a value, by
+// PATCH and by PUT.
+func TestThreeStates(t *testing.T) {
+	w := newWorld(t)
+	w.must("/app", `{"name":"Shop","uid":"shop","throttleRate":9,"metadata":{"a":"b"}}`)
+	step := func(status int, method, path, body string, want map[string]any) {
+		t.Helper()
+		got := w.want(status, method, path, body)
+		for field, value := range want {
+			if diff := cmp.Diff(value, got[field]); diff != "" {
+				t.Errorf("%s %s: %s: %s", method, body, field, diff)
+			}
+		}
+	}
+	step(200, "PATCH", "/app/shop", `{}`, map[string]any{"name": "Shop", "uid": "shop", "throttleRate": 9.0, "metadata": map[string]any{"a": "b"}})
+	step(200, "PATCH", "/app/shop", `{"rateLimit":3}`, map[string]any{"rateLimit": 3.0, "throttleRate": 3.0, "uid": "shop"})
+	step(200, "PATCH", "/app/shop", `{"throttleRate":null,"metadata":null}`, map[string]any{"rateLimit": nil, "metadata": map[string]any{}})
+	step(200, "PUT", "/app/shop", `{"name":"New","throttleRate":1}`, map[string]any{"name": "New", "uid": "shop", "throttleRate": 1.0})
+	step(200, "PUT", "/app/shop", `{"name":"New"}`, map[string]any{"uid": "shop", "throttleRate": nil})
+	step(201, "PUT", "/app/fresh", `{"name":"Fresh"}`, map[string]any{"uid": "fresh"})
+	step(200, "PUT", "/app/fresh", `{"name":"Again"}`, map[string]any{"uid": "fresh", "name": "Again"})
+	step(200, "PUT", "/app/fresh", `{"name":"Again","uid":null}`, map[string]any{"uid": nil})
+	step(200, "POST", "/app?get_if_exists=true", `{"name":"Else","uid":"shop"}`, map[string]any{"name": "New"})
+	step(201, "POST", "/app?get_if_exists=true", `{"name":"Else"}`, map[string]any{"name": "Else"})
+	w.refused(404, "not_found", "PUT", "/app/app_0ERbJcKFUsD5Yry3kDFEeXW86uW", `{"name":"x"}`)
+	w.refused(409, "conflict", "PUT", "/app/third", `{"name":"x","uid":"shop"}`)
+	w.refused(404, "not_found", "PATCH", "/app/nobody", `{"name":"x"}`)
+}
+
+func TestEndpointChanges(t *testing.T) {
+	w := newWorld(t)
+	w.must("/app", `{"name":"Shop","uid":"shop"}`)
+	w.must("/app/shop/endpoint", `{"url":"https://example.com","uid":"e","channels":["eu"],"headers":{"X-A":"1"},"secret":"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}`)
+	w.refused(409, "conflict", "POST", "/app/shop/endpoint", `{"url":"https://example.com","uid":"e"}`)
+	w.refused(422, `"url"`, "PATCH", "/app/shop/endpoint/e", `{"url":"http://127.0.0.1"}`)
+
+	put := w.want(200, "PUT", "/app/shop/endpoint/e", `{"url":"https://example.com/new"}`)
+	if put["uid"] != "e" || put["channels"] != nil || put["version"] != 1.0 {
+		t.Errorf("PUT left %v", put)
+	}
+	if key := w.want(200, "GET", "/app/shop/endpoint/e/secret", "")["key"]; key != "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw" {
+		t.Errorf("PUT changed the secret to %v", key)
+	}
+	if headers := w.want(200, "GET", "/app/shop/endpoint/e/headers", "")["headers"]; cmp.Diff(map[string]any{"X-A": "1"}, headers) != "" {
+		t.Errorf("PUT changed the headers to %v", headers)
+	}
+	if w.want(201, "PUT", "/app/shop/endpoint/new", `{"url":"https://example.com/new"}`)["uid"] != "new" {
+		t.Error("PUT of a new uid lost it")
+	}
+	for _, path := range []string{"/pause", "/resume"} {
+		if got := w.want(200, "POST", "/app/shop/endpoint/e"+path, "")["paused"]; got != (path == "/pause") {
+			t.Errorf("%s: paused is %v", path, got)
+		}
+	}
+
+	// What the engine disabled, saying "not disabled" enables.
+	w.cat.ApplyHealth(1, postern.Health{Disabled: postern.DisabledGone, DisabledAt: w.now, FailingSince: w.now})
+	read := w.want(200, "GET", "/app/shop/endpoint/e", "")
+	if read["disabled"] != true || read["disabledReason"] != "gone" || read["failingSince"] == nil {
+		t.Errorf("a gone endpoint reads %v", read)
+	}
+	if w.want(200, "PATCH", "/app/shop/endpoint/e", `{"description":"d"}`)["disabled"] != true {
+		t.Error("another change enabled it")
+	}
+	if w.want(200, "PATCH", "/app/shop/endpoint/e", `{"disabled":false}`)["disabled"] != false {
+		t.Error("it cannot be enabled")
+	}
+}
+
+func TestHeaders(t *testing.T) {
+	w := newWorld(t)
+	w.must("/app", `{"name":"Shop","uid":"shop"}`)
+	w.must("/app/shop/endpoint", `{"url":"https://example.com","uid":"e"}`)
+	const path = "/app/shop/endpoint/e/headers"
+	for _, step := range []struct {
+		method, body string
+		status       int
+		want         map[string]any
+		sensitive    []any
+	}{
+		{"PUT", `{"headers":{"x-a":"1","Authorization":"Bearer x"}}`, 204, map[string]any{"x-a": "1"}, []any{"Authorization"}},
+		{"PATCH", `{"headers":{"X-A":"2","X-B":"3"}}`, 204, map[string]any{"X-A": "2", "X-B": "3"}, []any{"Authorization"}},
+		{"PATCH", `{"headers":{"x-b":null}}`, 204, map[string]any{"X-A": "2"}, []any{"Authorization"}},
+		{"PATCH", `{"deleteHeaders":["authorization"]}`, 204, map[string]any{"X-A": "2"}, []any{}},
+		{"PUT", `{"headers":{"X-C":"1","x-c":"2"}}`, 422, map[string]any{"X-A": "2"}, []any{}},
+		{"PUT", `{}`, 422, map[string]any{"X-A": "2"}, []any{}},
+		{"PUT", `{"headers":{"svix-id":"1"}}`, 422, map[string]any{"X-A": "2"}, []any{}},
+		{"PUT", `{"headers":{"Content-Length":"1"}}`, 422, map[string]any{"X-A": "2"}, []any{}},
+		{"PUT", `{"headers":{"a b":"1"}}`, 422, map[string]any{"X-A": "2"}, []any{}},
+		{"PUT", `{"headers":{"X-C":7}}`, 422, map[string]any{"X-A": "2"}, []any{}},
+		{"PUT", `{"headers":{}}`, 204, map[string]any{}, []any{}},
+	} {
+		if got := w.do(step.method, path, step.body); got.StatusCode != step.status {
+			t.Errorf("%s %s: %d %s", step.method, step.body, got.StatusCode, got.body)
+		}
+		got := w.want(200, "GET", path, "")
+		if diff := cmp.Diff(map[string]any{"headers": step.want, "sensitive": step.sensitive}, got); diff != "" {
+			t.Errorf("after %s %s: %s", step.method, step.body, diff)
+		}
+	}
+}
+
+func TestSecretRotation(t *testing.T) {
+	w := newWorld(t)
+	w.must("/app", `{"name":"Shop","uid":"shop"}`)
+	w.must("/app/shop/endpoint", `{"url":"https://example.com","uid":"e"}`)
+	const path = "/app/shop/endpoint/e/secret"
+	live := func() []string {
+		v, err := w.cat.Endpoint(1, "e")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var keys []string
+		for _, secret := range v.Secrets {
+			if !secret.Live(w.now) {
+				continue
+			}
+			plain, err := w.box.Open(secret.Key)
+			if err != nil {
+				t.Fatal(err)
+			}
+			keys = append(keys, string(plain))
+		}
+		return keys
+	}
+	first := live()[0]
+	if got := w.want(200, "GET", path, "")["key"]; got != first {
+		t.Errorf("the secret reads %v", got)
+	}
+	second := sign.GenerateEd25519()
+	w.want(204, "POST", path+"/rotate", `{"key":"`+second.Reveal()+`"}`)
+	if diff := cmp.Diff([]string{second.Reveal(), first}, live()); diff != "" {
+		t.Error(diff)
+	}
+	public, _ := second.Public()
+	if got := w.want(200, "GET", path, "")["key"]; got != public.Reveal() {
+		t.Errorf("of an asymmetric secret %v is shown", got)
+	}
+	w.refused(422, `"key"`, "POST", path+"/rotate", `{"key":"`+first+`"}`)
+	w.refused(422, `"key"`, "POST", path+"/rotate", `{"key":"`+public.Reveal()+`"}`)
+	w.refused(422, `"gracePeriodSeconds"`, "POST", path+"/rotate", `{"gracePeriodSeconds":-1}`)
+	w.now = w.now.Add(23 * time.Hour)
+	w.want(204, "POST", path+"/rotate", `{"gracePeriodSeconds":0}`)
+	if got := live(); len(got) != 2 || got[1] != first {
+		t.Errorf("without grace %v are live", got)
+	}
+	w.now = w.now.Add(time.Hour)
+	if got := live(); len(got) != 1 {
+		t.Errorf("after a day %v are live", got)
+	}
+	for range sign.MaxOldKeys {
+		w.want(204, "POST", path+"/rotate", ``)
+	}
+	w.refused(400, `"code":"limit_reached"`, "POST", path+"/rotate", ``)
+}
+
+func TestEventTypes(t *testing.T) {
+	w := newWorld(t)
+	w.want(201, "POST", "/event-type", `{"name":"a.b","description":"d","schemas":{"1":{"type":"object"}},"featureFlag":"f"}`)
+	w.refused(409, "event_type_exists", "POST", "/event-type", `{"name":"a.b","description":"d"}`)
+	w.refused(422, `"description"`, "POST", "/event-type", `{"name":"a.c"}`)
+	w.refused(422, `"schemas"`, "POST", "/event-type", `{"name":"a.c","description":"d","schemas":{"1":7}}`)
+	for _, name := range []string{"", "a b", "a/b", "é", "a*"} {
+		w.refused(422, `"name"`, "POST", "/event-type", `{"name":"`+name+`","description":"d"}`)
+	}
+	if got := w.want(200, "GET", "/event-type/a.b", ""); got["schemas"] == nil || got["featureFlag"] != "f" {
+		t.Errorf("%v", got)
+	}
+	w.want(204, "DELETE", "/event-type/a.b", "")
+	if got := w.want(200, "GET", "/event-type/a.b", ""); got["archived"] != true {
+		t.Errorf("a deleted type reads %v", got)
+	}
+	if got := ids(t, w.want(200, "GET", "/event-type", "")); len(got) != 0 {
+		t.Errorf("an archived type is listed: %v", got)
+	}
+	if got := w.want(201, "POST", "/event-type", `{"name":"a.b","description":"revived"}`); got["archived"] != false {
+		t.Errorf("POST did not revive: %v", got)
+	}
+	w.want(204, "DELETE", "/event-type/a.b?expunge=true", "")
+	w.refused(404, "not_found", "GET", "/event-type/a.b", "")
+	w.refused(404, "not_found", "DELETE", "/event-type/a.b", "")
+	w.want(201, "PUT", "/event-type/a.b", `{"description":"d","retrySchedule":[1,1,2]}`)
+	if got := w.want(200, "PATCH", "/event-type/a.b", `{"groupName":"g"}`); cmp.Diff([]any{1.0, 1.0, 2.0}, got["retrySchedule"]) != "" {
+		t.Errorf("%v", got)
+	}
+}
+
+func TestKeys(t *testing.T) {
+	w := newWorld(t)
+	app := w.must("/app", `{"name":"Shop","uid":"shop"}`)
+	expires := w.now.Add(time.Hour).Format(time.RFC3339)
+	created := w.want(201, "POST", "/key", `{"name":"k","scope":"application","application":"shop","expiresAt":"`+expires+`"}`)
+	token, _ := created["token"].(string)
+	id, _ := created["id"].(string)
+	if created["applicationId"] != app || created["expiresAt"] != expires {
+		t.Errorf("%v", created)
+	}
+	if read := w.want(200, "GET", "/key/"+id, ""); read["token"] != nil {
+		t.Errorf("the token is shown again: %v", read)
+	}
+	if got := w.as(token, "GET", "/app/shop", ""); got.StatusCode != 200 {
+		t.Errorf("the key's own application: %d", got.StatusCode)
+	}
+	w.now = w.now.Add(time.Hour)
+	if got := w.as(token, "GET", "/app/shop", ""); got.StatusCode != 401 {
+		t.Errorf("an expired key: %d", got.StatusCode)
+	}
+	w.want(204, "DELETE", "/key/"+id, "")
+	w.refused(404, "not_found", "GET", "/key/"+id, "")
+	for body, loc := range map[string]string{
+		`{"scope":"admin"}`: "name", `{"name":"k"}`: "scope",
+		`{"name":"k","scope":"admin","application":"shop"}`:                   "application",
+		`{"name":"k","scope":"application"}`:                                  "application",
+		`{"name":"k","scope":"read-only","application":"none"}`:               "application",
+		`{"name":"k","scope":"read-only","expiresAt":"2020-01-01T00:00:00Z"}`: "expiresAt",
+		`{"name":"k","scope":"read-only","expiresAt":"tomorrow"}`:             "expiresAt",
+		`{"name":7,"scope":"read-only"}`:                                      "name",
+	} {
+		w.refused(422, loc, "POST", "/key", body)
+	}
+}

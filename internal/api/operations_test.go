@@ -1,0 +1,252 @@
+package api
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/postern-dev/postern"
+)
+
+// story is a world with one of everything, whose ids stand in for {names} in
+// paths.
+type story struct {
+	*world
+	names map[string]string
+}
+
+func newStory(t testing.TB) *story {
+	w := newWorld(t)
+	s := &story{world: w, names: map[string]string{}}
+	s.names["app"] = w.must("/app", `{"name":"Shop","uid":"shop"}`)
+	w.must("/app", `{"name":"Other","uid":"other"}`)
+	w.want(201, "POST", "/event-type", `{"name":"invoice.paid","description":"An invoice was paid"}`)
+	s.names["endpoint"] = w.must("/app/shop/endpoint", `{"url":"https://example.com/a","uid":"a","eventTypes":["invoice.*"]}`)
+	s.names["source"] = w.must("/app/shop/source", `{"name":"GitHub","provider":"github","uid":"gh","secrets":["s3cret"]}`)
+	s.names["msg"] = w.must("/app/shop/msg", `{"eventType":"invoice.paid","eventId":"evt-1","payload":{"n":1.0}}`)
+	s.names["attempt"] = s.attempt(postern.Attempt{N: 1, Succeeded: true, Code: 200, State: postern.Delivered})
+	s.names["refusal"] = s.refusal()
+	s.names["key"] = w.must("/key", `{"name":"reader","scope":"read-only"}`)
+	return s
+}
+
+// attempt stores one of the story's message at its endpoint.
+func (s *story) attempt(a postern.Attempt) string {
+	s.t.Helper()
+	id, err := (&postern.IDSource{Now: s.clock, Random: strings.NewReader("fourteen bytes and more")}).Next()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if a.ID.IsZero() {
+		a.ID = id
+	}
+	if a.Message, err = postern.ParseMessageID(s.names["msg"]); err != nil {
+		s.t.Fatal(err)
+	}
+	a.Application, a.Endpoint = 1, 1
+	a.URL, a.Started = "https://example.com/a", s.now
+	s.settle(a)
+	return a.ID.String()
+}
+
+// path puts the story's ids in place of names in braces.
+func (s *story) path(path string) string {
+	for name, id := range s.names {
+		path = strings.ReplaceAll(path, "{"+name+"}", id)
+	}
+	return path
+}
+
+// TestOperations has a success and a refusal for every row of the table, and
+// fails for a row that has none.
+func TestOperations(t *testing.T) {
+	const source = "/app/{app}/source/{source}"
+	for name, test := range map[string]struct {
+		path, body string
+		// badPath or badBody is what differs in the refusal.
+		badPath, badBody string
+		badStatus        int
+	}{
+		"health":               {},
+		"health.ping":          {},
+		"application.list":     {badPath: "/app?limit=251", badStatus: 422},
+		"application.create":   {body: `{"name":"New"}`, badBody: `{"name":"New","uid":"shop"}`, badStatus: 409},
+		"application.get":      {badPath: "/app/nobody", badStatus: 404},
+		"application.put":      {body: `{"name":"New"}`, badBody: `{}`, badStatus: 422},
+		"application.patch":    {body: `{"uid":null}`, badBody: `{"name":null}`, badStatus: 422},
+		"application.delete":   {badPath: "/app/nobody", badStatus: 404},
+		"event-type.list":      {badPath: "/event-type?limit=x", badStatus: 400},
+		"event-type.create":    {body: `{"name":"a.b","description":"d"}`, badBody: `{"name":"a b","description":"d"}`, badStatus: 422},
+		"event-type.get":       {path: "/event-type/invoice.paid", badPath: "/event-type/nothing", badStatus: 404},
+		"event-type.put":       {path: "/event-type/invoice.paid", body: `{"description":"d"}`, badBody: `{"description":7}`, badStatus: 422},
+		"event-type.patch":     {path: "/event-type/invoice.paid", body: `{"deprecated":true}`, badBody: `{"description":null}`, badStatus: 422},
+		"event-type.delete":    {path: "/event-type/invoice.paid", badPath: "/event-type/nothing", badStatus: 404},
+		"endpoint.list":        {badPath: "/app/nobody/endpoint", badStatus: 404},
+		"endpoint.create":      {body: `{"url":"https://example.com"}`, badBody: `{"url":"http://10.0.0.1"}`, badStatus: 422},
+		"endpoint.get":         {badPath: "/app/other/endpoint/{endpoint}", badStatus: 404},
+		"endpoint.put":         {body: `{"url":"https://example.com/b"}`, badBody: `{}`, badStatus: 422},
+		"endpoint.patch":       {body: `{"disabled":true}`, badBody: `{"throttleRate":0}`, badStatus: 422},
+		"endpoint.delete":      {badPath: "/app/{app}/endpoint/nobody", badStatus: 404},
+		"endpoint.pause":       {badPath: "/app/{app}/endpoint/nobody/pause", badStatus: 404},
+		"endpoint.resume":      {badPath: "/app/{app}/endpoint/nobody/resume", badStatus: 404},
+		"endpoint.headers.get": {badPath: "/app/{app}/endpoint/nobody/headers", badStatus: 404},
+		"endpoint.headers.put": {body: `{"headers":{"X-A":"b"}}`, badBody: `{"headers":{"User-Agent":"b"}}`, badStatus: 422},
+		"endpoint.headers.patch": {
+			body: `{"headers":{"X-A":"b"}}`, badBody: `{"headers":{"X-A":"b\r\nX-B: c"}}`, badStatus: 422,
+		},
+		"endpoint.secret.get":      {badPath: "/app/other/endpoint/{endpoint}/secret", badStatus: 404},
+		"endpoint.secret.rotate":   {body: `{}`, badBody: `{"gracePeriodSeconds":604801}`, badStatus: 422},
+		"message.create":           {body: `{"eventType":"a","payload":{}}`, badBody: `{"eventType":"a","payload":[]}`, badStatus: 422},
+		"message.list":             {badPath: "/app/{app}/msg?before=yesterday", badStatus: 400},
+		"message.get":              {badPath: "/app/other/msg/{msg}", badStatus: 404},
+		"message.raw":              {badPath: "/app/other/msg/{msg}/raw", badStatus: 404},
+		"message.endpoints":        {badPath: "/app/other/msg/{msg}/endpoint", badStatus: 404},
+		"message.resend":           {badPath: "/app/{app}/msg/{msg}/endpoint/nobody/resend", badStatus: 404},
+		"message.cancel":           {badStatus: 409}, // it is delivered; see TestCancel for the success
+		"attempt.get":              {badPath: "/app/{app}/msg/{msg}/attempt/{msg}", badStatus: 404},
+		"attempt.list-by-message":  {badPath: "/app/{app}/attempt/msg/{msg}?status=5", badStatus: 422},
+		"attempt.list-by-endpoint": {badPath: "/app/{app}/attempt/endpoint/{endpoint}?iterator=x", badStatus: 422},
+		"source.list":              {badPath: "/app/{app}/source?order=up", badStatus: 422},
+		"source.create":            {body: `{"name":"n","provider":"github"}`, badBody: `{"name":"n"}`, badStatus: 422},
+		"source.get":               {badPath: "/app/other/source/{source}", badStatus: 404},
+		"source.put":               {body: `{"name":"n","provider":"github"}`, badBody: `{"name":"n","provider":"github","answer":302}`, badStatus: 422},
+		"source.patch":             {body: `{"methods":["GET"]}`, badBody: `{"methods":["get"]}`, badStatus: 422},
+		"source.delete":            {badPath: "/app/{app}/source/nobody", badStatus: 404},
+		"source.pause":             {badPath: "/app/{app}/source/nobody/pause", badStatus: 404},
+		"source.resume":            {badPath: "/app/{app}/source/nobody/resume", badStatus: 404},
+		"source.secret.rotate":     {body: `{"key":"new"}`, badBody: `{}`, badStatus: 422},
+		"refusal.list":             {badPath: source + "/refusal?after=x", badStatus: 400},
+		"refusal.get":              {badPath: source + "/refusal/{msg}", badStatus: 404},
+		"key.list":                 {badPath: "/key?limit=0", badStatus: 422},
+		"key.create":               {body: `{"name":"k","scope":"admin"}`, badBody: `{"name":"k","scope":"root"}`, badStatus: 422},
+		"key.get":                  {badPath: "/key/{app}", badStatus: 404},
+		"key.delete":               {badPath: "/key/nobody", badStatus: 404},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newStory(t)
+			o := named(t, name)
+			if test.path == "" {
+				test.path = o.path
+			}
+			if test.badBody == "" && test.badPath == "" && o.access != open && o.name != "message.cancel" {
+				t.Fatal("the row has no refusal")
+			}
+			if test.badPath == "" {
+				test.badPath = test.path
+			}
+			if test.badStatus != 0 {
+				if got := s.do(o.method, s.path(test.badPath), test.badBody); got.StatusCode != test.badStatus {
+					t.Errorf("refusal: status %d, want %d: %s", got.StatusCode, test.badStatus, got.body)
+				}
+				if name == "message.cancel" {
+					return
+				}
+			}
+			if got := s.do(o.method, s.path(test.path), test.body); got.StatusCode != o.status {
+				t.Errorf("success: status %d, want %d: %s", got.StatusCode, o.status, got.body)
+			}
+			if last := s.observed[len(s.observed)-1]; last != name {
+				t.Errorf("counted as %q", last)
+			}
+			if s.log.Len() > 0 {
+				t.Errorf("logged: %s", s.log)
+			}
+		})
+	}
+}
+
+// named finds a row; TestTable makes sure that TestOperations knows them all.
+func named(t testing.TB, name string) *operation {
+	t.Helper()
+	for _, r := range table() {
+		if o := r.operation(); o.name == name {
+			return o
+		}
+	}
+	t.Fatalf("no row is called %s", name)
+	return nil
+}
+
+// TestEveryRowNeedsATokenAndAScope sends every row's request without a token,
+// with a wrong one, and with a key of every scope.
+func TestEveryRowNeedsATokenAndAScope(t *testing.T) {
+	s := newStory(t)
+	token := func(body string) string {
+		text, _ := s.want(201, "POST", "/key", body)["token"].(string)
+		return text
+	}
+	tokens := map[string]string{
+		"application": token(`{"name":"k","scope":"application","application":"shop"}`),
+		"foreign":     token(`{"name":"k","scope":"application","application":"other"}`),
+		"read":        token(`{"name":"k","scope":"read-only","application":"shop"}`),
+		"read-all":    token(`{"name":"k","scope":"read-only"}`),
+		"publish":     token(`{"name":"k","scope":"publish-only","application":"shop"}`),
+	}
+	for _, r := range table() {
+		o := r.operation()
+		if o.access == open {
+			continue
+		}
+		for who, want := range map[string]int{"": 401, "wrong": 401} {
+			if got := s.as(who, o.method, s.path(o.path), ""); got.StatusCode != want {
+				t.Errorf("%s with token %q: %d, want %d", o.name, who, got.StatusCode, want)
+			}
+		}
+		for who, token := range tokens {
+			want := expected(who, o)
+			// An allowed request may fail later, for its empty body.
+			got := s.as(token, o.method, s.path(o.path), "{").StatusCode
+			if want == 0 && (got == 401 || got == 403) || want != 0 && got != want {
+				t.Errorf("%s as %s: %d, want %d (0: allowed)", o.name, who, got, want)
+			}
+		}
+	}
+}
+
+// expected is the status that stops a scope, 0 for none. It says in other
+// words what access.go does.
+func expected(who string, o *operation) int {
+	reads := o.method == "GET"
+	inShop := strings.HasPrefix(o.path, "/app/{app}") && o.access != global
+	allowed := false
+	switch who {
+	case "application", "foreign":
+		allowed = inShop || reads && strings.HasPrefix(o.path, "/event-type")
+	case "read":
+		allowed = reads && (inShop && !strings.HasSuffix(o.path, "/secret") || strings.HasPrefix(o.path, "/event-type"))
+	case "read-all":
+		allowed = reads && !strings.HasSuffix(o.path, "/secret") && !strings.HasPrefix(o.path, "/key")
+	case "publish":
+		allowed = o.name == "message.create"
+	}
+	switch {
+	case !allowed:
+		return http.StatusForbidden
+	case who == "foreign" && inShop:
+		return http.StatusNotFound
+	}
+	return 0
+}
+
+func TestTable(t *testing.T) {
+	names, paths := map[string]bool{}, map[string]bool{}
+	for _, r := range table() {
+		o := r.operation()
+		if names[o.name] {
+			t.Errorf("two rows are called %s", o.name)
+		}
+		if paths[o.method+o.path] {
+			t.Errorf("two rows serve %s %s", o.method, o.path)
+		}
+		names[o.name], paths[o.method+o.path] = true, true
+		if n := strings.Count(o.path, "{"); n > maxParams {
+			t.Errorf("%s has %d variables, more than maxParams", o.path, n)
+		}
+		if o.method == "GET" && o.in != nil {
+			t.Errorf("%s: a GET with a body", o.name)
+		}
+		if (o.status == http.StatusNoContent) != (o.out == nil) && o.name != "message.create" && o.name != "message.raw" {
+			t.Errorf("%s: status %d with body %v", o.name, o.status, o.out)
+		}
+	}
+}

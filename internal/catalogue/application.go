@@ -18,7 +18,8 @@ type application struct {
 	// over the commit.
 	changing sync.Mutex
 	// swapping guards the replacement of the snapshot and of the endpoints'
-	// views; it is never held over a commit.
+	// views; it is never held over a commit. A change takes it after its
+	// commit, ApplyHealth takes it alone.
 	swapping sync.Mutex
 	// snapshot is nil once the application is deleted.
 	snapshot atomic.Pointer[Snapshot]
@@ -105,6 +106,8 @@ func (c *Catalogue) CreateApplication(ctx context.Context, a postern.Application
 	record.CreatedAt = c.now()
 	record.UpdatedAt = record.CreatedAt
 	place := newApplication(record)
+	// Nobody else knows the place, so that only the uid needs guarding: any
+	// number of applications are created side by side.
 	err = rename(c.byUID, 0, "", record.UID, place, func() error {
 		if err := c.commit(ctx, []store.Change{{Put: record}}); err != nil {
 			return err
@@ -162,6 +165,8 @@ func (c *Catalogue) DeleteApplication(ctx context.Context, n postern.Application
 	defer c.changingKeys.Unlock()
 	keys, _ := c.keys.page(nil, postern.ListPage{Limit: noLimit}, func(k *postern.Key) bool { return k.Application == n })
 
+	// The health goes too: an endpoint's number is never used again, so that
+	// nobody would ever remove it.
 	changes := []store.Change{{Delete: old.Application}}
 	var health []store.HealthChange
 	for _, e := range old.endpoints {
@@ -185,8 +190,10 @@ func (c *Catalogue) DeleteApplication(ctx context.Context, n postern.Application
 	return nil
 }
 
-// change takes the application's lock for a change; ErrNotFound for one that
-// does not exist. The caller unlocks changing.
+// change takes the application's lock for a change and returns what is to be
+// changed; ErrNotFound for one that does not exist. The caller unlocks
+// changing. Until then nobody else replaces the snapshot but ApplyHealth, which
+// touches its routes only: records and lists stay as returned.
 func (c *Catalogue) change(n postern.ApplicationNumber) (*application, *Snapshot, error) {
 	place := c.byNumber.get(n)
 	if place == nil {
@@ -211,7 +218,8 @@ func (c *Catalogue) place(record *postern.Application) *application {
 	return a
 }
 
-// list makes an application findable by id and number.
+// list makes an application findable by id and number; its uid follows, for
+// who finds it by uid goes on with its number.
 func (c *Catalogue) list(record *postern.Application, a *application) {
 	c.byNumber.put(record.Number, a)
 	c.applications.put(record.ID, a)
@@ -256,14 +264,17 @@ func (a *application) replace(edit func(next *Snapshot)) {
 	a.snapshot.Store(&next)
 }
 
-// next is the application's record at its next version.
+// next is the application's record at its next version, which is stored with
+// whatever of it changes: a node that routed at an older one can tell.
 func (s *Snapshot) next() *postern.Application {
 	record := *s.Application
 	record.Version++
 	return &record
 }
 
-// route makes the routes anew from the endpoints' current views.
+// route makes the routes anew from the endpoints' current views. It costs a
+// walk over them, tens of microseconds for 10,000, under swapping; the table's
+// index is built by the next message.
 func (s *Snapshot) route() {
 	views := make([]*postern.EndpointView, len(s.endpoints))
 	for i, e := range s.endpoints {

@@ -67,6 +67,10 @@ type Config struct {
 type Catalogue struct {
 	config Config
 
+	// Who is found by what. A record is put here last, when what it leads to
+	// is complete, and its place outlives it only in the hands of who got it
+	// before it was removed. What belongs to one application is listed by its
+	// Snapshot.
 	applications *index[postern.ApplicationID, *application]
 	byNumber     *index[postern.ApplicationNumber, *application]
 	byUID        *index[uid, *application]
@@ -86,7 +90,10 @@ type Catalogue struct {
 }
 
 // Load reads the catalogue from a store. The numbers it gives out go on from
-// the head's.
+// the head's. Records are taken as they are: what was valid when it was stored
+// must not keep the program from starting after the rules have changed. An
+// error means that the store holds what cannot be, such as an endpoint of no
+// application.
 func Load(ctx context.Context, from store.Catalogue, head store.Head, config Config) (*Catalogue, error) {
 	if config.ValidateSource == nil {
 		config.ValidateSource = func(*postern.Source, [][]byte) error { return nil }
@@ -108,6 +115,8 @@ func Load(ctx context.Context, from store.Catalogue, head store.Head, config Con
 	}
 	c.lastApplication.Store(uint32(head.Applications))
 	c.lastEndpoint.Store(uint32(head.Endpoints))
+	// What the store holds may lie above a head that a failed commit did not
+	// reach; loader lifts the numbers.
 	l := loader{catalogue: c, health: map[postern.EndpointNumber]postern.Health{}, snapshots: map[*application]*Snapshot{}}
 	if err := from.Load(ctx, l.add); err != nil {
 		return nil, fmt.Errorf("load the catalogue: %w", err)
@@ -122,7 +131,10 @@ func (c *Catalogue) Numbers() (postern.ApplicationNumber, postern.EndpointNumber
 	return postern.ApplicationNumber(c.lastApplication.Load()), postern.EndpointNumber(c.lastEndpoint.Load())
 }
 
-// commit makes changes durable. See promise 4 for the context.
+// commit makes changes durable; nothing of them may be shown before. A caller
+// that is gone already is refused. From then on its going away is not heard:
+// an answer that nobody waited for would leave it open whether the store has
+// the change (promise 4).
 func (c *Catalogue) commit(ctx context.Context, changes []store.Change, health ...store.HealthChange) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -142,7 +154,8 @@ func (c *Catalogue) seal(plain []byte) (postern.Sealed, error) {
 	return sealed, nil
 }
 
-// loader fills a catalogue that nobody reads yet.
+// loader fills a catalogue that nobody reads yet, which is why it may change
+// snapshots in place.
 type loader struct {
 	catalogue *Catalogue
 	snapshots map[*application]*Snapshot
@@ -150,7 +163,7 @@ type loader struct {
 	health map[postern.EndpointNumber]postern.Health
 }
 
-// add takes over one stored record.
+// add takes over one stored record, which is the catalogue's from now on.
 func (l *loader) add(record any) error {
 	c := l.catalogue
 	switch r := record.(type) {
@@ -192,7 +205,8 @@ func (l *loader) owner(n postern.ApplicationNumber) (*Snapshot, error) {
 	return l.snapshots[a], nil
 }
 
-// finish sorts what came in any order and makes the routes.
+// finish sorts what came in any order and makes the routes, for which the
+// health has to be in the views.
 func (l *loader) finish() {
 	for n, health := range l.health {
 		if e := l.catalogue.endpoints.get(n); e != nil {

@@ -31,7 +31,9 @@ const (
 	maxPrefix = 128
 )
 
-// reservedHeaders are set by Postern, or by the connection between two hops.
+// reservedHeader reports whether users may not set a header: those that
+// Postern sets itself, that say how a request is framed or belong to one hop of
+// it, and the prefixes by which receivers and clouds know their own.
 func reservedHeader(lower string) bool {
 	switch lower {
 	case "accept-encoding", "connection", "content-encoding", "content-length", "content-type", "date", "expect",
@@ -48,6 +50,10 @@ func reservedHeader(lower string) bool {
 	}
 	return false
 }
+
+// The checks of records say what is wrong with them as Invalid errors, with the
+// way to the field in the body of the request. They need no catalogue, and are
+// asked before every commit, whoever the caller is.
 
 func checkApplication(a *postern.Application) error {
 	return all(
@@ -116,7 +122,8 @@ func checkKey(k *postern.Key) error {
 	)
 }
 
-// checkUID allows "", which is no uid.
+// checkUID allows "", which is no uid. One that looked like an id could never
+// be found: what begins with the prefix is looked up as an id.
 func checkUID(uid, prefix string) error {
 	return all(
 		require(uid == "" || route.ValidName(uid), "a uid is 1 to 256 of letters, digits, '-', '_' and '.'", "uid"),
@@ -124,6 +131,9 @@ func checkUID(uid, prefix string) error {
 	)
 }
 
+// checkKind also wants the URL of an http endpoint; whether it can be reached
+// is not judged here. Another kind would deliver a lane's backlog in a way that
+// it was not accepted for.
 func checkKind(e, old *postern.Endpoint) error {
 	kinds := []postern.EndpointKind{postern.HTTPEndpoint, postern.HandlerEndpoint, postern.PullEndpoint}
 	return all(
@@ -134,11 +144,14 @@ func checkKind(e, old *postern.Endpoint) error {
 	)
 }
 
+// checkText counts characters, not bytes.
 func checkText(text string, limit int, field string) error {
 	return require(utf8.ValidString(text) && utf8.RuneCountInString(text) <= limit,
 		fmt.Sprintf("a text of at most %d characters is wanted", limit), field)
 }
 
+// checkRate allows 0, which is no limit; a caller who tells "none" from 0
+// refuses a given 0 itself.
 func checkRate(rate int) error {
 	return require(rate >= 0, "a rate is at least 1", "throttleRate")
 }
@@ -162,6 +175,7 @@ func checkChannels(channels []string) error {
 	return nil
 }
 
+// checkSchedule gives the schedule's own fault its way in the body.
 func checkSchedule(schedule postern.RetrySchedule) error {
 	err := schedule.Validate()
 	if fault, ok := errors.AsType[*postern.Error](err); ok {
@@ -170,6 +184,9 @@ func checkSchedule(schedule postern.RetrySchedule) error {
 	return err
 }
 
+// checkHeaders keeps every value on its own line, and the whole small enough
+// for what receivers usually take. An error shows names, never values: those
+// may be credentials.
 func checkHeaders(headers []postern.Header) error {
 	total := 0
 	for _, h := range headers {
@@ -186,7 +203,8 @@ func checkHeaders(headers []postern.Header) error {
 	return require(total <= maxHeaderBytes, fmt.Sprintf("headers have at most %d bytes", maxHeaderBytes), "headers")
 }
 
-// checkSecrets counts what lives; expired ones are gone by now.
+// checkSecrets counts what lives; expired ones are gone by now. Too many is
+// not a fault of a field: the same request is fine when one has expired.
 func checkSecrets(e *postern.Endpoint) error {
 	switch {
 	case len(e.Secrets) == 0:
@@ -198,6 +216,8 @@ func checkSecrets(e *postern.Endpoint) error {
 	return nil
 }
 
+// checkMethods wants the methods of the standard, in capitals as they are
+// sent; POST may be named though it always holds.
 func checkMethods(methods []string) error {
 	known := []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions}
 	for i, method := range methods {
@@ -222,7 +242,8 @@ func checkSchemas(schemas map[string][]byte) error {
 	return nil
 }
 
-// liveSecrets drops those that have expired; the current one is always kept.
+// liveSecrets drops those that have expired, in place; the current one has no
+// end.
 func liveSecrets(secrets []postern.EndpointSecret, now time.Time) []postern.EndpointSecret {
 	return slices.DeleteFunc(secrets, func(s postern.EndpointSecret) bool { return !s.Live(now) })
 }

@@ -7,8 +7,10 @@ import (
 	"github.com/postern-dev/postern"
 )
 
-// Deep copies, so that no record shares memory with its caller. Empty lists
-// stay what they are: nil and empty differ in retry schedules and filters.
+// Deep copies, so that no record shares memory with its caller: what is given
+// in may be used again, and what a change starts from is read by others. Empty
+// lists stay what they are, since nil and empty differ in retry schedules and
+// filters.
 
 func cloneApplication(a *postern.Application) *postern.Application {
 	c := *a

@@ -71,7 +71,9 @@ func (c *Catalogue) Endpoints(app postern.ApplicationNumber, p postern.ListPage)
 }
 
 // CreateEndpoint fills in ID, Number and times, and makes a secret where e has
-// none: the text of a key of package sign, sealed.
+// none: the text of a key of package sign, sealed. Kind "" is http, Version 0
+// is 1. What is wrong with e is told in an Invalid error with its fields, a
+// uid in use is ErrConflict, an unknown application ErrNotFound.
 func (c *Catalogue) CreateEndpoint(ctx context.Context, e postern.Endpoint) (*postern.EndpointView, error) {
 	place, old, err := c.change(e.Application)
 	if err != nil {
@@ -95,6 +97,7 @@ func (c *Catalogue) CreateEndpoint(ctx context.Context, e postern.Endpoint) (*po
 		place.replace(func(s *Snapshot) {
 			at, _ := s.find(entry.ID)
 			s.Application = application
+			// Cloned, because readers walk the old list.
 			s.endpoints = slices.Insert(slices.Clone(s.endpoints), at, entry)
 			s.route()
 		})
@@ -136,6 +139,8 @@ func (c *Catalogue) UpdateEndpoint(ctx context.Context, app postern.ApplicationN
 		}
 		place.replace(func(s *Snapshot) {
 			s.Application = application
+			// Whatever health was stored meanwhile, and what this very batch
+			// cleared, is in the view by now.
 			s.renew(entry, &postern.EndpointView{Endpoint: *record, Health: entry.View().Health})
 		})
 		return nil
@@ -203,7 +208,8 @@ func (c *Catalogue) ApplyHealth(n postern.EndpointNumber, health postern.Health)
 	}
 }
 
-// editEndpoint returns what fn makes of a record, checked.
+// editEndpoint returns what fn makes of a record, checked. An fn that fails
+// has changed nothing but its copy, and its error is the caller's own.
 func (c *Catalogue) editEndpoint(old *postern.Endpoint, fn func(*postern.Endpoint) error) (*postern.Endpoint, error) {
 	edited := cloneEndpoint(old)
 	if err := fn(edited); err != nil {
@@ -216,7 +222,8 @@ func (c *Catalogue) editEndpoint(old *postern.Endpoint, fn func(*postern.Endpoin
 	return record, c.checkEndpoint(record, old)
 }
 
-// completeEndpoint gives a new endpoint what its owner does not choose.
+// completeEndpoint gives a new endpoint what its owner does not choose, but for
+// the number: an endpoint that is refused uses none up.
 func (c *Catalogue) completeEndpoint(e *postern.Endpoint) error {
 	id, err := c.config.IDs.Next()
 	if err != nil {
@@ -263,7 +270,8 @@ func (c *Catalogue) newEntry(record *postern.Endpoint) *Entry {
 	return e
 }
 
-// forget makes a deleted endpoint unfindable and its uid free.
+// forget makes a deleted endpoint unfindable and its uid free, and tells its
+// lane.
 func (c *Catalogue) forget(view *postern.EndpointView) {
 	c.endpoints.remove(view.Number)
 	if view.UID != "" {

@@ -113,12 +113,13 @@ func (c *Catalogue) DeclareEventType(ctx context.Context, name, description stri
 	}
 	_, _, err := c.PutEventType(ctx, postern.EventType{Name: name, Description: description}, false)
 	if errors.Is(err, postern.ErrConflict) {
-		return nil // somebody was faster
+		return nil // somebody was faster, which comes to the same
 	}
 	return err
 }
 
-// storeEventType commits a record and shows it. The caller holds changingTypes.
+// storeEventType commits a record and shows it. The caller holds changingTypes,
+// so that the record it replaces is the one the caller saw.
 func (c *Catalogue) storeEventType(ctx context.Context, record *postern.EventType) error {
 	if err := c.commit(ctx, []store.Change{{Put: record}}); err != nil {
 		return err

@@ -33,7 +33,8 @@ func newIndex[K comparable, V comparable](compare func(a, b K) int) *index[K, V]
 	return &index[K, V]{compare: compare, records: map[K]V{}}
 }
 
-// get returns the record of a key; the zero V for none.
+// get returns the record of a key; the zero V, which is nil, for none and for
+// a key that is only claimed. It allocates nothing.
 func (x *index[K, V]) get(key K) V {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
@@ -60,6 +61,8 @@ func (x *index[K, V]) claim(key K) bool {
 	return true
 }
 
+// put adds or replaces a record. New ids sort behind old ones, so that adding
+// to a list of any length mostly appends.
 func (x *index[K, V]) put(key K, record V) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -71,6 +74,7 @@ func (x *index[K, V]) put(key K, record V) {
 	x.records[key] = record
 }
 
+// remove frees a key, whether it has a record or was claimed.
 func (x *index[K, V]) remove(key K) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -83,7 +87,9 @@ func (x *index[K, V]) remove(key K) {
 	}
 }
 
-// page lists records that keep lets through, and whether there are more.
+// page lists the records behind a key, nil for the list's start, that keep lets
+// through, nil for all, and tells whether there are more. The key itself may be
+// gone. keep runs under the index's lock and must not take another.
 func (x *index[K, V]) page(after *K, p postern.ListPage, keep func(V) bool) ([]V, bool) {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
@@ -113,6 +119,7 @@ func window[V any](n, at int, found, after bool, p postern.ListPage, record func
 	case after:
 		start = at
 	}
+	// One record beyond a full page tells that there are more.
 	var page []V
 	for i := start; i >= 0 && i < n; i += step {
 		r, ok := record(i)
@@ -139,6 +146,7 @@ func rename[V comparable](x *index[uid, V], app postern.ApplicationNumber, from,
 		return uidInUse(to)
 	}
 	if err := change(); err != nil {
+		// Free again, for the same change tried again as well.
 		if to != "" {
 			x.remove(uid{app, to})
 		}

@@ -28,13 +28,16 @@ func (c *Catalogue) Keys(p postern.ListPage) ([]*postern.Key, bool) {
 	return c.keys.page(after, p, nil)
 }
 
-// CreateKey fills in ID and CreatedAt; ErrConflict for a token in use.
+// CreateKey fills in ID and CreatedAt; ErrConflict for a token in use,
+// ErrNotFound for an application that does not exist.
 func (c *Catalogue) CreateKey(ctx context.Context, k postern.Key) (*postern.Key, error) {
 	c.changingKeys.Lock()
 	defer c.changingKeys.Unlock()
 	if err := checkKey(&k); err != nil {
 		return nil, err
 	}
+	// Under changingKeys, which a deletion of the application takes as well:
+	// no key of it is left behind.
 	if k.Application != 0 && c.Snapshot(k.Application) == nil {
 		return nil, postern.ErrNotFound
 	}

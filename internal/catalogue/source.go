@@ -55,7 +55,9 @@ func (c *Catalogue) Sources(app postern.ApplicationNumber, p postern.ListPage) (
 	})
 }
 
-// CreateSource fills in ID and times and makes the token.
+// CreateSource fills in ID and times and makes the token, whose text is found
+// by opening Token. Refusals are as CreateEndpoint's; what ValidateSource
+// finds is returned as it is.
 func (c *Catalogue) CreateSource(ctx context.Context, s postern.Source) (*postern.Source, error) {
 	place, old, err := c.change(s.Application)
 	if err != nil {
@@ -83,7 +85,9 @@ func (c *Catalogue) CreateSource(ctx context.Context, s postern.Source) (*poster
 }
 
 // UpdateSource hands fn a copy, checks it and stores it. ID, Application,
-// Token, TokenHash and CreatedAt stay whatever fn does.
+// Token, TokenHash and CreatedAt stay whatever fn does: the address is in the
+// provider's settings, where nobody would think of changing it. A request that
+// came before still runs on the old record.
 func (c *Catalogue) UpdateSource(ctx context.Context, app postern.ApplicationNumber, id postern.SourceID, fn func(*postern.Source) error) (*postern.Source, error) {
 	place, old, err := c.change(app)
 	if err != nil {
@@ -159,7 +163,8 @@ func (c *Catalogue) completeSource(s *postern.Source) error {
 }
 
 // checkSource reports what is wrong with a record among its application's
-// sources.
+// sources. Its secrets are opened, because a provider may want them in a form
+// of its own.
 func (c *Catalogue) checkSource(s *postern.Source, in *Snapshot) error {
 	if err := checkSourceFields(s); err != nil {
 		return err
@@ -180,6 +185,7 @@ func (c *Catalogue) checkSource(s *postern.Source, in *Snapshot) error {
 	return c.config.ValidateSource(s, secrets)
 }
 
+// findSource is where a source of this id is, or would be.
 func (s *Snapshot) findSource(id postern.SourceID) (int, bool) {
 	return slices.BinarySearchFunc(s.sources, id, func(s *postern.Source, id postern.SourceID) int { return s.ID.Compare(id) })
 }

@@ -40,13 +40,13 @@ type saved struct {
 }
 
 func (r *recorder) CommitChanges(ctx context.Context, changes []store.Change, health []store.HealthChange) error {
-	if ctx.Err() != nil {
-		return fmt.Errorf("a change that was handed over must not end: %w", ctx.Err())
-	}
 	if r.before != nil {
 		if err := r.before(changes); err != nil {
 			return err
 		}
+	}
+	if ctx.Err() != nil {
+		return fmt.Errorf("a change that was handed over must not end: %w", ctx.Err())
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -78,7 +78,9 @@ func New(endpoints []*postern.EndpointView) *Table {
 }
 
 // Match lists the endpoints that a message goes to, in ascending order. The
-// slice may be shared: it must not be changed.
+// slice may be shared: it must not be changed. The first call builds the index,
+// and the first for a filter entry its list; others that come meanwhile wait
+// for it rather than doing the same.
 func (t *Table) Match(eventType string, channels []string) []postern.EndpointNumber {
 	if t == nil || len(t.endpoints) == 0 {
 		return nil
@@ -149,7 +151,6 @@ func (n *node) resolve() {
 			n.narrowed = append(n.narrowed, e)
 		}
 	}
-	n.open = slices.Clip(n.open)
 }
 
 func buildIndex(endpoints []*postern.EndpointView) index {

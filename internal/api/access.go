@@ -30,19 +30,22 @@ const (
 // authorize refuses, as Forbidden, what the principal's scope does not hold.
 // Whether it is the right application is decided once that is found.
 func authorize(who auth.Principal, a access, reads bool) error {
-	var ok bool
-	switch who.Scope {
-	case postern.ScopeAdmin:
-		ok = true
-	case postern.ScopeApplication:
-		ok = a == inside || a == publish || a == credential || a == shared && reads
-	case postern.ScopeReadOnly:
-		ok = reads && (a == inside || a == shared || a == global && who.Application == 0)
-	case postern.ScopePublishOnly:
-		ok = a == publish
-	}
-	if !ok {
+	if !may(who, a, reads) {
 		return &postern.Error{Kind: postern.Forbidden, Detail: "This key may not do that"}
 	}
 	return nil
+}
+
+func may(who auth.Principal, a access, reads bool) bool {
+	switch who.Scope {
+	case postern.ScopeAdmin:
+		return true
+	case postern.ScopeApplication:
+		return a == inside || a == publish || a == credential || a == shared && reads
+	case postern.ScopeReadOnly:
+		return reads && (a == inside || a == shared || a == global && who.Application == 0)
+	case postern.ScopePublishOnly:
+		return a == publish
+	}
+	return false
 }

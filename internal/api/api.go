@@ -105,7 +105,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c.w, c.r = w, r
 	operation, err := h.serve(c)
 	if err != nil {
-		h.refuse(c, operation, err)
+		h.refuse(c, operation, err) //nolint:contextcheck // the context is in the call's request
 	}
 	h.Observe(operation, c.status, time.Since(started))
 	c.reset()

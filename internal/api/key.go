@@ -10,9 +10,9 @@ import (
 
 // keyIn is a key as administrators write it. Application is an id or uid.
 type keyIn struct {
-	Name        string     `json:"name"`
-	Scope       string     `json:"scope"`
-	Application *string    `json:"application"`
+	Name        string  `json:"name"`
+	Scope       string  `json:"scope"`
+	Application *string `json:"application"`
 	ExpiresAt   *string `json:"expiresAt"` // RFC 3339
 }
 

@@ -14,7 +14,7 @@ import (
 	"github.com/postern-dev/postern"
 )
 
-var update = flag.Bool("update", false, "rewrite the golden files") //nolint:gochecknoglobals // a flag of the test binary
+var update = flag.Bool("update", false, "rewrite the golden files")
 
 // volatile are ids, times and tokens, which differ from run to run.
 var volatile = regexp.MustCompile(`(app_|ep_|msg_|atmpt_|src_|rfs_|key_)[0-9A-Za-z]{27}|\d{4}-\d\d-\d\dT[0-9:.]+Z|/in/[0-9A-Za-z]{20,}|pk_[0-9A-Za-z]{43}`)
@@ -76,7 +76,7 @@ func golden(t *testing.T, name, body string) {
 			t.Fatal(err)
 		}
 	}
-	want, err := os.ReadFile(file) //nolint:gosec // a name of the table above
+	want, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -114,7 +114,7 @@ func (h *handler) renderSource(c *call, s *postern.Source) (sourceOut, error) {
 
 // sourceToken is the token where the caller may know it, else a mask.
 func (h *handler) sourceToken(c *call, s *postern.Source) (string, error) {
-	if authorize(c.who, credential, true) != nil {
+	if !may(c.who, credential, true) {
 		return masked, nil
 	}
 	token, err := h.Secrets.Open(s.Token)

@@ -75,14 +75,13 @@ func (s *Store) deleteApplication(p *putter, app postern.ApplicationNumber) erro
 			return err
 		}
 	}
-	for _, kind := range [...]byte{kindAttempt, kindDead, kindHeader, kindContent} {
-		first, last, ok, err := s.days(s.db, kind)
-		if err != nil {
+	for _, part := range [...]struct {
+		kind byte
+		// bucket is the width of what stands between kind and application.
+		bucket int
+	}{{kindHeader, 4}, {kindDead, 4}, {kindContent, 8}, {kindAttempt, 8}} {
+		if err := s.deleteHistory(p, part.kind, part.bucket, app); err != nil {
 			return err
-		}
-		for day := first; ok && day <= last; day++ {
-			prefix := appendApp(appendDay([]byte{kind}, day), app)
-			p.deleteRange(prefix, after(prefix))
 		}
 	}
 	p.put(tombstoneKey(p.w.key[:0], app), nil)
@@ -108,19 +107,27 @@ func (s *Store) deleteOwned(p *putter, prefix []byte) error {
 	return err
 }
 
-// days is the first and last day of a kind.
-func (s *Store) days(r pebble.Reader, kind byte) (first, last store.Day, ok bool, err error) {
-	it, err := r.NewIter(&pebble.IterOptions{LowerBound: []byte{kind}, UpperBound: []byte{kind + 1}})
+// deleteHistory deletes an application's part of each bucket that it has one
+// in, leaping from bucket to bucket.
+func (s *Store) deleteHistory(p *putter, kind byte, bucket int, app postern.ApplicationNumber) error {
+	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: []byte{kind}, UpperBound: []byte{kind + 1}})
 	if err != nil {
-		return 0, 0, false, err
+		return err
 	}
-	if it.First() {
-		ok, first = true, store.Day(binary.BigEndian.Uint32(it.Key()[1:5]))
+	for ok := it.First(); ok; {
+		key := it.Key()
+		prefix := append([]byte(nil), key[:1+bucket]...)
+		own := appendApp(prefix, app)
+		switch owner := postern.ApplicationNumber(binary.BigEndian.Uint32(key[1+bucket:])); {
+		case owner < app:
+			ok = it.SeekGE(own)
+			continue
+		case owner == app:
+			p.deleteRange(own, after(own))
+		}
+		ok = it.SeekGE(after(prefix))
 	}
-	if it.Last() {
-		last = store.Day(binary.BigEndian.Uint32(it.Key()[1:5]))
-	}
-	return first, last, ok, it.Close()
+	return it.Close()
 }
 
 // Load implements store.Catalogue.

@@ -27,9 +27,7 @@ type writer struct {
 	sweep   sweep
 }
 
-// begin sets out from the head of the last run. What lies before Low was
-// trimmed then or is trimmed now: both are the same range.
-func (w *writer) begin(store.Head) { w.key, w.value = make([]byte, 0, maxKey), make([]byte, 0, 4096) }
+func (w *writer) begin() { w.key, w.value = make([]byte, 0, maxKey), make([]byte, 0, 4096) }
 
 // Admit implements store.Journal.
 func (s *Store) Admit() error {
@@ -60,6 +58,7 @@ func (s *Store) Commit(ctx context.Context, b *store.Batch) error {
 		s.fail(err)
 		return s.failed()
 	}
+	s.newest.Store(uint32(halfDayOf(b.Head.LastTime.UnixMilli())))
 	if err := s.apply(batch); err != nil {
 		return err
 	}
@@ -171,8 +170,8 @@ func (p *putter) deleteRange(start, end []byte) { p.note(p.batch.DeleteRange(sta
 
 func (p *putter) accept(a *store.Accept) {
 	m, k := a.Message, p.w.key[:0]
-	p.put(historyKey(k, kindHeader, m.Application, m.ID), appendHeader(p.w.value[:0], m))
-	p.content(historyKey(k, kindContent, m.Application, m.ID), a.Content)
+	p.put(headerKey(k, m.Application, m.ID), appendHeader(p.w.value[:0], m))
+	p.content(contentKey(k, m.Application, m.ID), a.Content)
 	p.put(journalKey(k, m.ID.Position()), append(appendApp(p.w.value[:0], m.Application), m.ID[:]...))
 	for i := range a.Dedupe {
 		p.dedupe(m.Application, &a.Dedupe[i])

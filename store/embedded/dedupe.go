@@ -50,9 +50,9 @@ func (s *Store) Dedupe(_ context.Context, scope store.Scope, digest store.Digest
 	if scope == store.ScopeEvent {
 		return s.dedupeEvent(digest, since)
 	}
-	// A record may be of the batch under way, whose time is not in the head.
-	newest := halfDayOf(max(s.head.Load().LastTime.UnixMilli(), s.opts.Now().UnixMilli())) + 1
-	for bucket := newest; bucket+1 > halfDayOf(since.UnixMilli()); bucket-- {
+	newest := halfDay(s.newest.Load())
+	oldest := max(halfDayOf(since.UnixMilli()), s.oldestBucket(newest))
+	for bucket := newest; ; bucket-- {
 		value, err := s.get(s.db, bucketKey(buf[:0], bucketKind(scope), bucket, digest))
 		if err != nil {
 			return store.DedupeRecord{}, false, err
@@ -60,16 +60,16 @@ func (s *Store) Dedupe(_ context.Context, scope store.Scope, digest store.Digest
 		if value != nil {
 			return dedupeRecord(scope, digest, since, value)
 		}
-		if bucket == 0 || bucket < s.oldestBucket(newest) {
-			break
+		if bucket <= oldest {
+			return store.DedupeRecord{}, false, nil
 		}
 	}
-	return store.DedupeRecord{}, false, nil
 }
 
-// oldestBucket bounds a window longer than what is kept.
+// oldestBucket bounds a window that is longer than what is kept. Age is
+// counted back from the newest id, not from the clock.
 func (s *Store) oldestBucket(newest halfDay) halfDay {
-	kept := halfDay(s.opts.DedupeWindow.Milliseconds()/halfDayMillis) + 3
+	kept := halfDay(s.opts.DedupeWindow.Milliseconds()/halfDayMillis) + 2
 	return max(newest, kept) - kept
 }
 
@@ -84,7 +84,7 @@ func (s *Store) dedupeEvent(digest store.Digest, since time.Time) (store.DedupeR
 	if err != nil {
 		return store.DedupeRecord{}, false, err
 	}
-	header, err := s.get(s.db, historyKey(buf[:0], kindHeader, v.application, v.message))
+	header, err := s.get(s.db, headerKey(buf[:0], v.application, v.message))
 	if header == nil || err != nil {
 		return store.DedupeRecord{}, false, err
 	}

@@ -247,7 +247,7 @@ func (s *Store) Standing(_ context.Context, d store.DeliveryKey) (st store.Stand
 		return st, err
 	}
 	defer v.close(&err)
-	if st.Message, err = v.has(historyKey(nil, kindHeader, d.Application, d.Message)); err != nil {
+	if st.Message, err = v.has(headerKey(nil, d.Application, d.Message)); err != nil {
 		return st, err
 	}
 	if err := v.ending(d, &st); err != nil {

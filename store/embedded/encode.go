@@ -292,7 +292,7 @@ func decodeHealth(value []byte) (postern.Health, error) {
 
 func appendHead(b []byte, h store.Head) []byte {
 	b = append(b, encodingVersion)
-	for _, v := range [...]uint64{h.Batch, h.Next, h.Low, uint64(h.Applications), uint64(h.Endpoints)} {
+	for _, v := range [...]uint64{h.Batch, h.Next, h.Low, uint64(h.Applications), uint64(h.Endpoints), uint64(max(h.Rows, 0))} {
 		b = binary.AppendUvarint(b, v)
 	}
 	return appendTime(b, h.LastTime)
@@ -303,6 +303,7 @@ func decodeHead(value []byte) (store.Head, error) {
 	h := store.Head{Batch: d.uvarint(), Next: d.uvarint(), Low: d.uvarint()}
 	h.Applications = postern.ApplicationNumber(d.uvarint())
 	h.Endpoints = postern.EndpointNumber(d.uvarint())
+	h.Rows = int64(d.uvarint())
 	h.LastTime = d.time()
 	return h, d.err
 }

@@ -32,7 +32,7 @@ func (s *Store) Content(_ context.Context, app postern.ApplicationNumber, id pos
 		return nil, err
 	}
 	defer v.close(&err)
-	value, err := v.get(historyKey(nil, kindContent, app, id))
+	value, err := v.get(contentKey(nil, app, id))
 	if err != nil {
 		return nil, err
 	}
@@ -114,7 +114,7 @@ func (s *Store) Attempts(_ context.Context, app postern.ApplicationNumber, id po
 		return nil, nil, err
 	}
 	defer v.close(&err)
-	if ok, err := v.has(historyKey(nil, kindHeader, app, id)); err != nil || !ok {
+	if ok, err := v.has(headerKey(nil, app, id)); err != nil || !ok {
 		if err == nil {
 			err = postern.ErrNotFound
 		}

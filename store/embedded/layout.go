@@ -14,10 +14,12 @@ const formatVersion = 1
 // The layout. A key is its kind's byte and the columns below, all of fixed
 // width and big endian, so that byte order is the order of the columns. "day"
 // is a store.Day in 32 bits, "app" and "endpoint" are catalogue numbers in 32,
-// ids have 20 bytes, "next" is Unix milliseconds in 64 bits.
+// ids have 20 bytes, "next" is Unix milliseconds in 64 bits, "slice" is the
+// message's position over 4096, in 32.
 //
 //	kind          columns                                        value
-//	attempt       day of message, app, message, endpoint, n 16   attempt; at n 0xffff the final record
+//	attempt       day of message, slice, app, message,           attempt; at n 0xffff the final record
+//	              endpoint, n 16
 //	byEndpoint    day of attempt, endpoint, attempt id           outcome, code class, message, n
 //	catalogue     record kind, number or name or id              record as JSON
 //	dead          day of message, app, endpoint, message         -
@@ -28,7 +30,7 @@ const formatVersion = 1
 //	idempotency   half day 32, digest 16                         application, message, status
 //	journal       position 64                                    app, message
 //	meta          name                                           format version, head
-//	content       day of message, app, message                   payload and inbound request
+//	content       day of message, slice, app, message            payload and inbound request
 //	row           endpoint, message                              row
 //	schedule      endpoint, next, message                        row
 //	source        half day 32, digest 16                         application, message, status
@@ -37,8 +39,13 @@ const formatVersion = 1
 //	health        endpoint                                       health
 //
 // Whatever grows with traffic begins with a day (or half day), so that
-// retention is one range deletion per kind, and is written in ascending order
-// within a day, so that compactions move tables instead of merging them.
+// retention is one range deletion per kind. What has most of the bytes and is
+// never listed goes on by slice: however many applications publish at once, a
+// slice is written once and not gone back to, so that compactions move its
+// tables instead of merging them (measured with 50 applications: a third less
+// CPU than by application alone). Deleting an application costs a range
+// deletion for each slice that it has a part in.
+//
 // Headers and contents lie apart so that lists never read payloads. Finals
 // share the attempts' kind so that one pass sees all that can end a delivery.
 const (
@@ -88,15 +95,28 @@ func appendEndpoint(k []byte, e postern.EndpointNumber) []byte {
 	return binary.BigEndian.AppendUint32(k, uint32(e))
 }
 
-// historyKey is a key of kind header or content.
-func historyKey(k []byte, kind byte, app postern.ApplicationNumber, id postern.MessageID) []byte {
-	k = appendApp(appendDay(append(k, kind), dayOf(id)), app)
+func headerKey(k []byte, app postern.ApplicationNumber, id postern.MessageID) []byte {
+	k = appendApp(appendDay(append(k, kindHeader), dayOf(id)), app)
 	return append(k, id[:]...)
+}
+
+func contentKey(k []byte, app postern.ApplicationNumber, id postern.MessageID) []byte {
+	return slicedKey(k, kindContent, app, id)
 }
 
 // attemptsKey is the prefix of all attempts of a message.
 func attemptsKey(k []byte, app postern.ApplicationNumber, id postern.MessageID) []byte {
-	return historyKey(k, kindAttempt, app, id)
+	return slicedKey(k, kindAttempt, app, id)
+}
+
+// sliceBits of positions share a slice. It may wrap: order matters within a
+// day only.
+const sliceBits = 12
+
+func slicedKey(k []byte, kind byte, app postern.ApplicationNumber, id postern.MessageID) []byte {
+	k = appendDay(append(k, kind), dayOf(id))
+	k = binary.BigEndian.AppendUint32(k, uint32(id.Position()>>sliceBits))
+	return append(appendApp(k, app), id[:]...)
 }
 
 // deliveryKey is the prefix of all attempts of one delivery.

@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -58,8 +59,11 @@ func (s *Store) OldestDay(context.Context) (day store.Day, ok bool, err error) {
 		return 0, false, err
 	}
 	defer v.close(&err)
-	day, _, ok, err = s.days(v.snap, kindHeader)
-	return day, ok, err
+	it, err := v.keys(kindHeader)
+	if err != nil || !it.First() {
+		return 0, false, err
+	}
+	return store.Day(binary.BigEndian.Uint32(it.Key()[1:5])), true, nil
 }
 
 // Checkpoint implements store.Maintenance. Tables are linked, not copied,

@@ -88,7 +88,7 @@ func (v *view) has(key []byte) (bool, error) {
 // header reads a message but for its content; nil when it is gone.
 func (v *view) header(app postern.ApplicationNumber, id postern.MessageID) (*postern.Message, error) {
 	var buf [maxKey]byte
-	value, err := v.get(historyKey(buf[:0], kindHeader, app, id))
+	value, err := v.get(headerKey(buf[:0], app, id))
 	if value == nil || err != nil {
 		return nil, err
 	}

@@ -56,6 +56,9 @@ type Store struct {
 	// writer belongs to Commit; head is the last durable one.
 	writer writer
 	head   atomic.Pointer[store.Head]
+	// newest is the half day of the newest id, that of a batch under way
+	// included.
+	newest atomic.Uint32
 }
 
 var _ store.Store = (*Store)(nil)
@@ -168,7 +171,8 @@ func (s *Store) begin() error {
 		}
 	}
 	s.head.Store(&head)
-	s.writer.begin(head)
+	s.newest.Store(uint32(halfDayOf(head.LastTime.UnixMilli())))
+	s.writer.begin()
 	return nil
 }
 

@@ -36,6 +36,7 @@ func authorize(who auth.Principal, a access, reads bool) error {
 	return nil
 }
 
+// may is the rule, per scope.
 func may(who auth.Principal, a access, reads bool) bool {
 	switch who.Scope {
 	case postern.ScopeAdmin:

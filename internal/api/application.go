@@ -30,6 +30,7 @@ type applicationOut struct {
 	UpdatedAt    time.Time             `json:"updatedAt"`
 }
 
+// apply writes what was given into a.
 func (in *applicationIn) apply(a *postern.Application) error {
 	var f faults
 	take(&f, "name", in.Name, &a.Name, nil)
@@ -39,6 +40,7 @@ func (in *applicationIn) apply(a *postern.Application) error {
 	return f.err()
 }
 
+// renderApplication gives the rate both of its names.
 func renderApplication(a *postern.Application) applicationOut {
 	return applicationOut{
 		ID: a.ID, UID: null(a.UID), Name: a.Name,
@@ -47,6 +49,7 @@ func renderApplication(a *postern.Application) applicationOut {
 	}
 }
 
+// listApplications lists the oldest first unless told otherwise.
 func (h *handler) listApplications(c *call, _ none) (listing[applicationOut], error) {
 	w, err := c.window(false)
 	if err != nil {
@@ -79,6 +82,7 @@ func (h *handler) createApplication(c *call, in applicationIn) (applicationOut, 
 	return renderApplication(created), nil
 }
 
+// getApplication shows what the way here has found already.
 func (h *handler) getApplication(c *call, _ none) (applicationOut, error) {
 	return renderApplication(c.app), nil
 }
@@ -123,6 +127,7 @@ func creatable(err error, ref, prefix string) bool {
 	return errors.Is(err, postern.ErrNotFound) && !strings.HasPrefix(ref, prefix)
 }
 
+// patchApplication changes what is given; null means none.
 func (h *handler) patchApplication(c *call, in applicationIn) (applicationOut, error) {
 	app, err := h.application(c)
 	if err != nil {
@@ -135,6 +140,7 @@ func (h *handler) patchApplication(c *call, in applicationIn) (applicationOut, e
 	return renderApplication(updated), nil
 }
 
+// deleteApplication deletes all that belongs to it, history included.
 func (h *handler) deleteApplication(c *call, _ none) (none, error) {
 	app, err := h.application(c)
 	if err != nil {

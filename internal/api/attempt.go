@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -58,6 +59,8 @@ type timingsOut struct {
 	Total     int64 `json:"total"`
 }
 
+// renderAttempt shows an attempt, which is a success or a failure: that it will
+// be retried is said of the message at the endpoint.
 func (h *handler) renderAttempt(a *postern.Attempt, withResponse bool) attemptOut {
 	status := statusFail
 	if a.Succeeded {
@@ -101,6 +104,7 @@ type attemptQuery struct {
 	withContent, withMessage bool
 }
 
+// attemptQuery reads the query of a list of attempts.
 func (c *call) attemptQuery() (q attemptQuery, err error) {
 	messages, err := c.messageFilter()
 	if err != nil {
@@ -210,6 +214,7 @@ func within(page store.Page, t time.Time) bool {
 	return (page.Since.IsZero() || t.After(page.Since)) && (page.Until.IsZero() || t.Before(page.Until))
 }
 
+// listEndpointAttempts lists the newest first over all messages.
 func (h *handler) listEndpointAttempts(c *call, _ none) (listing[attemptOut], error) {
 	var list listing[attemptOut]
 	w, err := c.window(true)
@@ -239,6 +244,7 @@ func (h *handler) listEndpointAttempts(c *call, _ none) (listing[attemptOut], er
 	return h.renderAttempts(c, w, found.Attempts, found.Done, next, q)
 }
 
+// renderAttempts reads the messages where they are wanted, one by one.
 func (h *handler) renderAttempts(c *call, w window, attempts []postern.Attempt, done bool, next string, q attemptQuery) (listing[attemptOut], error) {
 	var failed error
 	list := listed(w, attempts, done, next,
@@ -253,14 +259,21 @@ func (h *handler) renderAttempts(c *call, w window, attempts []postern.Attempt, 
 	return list, failed
 }
 
+// attemptedMessage is an attempt's message; nil, and so absent, for one that
+// retention took between the two reads.
 func (h *handler) attemptedMessage(c *call, a *postern.Attempt, withContent bool) (messageOut, error) {
 	m, err := h.History.Message(c.r.Context(), c.app.Number, a.Message)
+	if errors.Is(err, postern.ErrNotFound) {
+		return nil, nil
+	}
 	if err != nil {
 		return nil, err
 	}
 	return h.renderMessage(c, m, withContent)
 }
 
+// getAttempt looks among its message's attempts: attempts have no index of
+// their own.
 func (h *handler) getAttempt(c *call, _ none) (attemptOut, error) {
 	id, err := postern.ParseAttemptID(c.param("attempt"))
 	if err != nil {
@@ -282,6 +295,7 @@ func (h *handler) getAttempt(c *call, _ none) (attemptOut, error) {
 	return attemptOut{}, postern.ErrNotFound
 }
 
+// attemptCursor reads an iterator of a list of attempts.
 func attemptCursor(text string) ([20]byte, error) {
 	id, err := postern.ParseAttemptID(text)
 	return id, err

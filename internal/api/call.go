@@ -34,6 +34,7 @@ type call struct {
 	answer bytes.Buffer
 }
 
+// reset forgets the request and keeps the buffer, unless that has grown large.
 func (c *call) reset() {
 	answer := c.answer
 	if answer.Cap() > keepBuffer {
@@ -93,6 +94,7 @@ func decodeJSON(body []byte, dst any) error {
 	}}}
 }
 
+// syntaxError is Svix's for a body that is not JSON.
 func syntaxError() error {
 	return &postern.Error{Kind: postern.Invalid, Fields: []postern.FieldError{{
 		Loc: []string{"body"}, Type: "value_error.jsondecode", Msg: "the body is not valid JSON",
@@ -140,6 +142,7 @@ func readBody(r *http.Request, limit int64) ([]byte, error) {
 	return body, nil
 }
 
+// tooLarge names the limit, which is the operator's to raise.
 func tooLarge(limit int64) error {
 	return &postern.Error{Kind: postern.TooLarge, Detail: "The body is larger than " + byteCount(limit)}
 }
@@ -159,6 +162,7 @@ func (c *call) value(name string) (string, error) {
 	return query.Get(name), err
 }
 
+// parsedQuery parses once, and not at all without a query.
 func (c *call) parsedQuery() (url.Values, error) {
 	if c.query != nil || c.r.URL.RawQuery == "" {
 		return c.query, nil
@@ -223,6 +227,8 @@ func (c *call) list(name string) ([]string, error) {
 	return list, nil
 }
 
+// badQuery is a query that cannot be read, which Svix answers with 400; what is
+// read and out of bounds is 422.
 func badQuery(what string) error {
 	return &postern.Error{Kind: postern.Invalid, Code: "invalid_query", Detail: "Query: " + what}
 }

@@ -75,6 +75,7 @@ func (h *handler) destinations(c *call, m *postern.Message) ([]*EndpointView, er
 	return views, nil
 }
 
+// renderDestination is the view that Svix has of a delivery.
 func renderDestination(v *EndpointView, standing store.Standing, expanded bool) destinationOut {
 	status := statusOf(standing, expanded)
 	out := destinationOut{

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"math"
 	"net/http"
 	"strings"
 	"time"
@@ -12,13 +13,14 @@ import (
 
 // endpointIn is an endpoint as callers write it.
 type endpointIn struct {
-	URL           optional[string]            `json:"url"`
-	UID           optional[string]            `json:"uid"`
-	Kind          optional[string]            `json:"kind"`
-	Description   optional[string]            `json:"description"`
-	Version       optional[int]               `json:"version"`
-	Disabled      optional[bool]              `json:"disabled"`
-	FilterTypes   optional[[]string]          `json:"filterTypes"` // EventTypes' older name
+	URL         optional[string]   `json:"url"`
+	UID         optional[string]   `json:"uid"`
+	Kind        optional[string]   `json:"kind"`
+	Description optional[string]   `json:"description"`
+	Version     optional[int]      `json:"version"`
+	Disabled    optional[bool]     `json:"disabled"`
+	FilterTypes optional[[]string] `json:"filterTypes"` // EventTypes' older name
+	// EventTypes are exact names or prefixes with ".*"; null for all.
 	EventTypes    optional[[]string]          `json:"eventTypes"`
 	Channels      optional[[]string]          `json:"channels"`
 	RateLimit     optional[int]               `json:"rateLimit"` // ThrottleRate's older name
@@ -26,33 +28,39 @@ type endpointIn struct {
 	RetrySchedule optional[seconds]           `json:"retrySchedule"`
 	Headers       optional[map[string]string] `json:"headers"`
 	Metadata      optional[map[string]string] `json:"metadata"`
-	Secret        optional[string]            `json:"secret"`
-	SvixHeaders   optional[bool]              `json:"svixHeaders"`
+	// Secret is whsec_ or whsk_ and base64; one is made where none is given.
+	Secret optional[string] `json:"secret"`
+	// SvixHeaders has deliveries carry the svix- names as well.
+	SvixHeaders optional[bool] `json:"svixHeaders"`
 }
 
 // endpointOut is an endpoint as callers read it. Disabled is true whoever
 // disabled it; disabledReason tells the engine's reason.
 type endpointOut struct {
-	ID             postern.EndpointID `json:"id"`
-	UID            *string            `json:"uid"`
-	Kind           string             `json:"kind"`
-	URL            string             `json:"url"`
-	Description    string             `json:"description"`
-	Version        int                `json:"version"`
-	Disabled       bool               `json:"disabled"`
-	DisabledReason *string            `json:"disabledReason"`
-	Paused         bool               `json:"paused"`
-	FailingSince   *time.Time         `json:"failingSince"`
-	FilterTypes    []string           `json:"filterTypes"`
-	EventTypes     []string           `json:"eventTypes"`
-	Channels       []string           `json:"channels"`
-	RateLimit      *int               `json:"rateLimit"`
-	ThrottleRate   *int               `json:"throttleRate"`
-	RetrySchedule  seconds            `json:"retrySchedule"`
-	SvixHeaders    bool               `json:"svixHeaders"`
-	Metadata       map[string]string  `json:"metadata"`
-	CreatedAt      time.Time          `json:"createdAt"`
-	UpdatedAt      time.Time          `json:"updatedAt"`
+	ID  postern.EndpointID `json:"id"`
+	UID *string            `json:"uid"`
+	// Kind is http, handler or pull; only the first has a URL of its own.
+	Kind           string  `json:"kind"`
+	URL            string  `json:"url"`
+	Description    string  `json:"description"`
+	Version        int     `json:"version"`
+	Disabled       bool    `json:"disabled"`
+	DisabledReason *string `json:"disabledReason"`
+	Paused         bool    `json:"paused"`
+	// FailingSince is when the unbroken row of failures began; null when the
+	// last attempt succeeded.
+	FailingSince *time.Time `json:"failingSince"`
+	// Both generations of names are there, and null rather than empty.
+	FilterTypes   []string          `json:"filterTypes"`
+	EventTypes    []string          `json:"eventTypes"`
+	Channels      []string          `json:"channels"`
+	RateLimit     *int              `json:"rateLimit"`
+	ThrottleRate  *int              `json:"throttleRate"`
+	RetrySchedule seconds           `json:"retrySchedule"`
+	SvixHeaders   bool              `json:"svixHeaders"`
+	Metadata      map[string]string `json:"metadata"`
+	CreatedAt     time.Time         `json:"createdAt"`
+	UpdatedAt     time.Time         `json:"updatedAt"`
 }
 
 // apply writes what was given into e. The secret and what needs the world
@@ -125,14 +133,16 @@ func signingKey(text, field string) (sign.Key, error) {
 	return key, nil
 }
 
-// wrongVersion refuses the 0 that makes the catalogue choose.
+// wrongVersion refuses the 0 that makes the catalogue choose, and what is more
+// than SDKs can read.
 func wrongVersion(version int) string {
-	if version < 1 {
-		return "must be at least 1"
+	if version < 1 || version > math.MaxInt32 {
+		return "must be 1 to 2147483647"
 	}
 	return ""
 }
 
+// renderEndpoint shows an endpoint as its owner and its attempts have it.
 func renderEndpoint(v *EndpointView) endpointOut {
 	out := endpointOut{
 		ID: v.ID, UID: null(v.UID), Kind: string(v.Kind), URL: endpointURL(&v.Endpoint),
@@ -167,6 +177,7 @@ func (h *handler) endpoint(c *call) (*EndpointView, error) {
 	return v, notFound(err)
 }
 
+// listEndpoints lists the newest first unless told otherwise.
 func (h *handler) listEndpoints(c *call, _ none) (listing[endpointOut], error) {
 	w, err := c.window(true)
 	if err != nil {
@@ -177,6 +188,8 @@ func (h *handler) listEndpoints(c *call, _ none) (listing[endpointOut], error) {
 	return listed(w, records, !more, "", id, renderEndpoint), nil
 }
 
+// createEndpoint looks at the form before it looks up the URL, which may take
+// half a second; a uid in use is a conflict.
 func (h *handler) createEndpoint(c *call, in endpointIn) (endpointOut, error) {
 	e := postern.Endpoint{Application: c.app.Number, Kind: postern.HTTPEndpoint}
 	if err := in.apply(&e); err != nil {
@@ -193,6 +206,7 @@ func (h *handler) createEndpoint(c *call, in endpointIn) (endpointOut, error) {
 	return renderEndpoint(created), nil
 }
 
+// getEndpoint also shows what disabled the endpoint.
 func (h *handler) getEndpoint(c *call, _ none) (endpointOut, error) {
 	v, err := h.endpoint(c)
 	if err != nil {
@@ -226,6 +240,7 @@ func (h *handler) putEndpoint(c *call, in endpointIn) (endpointOut, error) {
 	})
 }
 
+// patchEndpoint changes what is given; null means the default.
 func (h *handler) patchEndpoint(c *call, in endpointIn) (endpointOut, error) {
 	old, err := h.endpoint(c)
 	if err != nil {
@@ -256,6 +271,8 @@ func (h *handler) updateEndpoint(c *call, old *EndpointView, in *endpointIn, beg
 	return renderEndpoint(updated), nil
 }
 
+// deleteEndpoint ends its unfinished deliveries as canceled, which the engine
+// does as it meets them.
 func (h *handler) deleteEndpoint(c *call, _ none) (none, error) {
 	v, err := h.endpoint(c)
 	if err != nil {
@@ -264,14 +281,18 @@ func (h *handler) deleteEndpoint(c *call, _ none) (none, error) {
 	return none{}, h.Endpoints.DeleteEndpoint(c.r.Context(), c.app.Number, v.Number)
 }
 
+// pauseEndpoint goes on routing to the endpoint; its deliveries wait.
 func (h *handler) pauseEndpoint(c *call, _ none) (endpointOut, error) {
 	return h.setPaused(c, true)
 }
 
+// resumeEndpoint delivers what has waited. It does not enable: that is a
+// change of disabled.
 func (h *handler) resumeEndpoint(c *call, _ none) (endpointOut, error) {
 	return h.setPaused(c, false)
 }
 
+// setPaused may be repeated without effect.
 func (h *handler) setPaused(c *call, paused bool) (endpointOut, error) {
 	v, err := h.endpoint(c)
 	if err != nil {

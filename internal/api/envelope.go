@@ -168,6 +168,7 @@ func wrongEventID(id string) string {
 	return wrongName(id)
 }
 
+// wrongTag allows any text: tags only help to find a message.
 func wrongTag(tag string) string {
 	if tag == "" || len(tag) > maxTag {
 		return "must have 1 to 256 bytes"

@@ -36,6 +36,7 @@ type eventTypeOut struct {
 	UpdatedAt     time.Time                  `json:"updatedAt"`
 }
 
+// apply writes what was given into t, but for the name, which never changes.
 func (in *eventTypeIn) apply(t *postern.EventType) error {
 	var f faults
 	take(&f, "description", in.Description, &t.Description, nil)
@@ -72,6 +73,7 @@ func schemas(in *map[string]json.RawMessage) map[string][]byte {
 	return out
 }
 
+// renderEventType leaves schemas out of lists, where they are long.
 func renderEventType(t *postern.EventType, withSchemas bool) eventTypeOut {
 	out := eventTypeOut{
 		Name: t.Name, Description: t.Description, GroupName: null(t.GroupName),
@@ -91,6 +93,7 @@ func renderEventType(t *postern.EventType, withSchemas bool) eventTypeOut {
 	return out
 }
 
+// listEventTypes lists by name, archived ones only on request.
 func (h *handler) listEventTypes(c *call, _ none) (listing[eventTypeOut], error) {
 	w, err := c.window(false)
 	if err != nil {
@@ -127,6 +130,7 @@ func (h *handler) createEventType(c *call, in eventTypeIn) (eventTypeOut, error)
 	return renderEventType(stored, true), nil
 }
 
+// getEventType also finds archived types.
 func (h *handler) getEventType(c *call, _ none) (eventTypeOut, error) {
 	t, err := h.EventTypes.EventType(c.param("name"))
 	if err != nil {
@@ -135,6 +139,7 @@ func (h *handler) getEventType(c *call, _ none) (eventTypeOut, error) {
 	return renderEventType(t, true), nil
 }
 
+// putEventType replaces, which also revives an archived type, or creates.
 func (h *handler) putEventType(c *call, in eventTypeIn) (eventTypeOut, error) {
 	t := postern.EventType{Name: c.param("name")}
 	if err := in.apply(&t); err != nil {
@@ -150,6 +155,7 @@ func (h *handler) putEventType(c *call, in eventTypeIn) (eventTypeOut, error) {
 	return renderEventType(stored, true), nil
 }
 
+// patchEventType changes what is given of a type that exists.
 func (h *handler) patchEventType(c *call, in eventTypeIn) (eventTypeOut, error) {
 	updated, err := h.EventTypes.UpdateEventType(c.r.Context(), c.param("name"), in.apply)
 	if err != nil {

@@ -21,6 +21,7 @@ type headersOut struct {
 	Sensitive []string          `json:"sensitive"`
 }
 
+// getHeaders shows values but those of credentials.
 func (h *handler) getHeaders(c *call, _ none) (headersOut, error) {
 	v, err := h.endpoint(c)
 	if err != nil {
@@ -63,6 +64,7 @@ func (h *handler) patchHeaders(c *call, in headersIn) (none, error) {
 	})
 }
 
+// changeHeaders has the catalogue apply the change and check names and values.
 func (h *handler) changeHeaders(c *call, change func(*faults, []postern.Header) []postern.Header) (none, error) {
 	v, err := h.endpoint(c)
 	if err != nil {

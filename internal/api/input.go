@@ -35,6 +35,7 @@ func (o optional[T]) or(older optional[T]) optional[T] {
 // faults are what is wrong with a body, all of it at once.
 type faults []postern.FieldError
 
+// add notes a fault of the body; loc is the way to it, from the body's top.
 func (f *faults) add(msg string, loc ...string) {
 	*f = append(*f, postern.FieldError{Loc: append([]string{"body"}, loc...), Msg: msg, Type: "value_error"})
 }
@@ -76,11 +77,14 @@ func wrongName(name string) string {
 	return ""
 }
 
+// maxRate is the largest rate that every SDK can read: theirs have 16 bits.
+const maxRate = 1<<16 - 1
+
 // wrongRate refuses the 0 that records hold for no limit: on the wire that is
 // null, and 0 is more likely meant as none at all.
 func wrongRate(rate int) string {
-	if rate < 1 {
-		return "must be at least 1, or null for no limit"
+	if rate < 1 || rate > maxRate {
+		return "must be 1 to 65535, or null for no limit"
 	}
 	return ""
 }

@@ -28,6 +28,7 @@ type keyOut struct {
 	Token         string                 `json:"token,omitempty"`
 }
 
+// renderKey never shows the token: only its hash is known.
 func (h *handler) renderKey(k *postern.Key) keyOut {
 	out := keyOut{
 		ID: k.ID, Name: k.Name, Scope: string(k.Scope),
@@ -68,6 +69,7 @@ func (h *handler) newKey(in *keyIn) (postern.Key, error) {
 	return k, f.err()
 }
 
+// createKey shows the token, this once.
 func (h *handler) createKey(c *call, in keyIn) (keyOut, error) {
 	k, err := h.newKey(&in)
 	if err != nil {
@@ -84,6 +86,7 @@ func (h *handler) createKey(c *call, in keyIn) (keyOut, error) {
 	return out, nil
 }
 
+// listKeys lists the newest first unless told otherwise.
 func (h *handler) listKeys(c *call, _ none) (listing[keyOut], error) {
 	w, err := c.window(true)
 	if err != nil {
@@ -102,6 +105,7 @@ func (h *handler) key(c *call) (*postern.Key, error) {
 	return h.Keys.Key(id)
 }
 
+// getKey takes ids only: a key has no uid.
 func (h *handler) getKey(c *call, _ none) (keyOut, error) {
 	k, err := h.key(c)
 	if err != nil {
@@ -110,6 +114,7 @@ func (h *handler) getKey(c *call, _ none) (keyOut, error) {
 	return h.renderKey(k), nil
 }
 
+// deleteKey revokes at once, also the key that is used for it.
 func (h *handler) deleteKey(c *call, _ none) (none, error) {
 	k, err := h.key(c)
 	if err != nil {

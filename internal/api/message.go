@@ -54,6 +54,7 @@ func (h *handler) renderMessage(c *call, m *postern.Message, withContent bool) (
 	return appendMessage(make([]byte, 0, answerRoom+len(payload)), m, payload), nil
 }
 
+// getMessage shows the payload unless told not to.
 func (h *handler) getMessage(c *call, _ none) (messageOut, error) {
 	withContent, err := c.withContent()
 	if err != nil {
@@ -66,6 +67,9 @@ func (h *handler) getMessage(c *call, _ none) (messageOut, error) {
 	return h.renderMessage(c, m, withContent)
 }
 
+// listMessages lists the newest first. A page may be empty without being the
+// last: filters look at a bounded number of messages at a time, and the
+// iterator says where to go on.
 func (h *handler) listMessages(c *call, _ none) (listing[messageOut], error) {
 	var list listing[messageOut]
 	w, err := c.window(true)
@@ -98,6 +102,7 @@ func (h *handler) listMessages(c *call, _ none) (listing[messageOut], error) {
 	return list, err
 }
 
+// messageFilter is what lists of messages can be narrowed down by.
 func (c *call) messageFilter() (filter store.MessageFilter, err error) {
 	if filter.EventTypes, err = c.list("event_types"); err != nil {
 		return filter, err
@@ -133,6 +138,7 @@ func (h *handler) getRaw(c *call) error {
 	return nil
 }
 
+// messageCursor reads an iterator of a list of messages.
 func messageCursor(text string) ([20]byte, error) {
 	id, err := postern.ParseMessageID(text)
 	return id, err

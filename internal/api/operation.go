@@ -37,6 +37,7 @@ type op[In, Out any] struct {
 // none is the In or Out of an operation without a body.
 type none struct{}
 
+// operation implements row.
 func (o op[In, Out]) operation() *operation {
 	return &operation{
 		name: o.name, method: o.method, path: o.path, access: o.access, status: o.status,
@@ -46,6 +47,7 @@ func (o op[In, Out]) operation() *operation {
 	}
 }
 
+// run decodes, calls and renders.
 func (o op[In, Out]) run(h *handler, c *call) error {
 	var in In
 	if _, bare := any(in).(none); !bare {
@@ -73,6 +75,7 @@ type raw struct {
 	do                 func(h *handler, c *call) error
 }
 
+// operation implements row.
 func (o raw) operation() *operation {
 	return &operation{
 		name: o.name, method: o.method, path: o.path, access: o.access, status: o.status,
@@ -90,6 +93,7 @@ func inApplication(path string, a access) bool {
 	return a != global && strings.HasPrefix(path, "/app/{app}")
 }
 
+// typeOf is nil for none.
 func typeOf[T any]() reflect.Type {
 	t := reflect.TypeFor[T]()
 	if t == reflect.TypeFor[none]() {

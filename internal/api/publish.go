@@ -99,6 +99,7 @@ func appendMessage(dst []byte, m *postern.Message, payload []byte) []byte {
 	return append(dst, '}')
 }
 
+// appendNullable writes "" as null.
 func appendNullable(dst []byte, text string) []byte {
 	if text == "" {
 		return append(dst, "null"...)
@@ -106,6 +107,7 @@ func appendNullable(dst []byte, text string) []byte {
 	return gjson.AppendJSONString(dst, text)
 }
 
+// appendStrings writes an empty list as null.
 func appendStrings(dst []byte, list []string) []byte {
 	if len(list) == 0 {
 		return append(dst, "null"...)

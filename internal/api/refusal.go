@@ -83,6 +83,7 @@ func (h *handler) plainToken(s *postern.Source) (string, error) {
 	return string(token), nil
 }
 
+// listRefusals lists the newest first.
 func (h *handler) listRefusals(c *call, _ none) (listing[refusalOut], error) {
 	var list listing[refusalOut]
 	w, err := c.window(true)
@@ -110,6 +111,7 @@ func (h *handler) listRefusals(c *call, _ none) (listing[refusalOut], error) {
 		func(r *postern.Refusal) refusalOut { return renderRefusal(r, token) }), nil
 }
 
+// getRefusal shows the body too, as far as it was kept.
 func (h *handler) getRefusal(c *call, _ none) (refusalOut, error) {
 	id, err := postern.ParseRefusalID(c.param("refusal"))
 	if err != nil {
@@ -135,6 +137,7 @@ func (h *handler) getRefusal(c *call, _ none) (refusalOut, error) {
 	return renderRefusal(r, token), nil
 }
 
+// refusalCursor reads an iterator of a list of refusals.
 func refusalCursor(text string) ([20]byte, error) {
 	id, err := postern.ParseRefusalID(text)
 	return id, err

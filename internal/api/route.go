@@ -43,6 +43,7 @@ func newRoutes(rows []row) *node {
 	return root
 }
 
+// grow returns the node below for a segment, which it makes if need be.
 func (n *node) grow(segment string) *node {
 	if _, ok := variable(segment); ok {
 		if n.variable == nil {
@@ -98,11 +99,13 @@ func (n *node) operation(method string) *operation {
 	return n.operations[method]
 }
 
+// variable tells "{name}" from a segment that stands for itself.
 func variable(segment string) (name string, ok bool) {
 	name, ok = strings.CutPrefix(segment, "{")
 	return strings.TrimSuffix(name, "}"), ok
 }
 
+// allowed is an Allow header: what the table has, and HEAD beside GET.
 func allowed(operations map[string]*operation) string {
 	methods := make([]string, 0, len(operations)+1)
 	for method := range operations {

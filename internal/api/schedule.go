@@ -27,6 +27,7 @@ func takeSchedule(in optional[seconds], dst *postern.RetrySchedule) {
 	*dst = schedule
 }
 
+// inSeconds is a schedule on the wire; null where there is none.
 func inSeconds(schedule postern.RetrySchedule) seconds {
 	if schedule == nil {
 		return nil

@@ -40,6 +40,7 @@ func (h *handler) getSecret(c *call, _ none) (secretOut, error) {
 	return secretOut{key.Reveal()}, nil
 }
 
+// openKey fails where the key ring lacks the key that sealed.
 func (h *handler) openKey(sealed postern.Sealed) (sign.Key, error) {
 	plain, err := h.Secrets.Open(sealed)
 	if err != nil {
@@ -48,6 +49,8 @@ func (h *handler) openKey(sealed postern.Sealed) (sign.Key, error) {
 	return sign.ParseKey(string(plain))
 }
 
+// rotateSecret lets the old secret sign for a day more unless told otherwise,
+// so that receivers can change over without refusing anything.
 func (h *handler) rotateSecret(c *call, in rotateIn) (none, error) {
 	v, err := h.endpoint(c)
 	if err != nil {

@@ -49,6 +49,7 @@ const (
 	masked = "***"
 )
 
+// apply writes what was given into s, but for the secrets.
 func (in *sourceIn) apply(s *postern.Source) error {
 	var f faults
 	take(&f, "name", in.Name, &s.Name, nil)
@@ -82,6 +83,8 @@ func (h *handler) applySource(in *sourceIn, s *postern.Source) error {
 	return h.sealSecrets(*in.Secrets.Value, s)
 }
 
+// sealSecrets adds secrets to the source. They are sealed here, so that no
+// record ever holds one in plain.
 func (h *handler) sealSecrets(secrets []string, s *postern.Source) error {
 	var f faults
 	for i, secret := range secrets {
@@ -98,6 +101,7 @@ func (h *handler) sealSecrets(secrets []string, s *postern.Source) error {
 	return f.err()
 }
 
+// renderSource fails where the token cannot be opened: a key ring is missing.
 func (h *handler) renderSource(c *call, s *postern.Source) (sourceOut, error) {
 	token, err := h.sourceToken(c, s)
 	if err != nil {
@@ -130,6 +134,7 @@ func (h *handler) source(c *call) (*postern.Source, error) {
 	return s, notFound(err)
 }
 
+// listSources lists the newest first unless told otherwise.
 func (h *handler) listSources(c *call, _ none) (listing[sourceOut], error) {
 	w, err := c.window(true)
 	if err != nil {
@@ -149,6 +154,7 @@ func (h *handler) listSources(c *call, _ none) (listing[sourceOut], error) {
 	return list, failed
 }
 
+// createSource answers the address to give to the provider.
 func (h *handler) createSource(c *call, in sourceIn) (sourceOut, error) {
 	s := postern.Source{Application: c.app.Number}
 	if err := h.applySource(&in, &s); err != nil {
@@ -161,6 +167,7 @@ func (h *handler) createSource(c *call, in sourceIn) (sourceOut, error) {
 	return h.renderSource(c, created)
 }
 
+// getSource shows the address again, to those who may know it.
 func (h *handler) getSource(c *call, _ none) (sourceOut, error) {
 	s, err := h.source(c)
 	if err != nil {
@@ -181,18 +188,22 @@ func (h *handler) putSource(c *call, in sourceIn) (sourceOut, error) {
 	})
 }
 
+// patchSource changes what is given; secrets that are given replace all.
 func (h *handler) patchSource(c *call, in sourceIn) (sourceOut, error) {
 	return h.updateSource(c, func(s *postern.Source) error { return h.applySource(&in, s) })
 }
 
+// pauseSource has the source take nothing in.
 func (h *handler) pauseSource(c *call, _ none) (sourceOut, error) {
 	return h.updateSource(c, func(s *postern.Source) error { s.Paused = true; return nil })
 }
 
+// resumeSource may be repeated without effect.
 func (h *handler) resumeSource(c *call, _ none) (sourceOut, error) {
 	return h.updateSource(c, func(s *postern.Source) error { s.Paused = false; return nil })
 }
 
+// updateSource has the catalogue apply the change to a copy and check it.
 func (h *handler) updateSource(c *call, change func(*postern.Source) error) (sourceOut, error) {
 	s, err := h.source(c)
 	if err != nil {
@@ -205,6 +216,7 @@ func (h *handler) updateSource(c *call, change func(*postern.Source) error) (sou
 	return h.renderSource(c, updated)
 }
 
+// deleteSource makes its address unknown; its messages stay.
 func (h *handler) deleteSource(c *call, _ none) (none, error) {
 	s, err := h.source(c)
 	if err != nil {
@@ -220,6 +232,8 @@ type sourceSecretIn struct {
 	KeepOld *bool  `json:"keepOld"`
 }
 
+// rotateSourceSecret accepts the new secret at once; providers change over in
+// their own time.
 func (h *handler) rotateSourceSecret(c *call, in sourceSecretIn) (none, error) {
 	if in.Key == "" {
 		return none{}, postern.InvalidField("is required: the provider's new secret", "body", "key")

@@ -60,8 +60,9 @@ func (e *Engine) CommitChanges(ctx context.Context, changes []store.Change, heal
 	})
 }
 
-// Refuse keeps a refusal, and drops those that are over the source's quota.
-func (e *Engine) Refuse(ctx context.Context, r *postern.Refusal, drop []*postern.Refusal) error {
+// keepRefusal stores a refusal, and drops those that are over the source's
+// quota.
+func (e *Engine) keepRefusal(ctx context.Context, r *postern.Refusal, drop []*postern.Refusal) error {
 	return e.store(ctx, 512+len(r.Body), func(b *store.Batch) {
 		b.Refusals = append(b.Refusals, r)
 		b.DropRefusals = append(b.DropRefusals, drop...)

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -11,6 +12,8 @@ import (
 	"github.com/postern-dev/postern/internal/api"
 	"github.com/postern-dev/postern/internal/auth"
 	"github.com/postern-dev/postern/internal/egress"
+	"github.com/postern-dev/postern/internal/intake"
+	"github.com/postern-dev/postern/internal/page"
 	"github.com/postern-dev/postern/verify"
 )
 
@@ -24,11 +27,15 @@ var (
 // mount makes the handler. It is no ServeMux: that would answer "//" with a
 // redirect, which turns a POST into a GET.
 func (e *Engine) mount() http.Handler {
-	apiHandler := e.api()
+	apiHandler, intakeHandler, pageHandler := e.api(), e.intake(), page.New(e.figures)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch path := r.URL.Path; {
 		case strings.HasPrefix(path, api.Prefix+"/"):
 			apiHandler.ServeHTTP(w, r)
+		case strings.HasPrefix(path, intake.Prefix):
+			intakeHandler.ServeHTTP(w, r)
+		case path == "/" || path == "/portal":
+			pageHandler.ServeHTTP(w, r)
 		default:
 			writeError(w, http.StatusNotFound, "not_found", "No such path")
 		}
@@ -47,6 +54,30 @@ func (e *Engine) api() http.Handler {
 		Version: e.cfg.Version, PublicURL: e.cfg.PublicURL, MaxBody: e.cfg.MaxBody,
 		Now: e.cfg.Now, Logger: e.cfg.Log, Observe: e.cfg.Observer.Answered,
 	})
+}
+
+// intake serves the inbound addresses of sources.
+func (e *Engine) intake() http.Handler {
+	return intake.New(intake.Config{
+		Sources: e.catalogue, Secrets: e.cfg.Secrets, Publisher: e, EventTypes: e.catalogue,
+		IDs:   &postern.IDSource{Now: e.cfg.Now, Random: rand.Reader},
+		Admit: func(int64) error { return e.Admit() },
+		Refusals: intake.NewQuota(intake.QuotaConfig{
+			History: e.cfg.Store, Keep: e.keepRefusal, Now: e.cfg.Now,
+		}),
+		MaxBody: e.cfg.InboundMaxBody, PublicURL: e.cfg.PublicURL, TrustedProxies: e.cfg.TrustedProxies,
+		Now: e.cfg.Now, Logger: e.cfg.Log,
+		Duplicate: e.cfg.Observer.Duplicate, Refused: e.cfg.Observer.Refused,
+	})
+}
+
+// figures are what the page shows.
+func (e *Engine) figures(ctx context.Context) (page.Figures, error) {
+	s, err := e.Stats(ctx)
+	return page.Figures{
+		Version: e.cfg.Version, Lanes: s.Lanes, Behind: s.LanesBehind, Waiting: s.Queued + s.InFlight,
+		Rows: s.Rows, StoreBytes: s.Store.Bytes, OldestWaiting: s.OldestWaiting,
+	}, err
 }
 
 // urlChecker turns the dialer's judgement of a URL into the API's errors.

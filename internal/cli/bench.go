@@ -2,15 +2,52 @@ package cli
 
 import (
 	"context"
-	"fmt"
+	"strings"
+
+	"github.com/postern-dev/postern/internal/bench"
 )
 
 // benchCmd measures server, load, receiver and floor.
 type benchCmd struct {
-	JSON bool `help:"Print the raw figures as JSON."`
+	JSON        bool     `help:"Print the raw figures as JSON."`
+	Markdown    bool     `help:"Print the table as Markdown."`
+	Quick       bool     `help:"A look rather than a measurement: one short round."`
+	Runs        []string `help:"Runs to make: one, ten, rate, slow. All by default." placeholder:"RUN,..."`
+	Rounds      int      `help:"How often each is measured; 3 by default." placeholder:"N"`
+	Messages    int      `help:"Deliveries per closed-loop measurement; 300000 by default." placeholder:"N"`
+	Warmup      int      `help:"Deliveries before measuring; 50000 by default, negative for none." placeholder:"N"`
+	Stored      int      `help:"Messages stored before measuring." placeholder:"N"`
+	Seconds     int      `help:"How long an open loop lasts; by default as its run says." placeholder:"N"`
+	CPUs        []int    `name:"cpus" help:"Cores that all processes share; the first two by default." placeholder:"N,..."`
+	Dir         string   `help:"Folder for stores and logs: it decides which disk is measured." placeholder:"DIR"`
+	ServerFlags string   `help:"Further flags of the measured server, separated by blanks." placeholder:"FLAGS"`
 }
 
-// Run runs the command.
-func (*benchCmd) Run(_ context.Context, _ *Program) error {
-	return fmt.Errorf("bench: %w", errNotBuilt)
+// Run runs the benchmark.
+func (c *benchCmd) Run(ctx context.Context, p *Program) error {
+	format := bench.Text
+	switch {
+	case c.JSON && c.Markdown:
+		return usage("--json and --markdown exclude each other")
+	case c.JSON:
+		format = bench.JSON
+	case c.Markdown:
+		format = bench.Markdown
+	}
+	return bench.Run(ctx, bench.Options{
+		Runs: c.Runs, Rounds: c.Rounds, Messages: c.Messages, Warmup: c.Warmup, Stored: c.Stored,
+		Seconds: c.Seconds, Quick: c.Quick, CPUs: c.CPUs, Dir: c.Dir,
+		ServerFlags: strings.Fields(c.ServerFlags), Format: format, Progress: p.Stderr,
+	}, p.Stdout)
+}
+
+// benchRoleCmd is a process that the benchmark starts; it is not for people.
+type benchRoleCmd struct {
+	Role string   `arg:""`
+	Args []string `arg:"" optional:""`
+}
+
+// Run plays the role until its input ends.
+func (c *benchRoleCmd) Run(ctx context.Context, p *Program) error {
+	return bench.RunRole(ctx, c.Role, c.Args, p.Stdin, p.Stdout)
 }

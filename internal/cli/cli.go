@@ -46,13 +46,14 @@ func System(version string) *Program {
 
 // commands is the command line, in the order of the help.
 type commands struct {
-	Serve   serveCmd   `cmd:"" help:"Receive and deliver webhooks until a signal."`
-	Demo    demoCmd    `cmd:"" help:"Run the whole story once on a temporary store and print it."`
-	Bench   benchCmd   `cmd:"" help:"Measure this binary on this machine."`
-	Key     keyCmd     `cmd:"" help:"Make, list and revoke API keys."`
-	Config  configCmd  `cmd:"" help:"Print every setting, its value and where it came from."`
-	Version versionCmd `cmd:"" help:"Print the version."`
-	Help    helpCmd    `cmd:"" help:"Print this help, or that of a command."`
+	Serve     serveCmd     `cmd:"" help:"Receive and deliver webhooks until a signal."`
+	Demo      demoCmd      `cmd:"" help:"Run the whole story once on a temporary store and print it."`
+	Bench     benchCmd     `cmd:"" help:"Measure this binary on this machine."`
+	BenchRole benchRoleCmd `cmd:"" name:"bench-role" hidden:"" passthrough:""`
+	Key       keyCmd       `cmd:"" help:"Make, list and revoke API keys."`
+	Config    configCmd    `cmd:"" help:"Print every setting, its value and where it came from."`
+	Version   versionCmd   `cmd:"" help:"Print the version."`
+	Help      helpCmd      `cmd:"" help:"Print this help, or that of a command."`
 }
 
 // Run runs the command that args name and returns the exit code. It returns

@@ -3,7 +3,9 @@ package cli
 import (
 	"context"
 	"fmt"
+	"log/slog"
 
+	"github.com/postern-dev/postern"
 	"github.com/postern-dev/postern/internal/config"
 )
 
@@ -13,10 +15,30 @@ type serveCmd struct {
 	Settings config.Flags `embed:""`
 }
 
-// Run starts the server.
-func (c *serveCmd) Run(_ context.Context, p *Program) error {
-	if _, err := p.load(&c.Settings); err != nil {
+// Run starts the server, and returns when it has stopped: nil after a drain.
+func (c *serveCmd) Run(ctx context.Context, p *Program) error {
+	settings, err := p.load(&c.Settings)
+	if err != nil {
 		return err
 	}
-	return fmt.Errorf("serve: %w", errNotBuilt)
+	log := p.newLogger(settings)
+	s, err := openServer(ctx, settings, p.Version, log)
+	if err != nil {
+		return err
+	}
+	return s.run(ctx, func(ctx context.Context) error { return p.greet(ctx, s, log) })
+}
+
+// greet says where the server is, and makes the first key of a new store.
+func (p *Program) greet(ctx context.Context, s *server, log *slog.Logger) error {
+	log.Info("serving", "url", s.url(), "store", s.settings.Store.String())
+	if s.settings.AdminKey.IsSet() || s.engine.HasKeys() {
+		return nil
+	}
+	token, err := s.engine.NewKey(ctx, postern.Key{Name: "first admin key", Scope: postern.ScopeAdmin})
+	if err != nil {
+		return fmt.Errorf("making the first API key: %w", err)
+	}
+	_, err = fmt.Fprintf(p.Stdout, "API key with all rights, shown only this once:\n\n    %s\n\n", token)
+	return err
 }

@@ -43,11 +43,10 @@ func (c *benchCmd) Run(ctx context.Context, p *Program) error {
 
 // benchRoleCmd is a process that the benchmark starts; it is not for people.
 type benchRoleCmd struct {
-	Role string   `arg:""`
-	Args []string `arg:"" optional:""`
+	Args []string `arg:""`
 }
 
 // Run plays the role until its input ends.
 func (c *benchRoleCmd) Run(ctx context.Context, p *Program) error {
-	return bench.RunRole(ctx, c.Role, c.Args, p.Stdin, p.Stdout)
+	return bench.RunRole(ctx, c.Args[0], c.Args[1:], p.Stdin, p.Stdout)
 }

@@ -50,6 +50,7 @@ func newLabelled(vec *prometheus.CounterVec, values []string) labelled {
 	return l
 }
 
+// of finds the counter of a value that the caller takes from outside.
 func (l labelled) of(value string) prometheus.Counter {
 	if c, ok := l.known[value]; ok {
 		return c

@@ -42,10 +42,11 @@ func NewPrometheus(stats func(context.Context) (engine.Stats, error)) (engine.Ob
 // scrapes answers with the meters of registry and the stats of the moment.
 func scrapes(registry *prometheus.Registry, stats func(context.Context) (engine.Stats, error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		// A collector is not given a context: one that has it lives for one
-		// request.
+		// A collector is not given the request's context, so the stats are read
+		// here and shown by a registry that lives for one request.
+		now, err := stats(r.Context())
 		moment := prometheus.NewRegistry()
-		moment.MustRegister(statsCollector(func() (engine.Stats, error) { return stats(r.Context()) }))
+		moment.MustRegister(statsCollector{now, err})
 		promhttp.HandlerFor(prometheus.Gatherers{registry, moment}, promhttp.HandlerOpts{
 			ErrorHandling: promhttp.ContinueOnError,
 			Registry:      registry,
@@ -102,10 +103,14 @@ func newMeters(r prometheus.Registerer) *meters {
 	return m
 }
 
+// messageAccepted does not look at the message: what a tenant publishes is no
+// label.
 func (m *meters) messageAccepted(*postern.Message) { m.accepted.Inc() }
 
 func (m *meters) requestRefused(reason string) { m.refused.of(reason).Inc() }
 
+// attempted counts an attempt by its own outcome, and by what became of its
+// delivery: the two differ when the delivery was ended meanwhile.
 func (m *meters) attempted(a *postern.Attempt) {
 	if a.Succeeded {
 		m.succeeded.Inc()
@@ -128,6 +133,8 @@ func endedBy(a *postern.Attempt) bool {
 	return false
 }
 
+// deliveryEnded counts an end without an attempt. Only what retention drops is
+// dead; the other ends are somebody's wish.
 func (m *meters) deliveryEnded(reason postern.Reason) {
 	m.withoutAttempt.of(string(reason)).Inc()
 	if reason == postern.ReasonExpired {
@@ -145,6 +152,8 @@ func (m *meters) end(state postern.State) {
 	}
 }
 
+// batchCommitted is called by the committer between two batches, for a thousand
+// messages as for one.
 func (m *meters) batchCommitted(b engine.Batch) {
 	size := float64(b.Accepts + b.Settles + b.Commands)
 	m.batches.Inc()
@@ -157,6 +166,9 @@ func (m *meters) apiAnswered(operation string, status int, took time.Duration) {
 	m.requests.of(operation, status).Inc()
 	m.requestSeconds.Observe(took.Seconds())
 }
+
+// The constructors below register what they make. They panic for a name that is
+// taken, which is a mistake in this file.
 
 func counter(r prometheus.Registerer, name, help string) prometheus.Counter {
 	c := prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})

@@ -43,9 +43,12 @@ func figures() []figure {
 	}
 }
 
-// statsCollector shows the stats of one moment: it reads them once, so that the
-// figures of a scrape agree with one another.
-type statsCollector func() (engine.Stats, error)
+// statsCollector shows the stats of one moment, read together, so that the
+// figures of a scrape agree with one another. err is why there are none.
+type statsCollector struct {
+	stats engine.Stats
+	err   error
+}
 
 // Describe implements prometheus.Collector.
 func (c statsCollector) Describe(descs chan<- *prometheus.Desc) {
@@ -57,12 +60,11 @@ func (c statsCollector) Describe(descs chan<- *prometheus.Desc) {
 // Collect implements prometheus.Collector. Without stats there are no figures:
 // zeros would look like an engine at rest.
 func (c statsCollector) Collect(metrics chan<- prometheus.Metric) {
-	stats, err := c()
 	for i, f := range figures() {
-		if err == nil {
-			metrics <- prometheus.MustNewConstMetric(f.desc(), f.kind, f.of(&stats))
+		if c.err == nil {
+			metrics <- prometheus.MustNewConstMetric(f.desc(), f.kind, f.of(&c.stats))
 		} else if i == 0 { // one failure, one error
-			metrics <- prometheus.NewInvalidMetric(f.desc(), err)
+			metrics <- prometheus.NewInvalidMetric(f.desc(), c.err)
 		}
 	}
 }

@@ -2,11 +2,14 @@ package api
 
 import (
 	"errors"
+	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/postern-dev/postern"
@@ -150,6 +153,47 @@ func TestBodyOverTheWire(t *testing.T) {
 	}
 }
 
+// TestSlowAndBrokenBodies has clients that announce more than they send: one
+// waits until the server's patience ends, the other goes away.
+func TestSlowAndBrokenBodies(t *testing.T) {
+	w := newWorld(t)
+	w.must("/app", `{"name":"Shop","uid":"shop"}`)
+	served := make(chan int, 1)
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		recorder := httptest.NewRecorder()
+		w.handler.ServeHTTP(recorder, r)
+		served <- recorder.Code
+		rw.WriteHeader(recorder.Code)
+		_, _ = rw.Write(recorder.Body.Bytes()) // nobody may be there to read it
+	}))
+	server.Config.ReadTimeout = 100 * time.Millisecond
+	server.Start()
+	defer server.Close()
+	before := w.head
+	for name, leaves := range map[string]bool{"slow": false, "broken": true} {
+		conn, err := net.Dial("tcp", server.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = fmt.Fprintf(conn, "POST %s/app/shop/msg HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Length: 100\r\n\r\n{\"eventType\":", Prefix, adminToken)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if leaves {
+			_ = conn.Close() // what is tested
+		}
+		if code := <-served; code != http.StatusBadRequest {
+			t.Errorf("%s: %d, want 400", name, code)
+		}
+		if !leaves {
+			_ = conn.Close() // answered
+		}
+	}
+	if diff := cmp.Diff(before, w.head); diff != "" {
+		t.Errorf("something was stored: %s", diff)
+	}
+}
+
 // endless is a body without an end.
 type endless struct{}
 
@@ -250,6 +294,7 @@ func TestWrongTypes(t *testing.T) {
 		`{"name":"x","throttleRate":1.5}`: `["body","throttleRate"]`,
 		`{"name":"x","metadata":[]}`:      `["body","metadata"]`,
 		`{"name":"x","throttleRate":0}`:   `["body","throttleRate"]`,
+		`{"name":"x","rateLimit":65536}`:  `["body","throttleRate"]`,
 		`{"name":"x","rateLimit":-1}`:     `["body","throttleRate"]`,
 		`{"name":"x","uid":"a b"}`:        `["body","uid"]`,
 		`{"name":"x","uid":"app_x"}`:      `["body","uid"]`,
@@ -264,6 +309,7 @@ func TestWrongTypes(t *testing.T) {
 		`{"url":"https://e.com","channels":[]}`:           `["body","channels"]`,
 		`{"url":"https://e.com","secret":"whsec_x"}`:      `["body","secret"]`,
 		`{"url":"https://e.com","kind":"pull"}`:           `["body","kind"]`,
+		`{"url":"https://e.com","version":2147483648}`:    `["body","version"]`,
 		`{"url":"https://e.com","version":0}`:             `["body","version"]`,
 		`{"url":"https://e.com","retrySchedule":[-1]}`:    `["body","retrySchedule"]`,
 		`{"url":"ftp://e.com"}`:                           `["body","url"]`,

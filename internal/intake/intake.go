@@ -1,0 +1,289 @@
+// Package intake takes inbound webhooks: it finds the source of a request,
+// verifies the request and publishes it as a message.
+//
+// What a sender may rely on:
+//
+//   - 2xx is answered only once the message is durable. A second copy within
+//     24 hours is answered as the first one was, with the same id.
+//   - 503 and 500 mean "send it again": nothing was wrong with the request. A
+//     paused source answers 503, because senders retry it and would give up on
+//     a 4xx; those that never retry lose what they send meanwhile.
+//   - 401 is one and the same answer whatever did not verify. Why is kept as a
+//     refusal for the source's owner, and never told to the sender.
+//   - There are no redirects and no cookies. A path that is not exactly
+//     /in/TOKEN is 404, a slash at its end included.
+//
+// What the operator may rely on: nothing of a request is looked at before it is
+// bounded, duplicates are looked for only after the signature has been checked,
+// a body that broke off leaves nothing behind, and refusals of a flood are
+// counted but not all written. The token is a credential: no log line has it,
+// and what is kept of a request has [MaskedToken] in its place.
+package intake
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/postern-dev/postern"
+	"github.com/postern-dev/postern/verify"
+)
+
+// Prefix is the path that source tokens stand behind.
+const Prefix = "/in/"
+
+// Defaults and fixed bounds.
+const (
+	// DefaultMaxBody bounds a body in bytes.
+	DefaultMaxBody = 25 << 20
+	// DefaultBodyTimeout is how long a body may take to arrive.
+	DefaultBodyTimeout = time.Minute
+	// DuplicateWindow is how long a second copy is recognised.
+	DuplicateWindow = 24 * time.Hour
+
+	// maxToken is far above a token's length: what is longer is not hashed.
+	maxToken = 128
+	// maxEventType is the longest event type there is.
+	maxEventType = 256
+)
+
+// Sources finds sources.
+type Sources interface {
+	// SourceByTokenHash finds by SHA-256 of the token, paused ones included;
+	// nil for none. A record is never changed: a changed source is another
+	// pointer, which is how intake knows that it has to look again.
+	SourceByTokenHash(hash [32]byte) *postern.Source
+}
+
+// Secrets opens the secrets of sources.
+type Secrets interface {
+	Open(sealed postern.Sealed) ([]byte, error)
+}
+
+// Publisher accepts messages.
+type Publisher interface {
+	// Publish returns the message once it is durable, or with duplicate true
+	// the first copy of it.
+	Publish(ctx context.Context, in postern.Publish) (m *postern.Message, duplicate bool, err error)
+}
+
+// Refusals keeps refusals; a [Quota] does, within its bounds.
+type Refusals interface {
+	// Refuse returns once the refusal, which is its own from then on, is kept.
+	Refuse(ctx context.Context, r *postern.Refusal) error
+}
+
+// EventTypes is the catalogue of event types.
+type EventTypes interface {
+	// DeclareEventType describes a type unless it is known.
+	DeclareEventType(ctx context.Context, name, description string) error
+}
+
+// Config is what intake needs of the rest.
+type Config struct {
+	// These are required; IDs names refusals.
+	Sources    Sources
+	Secrets    Secrets
+	Publisher  Publisher
+	Refusals   Refusals
+	EventTypes EventTypes
+	IDs        *postern.IDSource
+
+	// Admit is asked before a body is read, given its length or -1: overload is
+	// refused while it is cheap, with an error of kind Unavailable. Optional.
+	Admit func(size int64) error
+	// MaxBody bounds a body in bytes; 0 for DefaultMaxBody.
+	MaxBody int64
+	// BodyTimeout bounds the time a body may take; 0 for DefaultBodyTimeout.
+	BodyTimeout time.Duration
+	// PublicURL is how the outside reaches us, without a slash at its end. What
+	// a request says of its own host is not believed: without PublicURL,
+	// providers that sign the URL are refused.
+	PublicURL string
+	// TrustedProxies are the networks whose X-Forwarded-For is believed.
+	TrustedProxies []netip.Prefix
+	// Now is the receiver's clock; nil for time.Now.
+	Now func() time.Time
+	// Logger gets what went wrong on our side; nil for silence.
+	Logger *slog.Logger
+	// Duplicate is told of each second copy, Refused of each request that did
+	// not verify, with a word of verify.Reasons. Optional.
+	Duplicate func()
+	Refused   func(reason string)
+}
+
+// Log keys.
+const (
+	logError     = "error"
+	logSource    = "source"
+	logProvider  = "provider"
+	logEventType = "event_type"
+)
+
+type handler struct {
+	Config
+	gates gates
+}
+
+// New returns the handler of everything below Prefix. Hand it requests with
+// their whole path and by prefix: an http.ServeMux in front would redirect
+// paths that are not clean, and senders do not follow.
+func New(config Config) http.Handler {
+	if config.MaxBody == 0 {
+		config.MaxBody = DefaultMaxBody
+	}
+	if config.BodyTimeout == 0 {
+		config.BodyTimeout = DefaultBodyTimeout
+	}
+	if config.Now == nil {
+		config.Now = time.Now
+	}
+	if config.Logger == nil {
+		config.Logger = slog.New(slog.DiscardHandler)
+	}
+	if config.Duplicate == nil {
+		config.Duplicate = func() {}
+	}
+	if config.Refused == nil {
+		config.Refused = func(string) {}
+	}
+	return &handler{Config: config, gates: newGates()}
+}
+
+// ServeHTTP answers one request.
+func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	received := h.Now()
+	source := h.find(r)
+	if source == nil {
+		h.answerError(w, r, nil, postern.ErrNotFound)
+		return
+	}
+	id, err := h.receive(w, r, source, received)
+	if err != nil {
+		h.answerError(w, r, source, err)
+		return
+	}
+	answerAccepted(w, source.Answer, id)
+}
+
+// receive takes a request to a source through its life: received, verified and
+// published, or refused.
+func (h *handler) receive(w http.ResponseWriter, r *http.Request, source *postern.Source, received time.Time) (postern.MessageID, error) {
+	if r.Method != http.MethodPost && !slices.Contains(source.Methods, r.Method) {
+		return postern.MessageID{}, methodNotAllowed(source)
+	}
+	if source.Paused {
+		return postern.MessageID{}, errPaused()
+	}
+	g := h.gate(r.Context(), source)
+	if g.verifier == nil {
+		return postern.MessageID{}, errMisconfigured()
+	}
+	if h.Admit != nil {
+		if err := h.Admit(r.ContentLength); err != nil {
+			return postern.MessageID{}, err
+		}
+	}
+	body, err := h.read(w, r)
+	if err != nil {
+		return postern.MessageID{}, err
+	}
+	in := h.record(r)
+	event, err := g.verifier.Verify(verify.Request{
+		Method: r.Method, URL: h.url(r, r.URL.EscapedPath()), Header: r.Header, Body: body,
+	}, received)
+	if err != nil {
+		h.refuse(r, g, in, body, err)
+		return postern.MessageID{}, errUnverified()
+	}
+	return h.publish(r, g, in, body, event)
+}
+
+// find returns the source whose token is the rest of the path, nil for none.
+// The path is taken as it came, so that a token has one spelling.
+func (h *handler) find(r *http.Request) *postern.Source {
+	token, ok := strings.CutPrefix(r.URL.EscapedPath(), Prefix)
+	if !ok || token == "" || len(token) > maxToken {
+		return nil
+	}
+	return h.Sources.SourceByTokenHash(sha256.Sum256([]byte(token)))
+}
+
+// refuse keeps a request that did not verify. Whether that succeeds makes no
+// difference to the sender: the request will never verify.
+func (h *handler) refuse(r *http.Request, g *gate, in *postern.InboundRequest, body []byte, cause error) {
+	refused, ok := errors.AsType[*verify.Error](cause)
+	if !ok { // Verify promises an *Error
+		refused = &verify.Error{Reason: verify.ReasonSignatureMismatch, Detail: "the request could not be checked"}
+	}
+	h.Refused(string(refused.Reason))
+	refusal := &postern.Refusal{
+		Source: g.source.ID, Reason: string(refused.Reason), Detail: refused.Detail,
+		Request: *in, ContentType: r.Header.Get("Content-Type"), Body: body,
+	}
+	if len(body) > MaxRefusedBody {
+		refusal.Body, refusal.BodyTruncated = slices.Clone(body[:MaxRefusedBody]), true
+	}
+	if !g.mayKeep(refusal, h.Now()) {
+		return // counted above
+	}
+	id, err := h.IDs.Next()
+	if err == nil {
+		refusal.ID = id
+		err = h.Refusals.Refuse(r.Context(), refusal)
+	}
+	if err != nil && r.Context().Err() == nil {
+		h.Logger.ErrorContext(r.Context(), "refusal not kept", logSource, g.source.ID, logError, err)
+	}
+}
+
+// publish makes a verified request a durable message and returns its id, or
+// that of its first copy.
+func (h *handler) publish(r *http.Request, g *gate, in *postern.InboundRequest, body []byte, event verify.Event) (postern.MessageID, error) {
+	eventType := event.Type
+	if len(eventType) > maxEventType { // a long name and a long prefix: as if nameless
+		eventType = verify.EventType("", g.provider.ID, "")
+	}
+	m, duplicate, err := h.Publisher.Publish(r.Context(), postern.Publish{
+		Application: g.source.Application, Source: g.source.ID,
+		EventType: eventType, ProviderEventType: event.ProviderEventType,
+		ContentType: r.Header.Get("Content-Type"), Payload: body, Request: in,
+		Duplicate: duplicateKey(g.source, event.DeliveryID, body),
+	})
+	if err != nil {
+		return postern.MessageID{}, err
+	}
+	if duplicate {
+		h.Duplicate()
+		return m.ID, nil
+	}
+	// The message is durable with or without its type in the catalogue, and the
+	// next one of the type declares it again.
+	if err := h.EventTypes.DeclareEventType(r.Context(), eventType, "Sent by "+g.provider.Name); err != nil && r.Context().Err() == nil {
+		h.Logger.WarnContext(r.Context(), "event type not declared", logSource, g.source.ID, logEventType, eventType, logError, err)
+	}
+	return m.ID, nil
+}
+
+// duplicateKey is over the delivery id and the body together, since many
+// providers do not sign the id: a forged one can neither suppress an event nor
+// bring one in twice under the same id. Without an id there is a key only where
+// the source asks for the body alone.
+func duplicateKey(s *postern.Source, deliveryID string, body []byte) postern.DuplicateKey {
+	if deliveryID == "" && !s.DedupeBody {
+		return postern.DuplicateKey{}
+	}
+	content := sha256.Sum256(body)
+	text := make([]byte, 0, 128)
+	text = append(text, s.ID[:]...)
+	text = append(text, content[:]...)
+	text = append(text, deliveryID...) // last, because its length varies
+	sum := sha256.Sum256(text)
+	return postern.DuplicateKey{Digest: [16]byte(sum[:16]), Window: DuplicateWindow}
+}

@@ -12,7 +12,8 @@ type healthOut struct {
 	Version string `json:"version"`
 }
 
-// getHealth keeps the cause of bad health to the log: anybody may ask.
+// getHealth does not show the cause of bad health, because anybody may ask; who
+// found it has logged it.
 func (h *handler) getHealth(c *call, _ none) (healthOut, error) {
 	if h.Health != nil {
 		if err := h.Health(c.r.Context()); err != nil {

@@ -2,7 +2,6 @@ package embedded
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -65,7 +64,7 @@ func (s *Store) Commit(ctx context.Context, b *store.Batch) error {
 	head := b.Head
 	s.head.Store(&head)
 	if b.DropDay != 0 {
-		return s.freeSpace()
+		s.reclaim(ctx, b.DropDay)
 	}
 	return nil
 }
@@ -260,14 +259,4 @@ func (p *putter) trim(low uint64) {
 	var start, end [maxKey]byte
 	p.deleteRange(journalKey(start[:0], p.w.trimmed), journalKey(end[:0], low))
 	p.w.trimmed = low
-}
-
-// freeSpace has what a dropped day leaves written out at once: until then
-// the dropped tables cannot be removed.
-func (s *Store) freeSpace() error {
-	_, err := s.db.AsyncFlush()
-	if errors.Is(err, pebble.ErrClosed) {
-		return nil
-	}
-	return err
 }

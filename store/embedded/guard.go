@@ -3,9 +3,11 @@ package embedded
 import (
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
@@ -187,6 +189,14 @@ func (f *guardedFile) Preallocate(offset, length int64) error {
 	return f.File.Preallocate(offset, length) // a hint: its failure costs nothing
 }
 
+func (f *guardedFile) Stat() (vfs.FileInfo, error) {
+	info, err := f.File.Stat()
+	if err = f.g.fault(f.critical, "stat", f.name, err); err == nil && info == nil {
+		return sinkInfo{}, nil
+	}
+	return info, err
+}
+
 func (f *guardedFile) Close() error {
 	err := f.File.Close()
 	if f.g.frozen.Load() {
@@ -211,4 +221,15 @@ func (sink) SyncTo(int64) (bool, error)             { return false, nil }
 func (sink) SyncData() error                        { return nil }
 func (sink) Prefetch(int64, int64) error            { return nil }
 func (sink) Fd() uintptr                            { return vfs.InvalidFd }
-func (sink) Stat() (vfs.FileInfo, error)            { return nil, os.ErrNotExist }
+func (sink) Stat() (vfs.FileInfo, error)            { return sinkInfo{}, nil }
+
+// sinkInfo describes a sink: an empty file.
+type sinkInfo struct{}
+
+func (sinkInfo) Name() string           { return "" }
+func (sinkInfo) Size() int64            { return 0 }
+func (sinkInfo) Mode() fs.FileMode      { return 0o600 }
+func (sinkInfo) ModTime() time.Time     { return time.Time{} }
+func (sinkInfo) IsDir() bool            { return false }
+func (sinkInfo) Sys() any               { return nil }
+func (sinkInfo) DeviceID() vfs.DeviceID { return vfs.DeviceID{} }

@@ -37,6 +37,10 @@ type Options struct {
 	// failed for good: Commit returns only errors from then on, and all
 	// acknowledged batches are found again when the folder is opened anew.
 	OnFatal func(error)
+
+	// compactAfter is how long after a day was dropped its remains are
+	// compacted; 10 s. Tests shorten it.
+	compactAfter time.Duration
 }
 
 func (o Options) withDefaults() Options {
@@ -55,14 +59,16 @@ func (o Options) withDefaults() Options {
 	if o.DedupeWindow <= 0 {
 		o.DedupeWindow = 24 * time.Hour
 	}
+	if o.compactAfter == 0 {
+		o.compactAfter = 10 * time.Second
+	}
 	if o.OnFatal == nil {
 		o.OnFatal = func(error) {}
 	}
 	return o
 }
 
-// database is the configuration of Pebble. The figures were measured with
-// BenchmarkCommit; DECISIONS of note stand beside each.
+// database is the configuration of Pebble.
 func (o Options) database(fs vfs.FS, cache *pebble.Cache) *pebble.Options {
 	opts := &pebble.Options{
 		FS:                          fs,

@@ -39,6 +39,8 @@ type Store struct {
 	lock    *pebble.Lock
 	db      *pebble.DB
 	meter   meter
+	// reclaimer compacts what dropped days leave.
+	reclaimer reclaimer
 
 	// gate counts the calls under way, so that the database is closed when
 	// there are none; fault is why the store failed, nil while it has not.
@@ -46,7 +48,7 @@ type Store struct {
 	fault atomic.Pointer[error]
 	// opened is false while Open still owns what fail would have to close.
 	opened atomic.Bool
-	// ending is done when a failed store has been closed.
+	// ending is done when what goes on in the background has ended.
 	ending sync.WaitGroup
 	closed sync.Once
 
@@ -225,6 +227,8 @@ func (s *Store) shut() error {
 	if !s.gate.close() {
 		return nil
 	}
+	s.reclaimer.stop()
+	s.gate.drain()
 	return errors.Join(s.db.Close(), s.lock.Close())
 }
 
@@ -257,15 +261,20 @@ func (g *gate) leave() {
 	}
 }
 
-// close turns new calls away, waits for those inside, and reports whether it
-// was the first to.
+// close turns new calls away and reports whether it was the first to; drain
+// waits for those inside.
 func (g *gate) close() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	first := !g.closed
 	g.closed = true
+	return first
+}
+
+func (g *gate) drain() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	for g.inside > 0 {
 		g.empty.Wait()
 	}
-	return first
 }

@@ -23,12 +23,14 @@ type shelf struct {
 	kept    []*postern.Refusal
 	dropped int
 	read    int // single refusals read, for their bodies
+	lists   int // pages read
 	fail    error
 }
 
 func (s *shelf) Refusals(_ context.Context, _ postern.SourceID, p store.Page) (page store.RefusalPage, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.lists++
 	at, found := s.find(p.After)
 	if found {
 		at++
@@ -203,10 +205,11 @@ func TestExpiredRefusalsOfAQuietSource(t *testing.T) {
 	if err != nil || len(got) != 3 || got[0].ID != o.kept[0].ID {
 		t.Errorf("%d expired, %v", len(got), err)
 	}
-	o.kept = nil // dropped by the caller; the quota must not count them
+	o.kept, o.lists = nil, 0 // dropped by the caller
 	o.refuse(o.refusal(1))
-	if len(o.kept) != 1 || o.dropped != 0 {
-		t.Errorf("kept %d, dropped %d", len(o.kept), o.dropped)
+	o.refuse(o.refusal(1))
+	if len(o.kept) != 2 || o.dropped != 0 || o.lists != 1 {
+		t.Errorf("kept %d, dropped %d, listed %d times; want the counts of a quiet source forgotten once", len(o.kept), o.dropped, o.lists)
 	}
 }
 

@@ -35,10 +35,9 @@ func (h *handler) read(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 		return nil, nil
 	}
 	// A writer that knows no deadlines belongs to a program whose server has
-	// its own. After a failure the deadline stays: it ends net/http's reading
-	// of what is left.
-	control := http.NewResponseController(w)
-	_ = control.SetReadDeadline(time.Now().Add(h.BodyTimeout))
+	// its own. net/http lifts the deadline at the body's end; after a failure
+	// it stays, and ends net/http's reading of what is left.
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(h.BodyTimeout))
 	var body bytes.Buffer
 	body.Grow(int(min(max(r.ContentLength, 0), eagerBody)) + bytes.MinRead)
 	if _, err := body.ReadFrom(http.MaxBytesReader(w, r.Body, h.MaxBody)); err != nil {
@@ -50,7 +49,6 @@ func (h *handler) read(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 		}
 		return nil, errCutOff()
 	}
-	_ = control.SetReadDeadline(time.Time{})
 	return body.Bytes(), nil
 }
 

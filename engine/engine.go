@@ -206,7 +206,11 @@ func (e *Engine) Publish(ctx context.Context, p postern.Publish) (m *postern.Mes
 	if err := e.Admit(); err != nil {
 		return nil, false, err
 	}
-	return e.publisher.Publish(ctx, p)
+	m, duplicate, err = e.publisher.Publish(ctx, p)
+	if duplicate && e.cfg.Observer.Duplicate != nil {
+		e.cfg.Observer.Duplicate()
+	}
+	return m, duplicate, err
 }
 
 // Admit is nil, or why nothing is accepted now: an error of kind Unavailable.

@@ -67,7 +67,7 @@ func (e *Engine) intake() http.Handler {
 		}),
 		MaxBody: e.cfg.InboundMaxBody, PublicURL: e.cfg.PublicURL, TrustedProxies: e.cfg.TrustedProxies,
 		Now: e.cfg.Now, Logger: e.cfg.Log,
-		Duplicate: e.cfg.Observer.Duplicate, Refused: e.cfg.Observer.Refused,
+		Refused: e.cfg.Observer.Refused,
 	})
 }
 

@@ -15,6 +15,8 @@ type command struct {
 	act  func(cmd *command, b *store.Batch, claim *claim, s store.Standing) error
 	err  error        // why there is nothing to store
 	row  *postern.Row // what was put
+	// ended is set by a cancel: the delivery ends without another attempt.
+	ended bool
 	done chan error   // capacity 1
 }
 
@@ -71,6 +73,9 @@ func (cmd *command) Done(err error) {
 			d.wake(l, cmd.row.Next)
 		}
 		d.mu.Unlock()
+		if cmd.ended && d.cfg.Events.Ended != nil {
+			d.cfg.Events.Ended(postern.ReasonCanceled)
+		}
 	}
 	if err == nil {
 		err = cmd.err
@@ -128,6 +133,7 @@ func (cmd *command) cancel(b *store.Batch, c *claim, s store.Standing) error {
 		c.hasRow, c.resent = false, false
 		cmd.d.uncover(c) // the final record covers it
 	}
+	cmd.ended = c == nil || c.phase == queued // an attempt under way is told as such
 	return nil
 }
 

@@ -1,0 +1,104 @@
+package e2e_test
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"testing"
+	"time"
+)
+
+// request is what a receiver was sent, and what it made of it.
+type request struct {
+	path, id   string
+	header     http.Header
+	body       []byte
+	start, end time.Time
+	status     int
+	// resumed: the TLS session was, handshakes tells its connection.
+	resumed bool
+	remote  string
+}
+
+// receiver is a web server that keeps a log of what it is sent. The path
+// chooses the behaviour.
+type receiver struct {
+	*httptest.Server
+	mu  sync.Mutex
+	log []request
+	// arrived has room for one, and is sent to by each request that was
+	// answered.
+	arrived chan struct{}
+}
+
+// newReceiver answers with the status that decide returns, after whatever
+// decide waits for; nil answers 200.
+func newReceiver(t *testing.T, decide func(*request, *http.Request) int) *receiver {
+	r := unstartedReceiver(decide)
+	r.Start()
+	t.Cleanup(r.Close)
+	return r
+}
+
+// unstartedReceiver leaves it to the caller to start and to close.
+func unstartedReceiver(decide func(*request, *http.Request) int) *receiver {
+	r := &receiver{arrived: make(chan struct{}, 1)}
+	r.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, in *http.Request) {
+		got := request{path: in.URL.Path, id: in.Header.Get("webhook-id"), header: in.Header.Clone(), start: time.Now(), status: 200, remote: in.RemoteAddr}
+		got.resumed = in.TLS != nil && in.TLS.DidResume
+		var err error
+		if got.body, err = io.ReadAll(in.Body); err != nil {
+			return // half a request is none
+		}
+		if decide != nil {
+			got.status = decide(&got, in)
+		}
+		w.WriteHeader(got.status)
+		// The answer is on its way before it is logged: whoever reads the log
+		// knows that an entry was answered no later than its end.
+		_ = http.NewResponseController(w).Flush()
+		got.end = time.Now()
+		r.add(got)
+	}))
+	return r
+}
+
+func (r *receiver) add(got request) {
+	r.mu.Lock()
+	r.log = append(r.log, got)
+	r.mu.Unlock()
+	select {
+	case r.arrived <- struct{}{}:
+	default:
+	}
+}
+
+// requests is the log so far of a path, "" for all.
+func (r *receiver) requests(path string) []request {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var found []request
+	for _, got := range r.log {
+		if path == "" || got.path == path {
+			found = append(found, got)
+		}
+	}
+	return found
+}
+
+// await waits until a path was sent n requests, and returns them.
+func (r *receiver) await(t *testing.T, path string, n int) []request {
+	t.Helper()
+	deadline := time.After(patience)
+	for {
+		if found := r.requests(path); len(found) >= n {
+			return found
+		}
+		select {
+		case <-r.arrived:
+		case <-deadline:
+			t.Fatalf("%s: %d requests after %v, want %d", path, len(r.requests(path)), patience, n)
+		}
+	}
+}

@@ -10,14 +10,14 @@ import (
 // command changes one delivery by hand. Its Build decides, in commit order, on
 // what memory and the store know of the delivery.
 type command struct {
-	d    *Dispatcher
-	key  store.DeliveryKey
-	act  func(cmd *command, b *store.Batch, claim *claim, s store.Standing) error
-	err  error        // why there is nothing to store
-	row  *postern.Row // what was put
+	d   *Dispatcher
+	key store.DeliveryKey
+	act func(cmd *command, b *store.Batch, claim *claim, s store.Standing) error
+	err error        // why there is nothing to store
+	row *postern.Row // what was put
 	// ended is set by a cancel: the delivery ends without another attempt.
 	ended bool
-	done chan error   // capacity 1
+	done  chan error // capacity 1
 }
 
 // Resend starts a delivery anew, whatever its state: its schedule begins again,

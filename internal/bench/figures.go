@@ -49,6 +49,7 @@ const (
 	figureBehind     = "shareBehind"         // of the deliveries, went through a behind row
 	figureAttempts   = "attemptsPerDelivery" // over 1: there were retries
 	figureProcs      = "gomaxprocs"          // of the subject
+	figureDebt       = "debtGrowthMiB"       // flush and compaction work put off
 	figurePeak       = "peakResidentMiB"     // of the subject
 )
 
@@ -161,6 +162,7 @@ func figuresOf(sample Sample, sent loadStats, before, after snapshot, seconds, a
 		figureBehind:     (after.behind - before.behind) / float64(sample.Deliveries),
 		figureAttempts:   (after.attempts - before.attempts) / float64(sample.Deliveries),
 		figureProcs:      after.gomaxprocs,
+		figureDebt:       (after.debt - before.debt) / (1 << 20),
 	}
 	if sample.AfterAck != nil {
 		figures[figureAfterP50] = millis(sample.AfterAck.Quantile(0.50))

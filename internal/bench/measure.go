@@ -22,7 +22,7 @@ const (
 	// maxArrivalWait bounds every wait for deliveries, however steadily they come.
 	maxArrivalWait = 30 * time.Minute
 	// Background work is quiet when the subject used next to nothing in each of
-	// quietWindows windows in a row and has no debt left.
+	// quietWindows windows in a row, and no flush or compaction is under way.
 	quietWindow  = 250 * time.Millisecond
 	quietWindows = 2
 	quietCPU     = 20 * time.Millisecond // two ticks of the kernel's clock

@@ -18,7 +18,8 @@ const (
 	metricAttempts   = "postern_attempts_total"
 	metricBehind     = "postern_deliveries_behind_total"
 	metricDebt       = "postern_store_compaction_debt_bytes"
-	metricMemtable   = "postern_store_memtable_bytes"
+	metricFlushes    = "postern_store_flushes"
+	metricCompacts   = "postern_store_compactions"
 	metricProcs      = "go_sched_gomaxprocs_threads"
 )
 
@@ -85,7 +86,8 @@ func (s scrape) get(name string) float64 {
 type counters struct {
 	fsyncs, batches, operations float64
 	attempts, behind            float64
-	debt, memtable              float64 // bytes
+	debt                        float64 // bytes that the store still wants to move
+	busy                        float64 // flushes and compactions under way
 	gomaxprocs                  float64
 }
 
@@ -98,16 +100,11 @@ func (s scrape) counters() counters {
 		attempts:   s.get(metricAttempts),
 		behind:     s.get(metricBehind),
 		debt:       s.get(metricDebt),
-		memtable:   s.get(metricMemtable),
+		busy:       s.get(metricFlushes) + s.get(metricCompacts),
 		gomaxprocs: s.get(metricProcs),
 	}
 }
 
-// oneMemtable is the debt that may be left when a measurement ends, in bytes.
-const oneMemtable = 32 << 20
-
-// quiet reports whether flush and compaction debt is under one memtable. What the
-// subject does not export is no reason to wait.
-func (c counters) quiet() bool {
-	return !(c.debt > oneMemtable) && !(c.memtable > oneMemtable)
-}
+// quiet reports whether no flush and no compaction is under way. What the subject
+// does not export is no reason to wait.
+func (c counters) quiet() bool { return !(c.busy > 0) }

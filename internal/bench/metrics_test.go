@@ -32,20 +32,13 @@ postern_store_compaction_debt_bytes 1.048576e+06 1700000000000
 	}
 }
 
-func TestQuietIsDebtUnderOneMemtable(t *testing.T) {
-	nan := math.NaN()
-	for _, tc := range []struct {
-		debt, memtable float64
-		want           bool
-	}{
-		{0, 0, true},
-		{oneMemtable, oneMemtable, true},
-		{oneMemtable + 1, 0, false},
-		{0, 2 * oneMemtable, false},
-		{nan, nan, true}, // not told: no reason to wait
-	} {
-		if got := (counters{debt: tc.debt, memtable: tc.memtable}).quiet(); got != tc.want {
-			t.Errorf("debt %v, memtable %v: quiet is %v", tc.debt, tc.memtable, got)
+func TestQuietIsNoBackgroundWork(t *testing.T) {
+	for busy, want := range map[float64]bool{0: true, 1: false, 2: false} {
+		if got := (counters{busy: busy}).quiet(); got != want {
+			t.Errorf("%v under way: quiet is %v", busy, got)
 		}
+	}
+	if !(counters{busy: math.NaN()}).quiet() {
+		t.Error("what is not told is a reason to wait")
 	}
 }

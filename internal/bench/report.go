@@ -171,7 +171,7 @@ func (r report) figureRows() [][]string {
 	rows := [][]string{{
 		"run", "subject", "CPU us/delivery", "spread", "deliveries/s", "spread",
 		"ack p50 / p99 ms", "e2e p50 / p99 ms", "after ack p50 / p99 ms",
-		"lost / dup", "fsyncs/s", "batch", "behind", "GOMAXPROCS", "peak MiB",
+		"lost / dup", "fsyncs/s", "batch", "behind", "GOMAXPROCS", "debt growth MiB", "peak MiB",
 	}}
 	for _, res := range r.Results {
 		cpu := res.median(figureCPU, "%.1f")
@@ -187,7 +187,7 @@ func (r report) figureRows() [][]string {
 			res.pair(figureAfterP50, figureAfterP99),
 			res.worst(figureLost) + " / " + res.worst(figureDuplicates),
 			res.median(figureFsyncs, "%.0f"), res.median(figureBatch, "%.1f"),
-			res.percent(figureBehind), res.median(figureProcs, "%.0f"), res.median(figurePeak, "%.0f"),
+			res.percent(figureBehind), res.median(figureProcs, "%.0f"), res.median(figureDebt, "%.0f"), res.median(figurePeak, "%.0f"),
 		})
 	}
 	return rows

@@ -121,9 +121,9 @@ func TestReportReadsAsATable(t *testing.T) {
 	want := `go1, p, kernel k, cores [0 1], ext4
 3 rounds (median; spread = highest - lowest), warm-up 50000, stored 0, 64 publishers, server flags --x 1
 
-| run | subject | CPU us/delivery | spread | deliveries/s | spread | ack p50 / p99 ms | e2e p50 / p99 ms | after ack p50 / p99 ms | lost / dup | fsyncs/s | batch | behind | GOMAXPROCS | peak MiB |
-|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|
-| 10 endpoints, full speed | postern | 42.0 (not quiet) | 10 % | 20000 | 10 % | 1.00 / 2.50 | - | - | 0 / 0 | - | 31.4 | 1.50 % | 2 | - |
+| run | subject | CPU us/delivery | spread | deliveries/s | spread | ack p50 / p99 ms | e2e p50 / p99 ms | after ack p50 / p99 ms | lost / dup | fsyncs/s | batch | behind | GOMAXPROCS | debt growth MiB | peak MiB |
+|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|
+| 10 endpoints, full speed | postern | 42.0 (not quiet) | 10 % | 20000 | 10 % | 1.00 / 2.50 | - | - | 0 / 0 | - | 31.4 | 1.50 % | 2 | - | - |
 
 | run | bar | measured | limit | verdict |
 |---|---|---|---|---|

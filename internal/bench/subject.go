@@ -76,7 +76,7 @@ func (f *floorSubject) counters(ctx context.Context) (counters, error) {
 		attempts:   float64(s.Delivered + s.Failed),
 		behind:     math.NaN(),
 		debt:       0,
-		memtable:   0,
+		busy:       0,
 		gomaxprocs: float64(s.GOMAXPROCS),
 	}, nil
 }

@@ -219,3 +219,12 @@ func cutLast(line string) (before, after string, ok bool) {
 	}
 	return line[:i], line[i+1:], true
 }
+
+// idOf is the id of a record, "" for anything else.
+func idOf(body []byte) string {
+	var record created
+	if json.Unmarshal(body, &record) != nil {
+		return ""
+	}
+	return record.ID
+}

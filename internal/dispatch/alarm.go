@@ -26,6 +26,7 @@ type alarm struct {
 	at    time.Time // what the timer is set to; zero when it is not
 	// wall and mono are one moment by both clocks, to notice a jump.
 	wall, mono time.Time
+	swept      time.Time // when idle lanes were last dropped
 }
 
 func (a *alarm) init(d *Dispatcher) {
@@ -90,13 +91,21 @@ func (d *Dispatcher) ring() {
 		d.refills.want(l)
 		d.offer(l)
 	}
+	if now.Sub(a.swept) >= recheck {
+		a.swept = now
+		d.dropIdle(now)
+	}
+	d.pump()
+	a.arm()
+}
+
+// dropIdle forgets lanes that have had nothing to do for a while.
+func (d *Dispatcher) dropIdle(now time.Time) {
 	for _, l := range d.lanes {
 		if l.idle() && now.Sub(l.lastUsed) > idleLane {
 			d.drop(l)
 		}
 	}
-	d.pump()
-	a.arm()
 }
 
 // jumped reports whether the wall clock was set since the last call.

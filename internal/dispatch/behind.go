@@ -137,7 +137,7 @@ func (d *Dispatcher) Close(b *store.Batch) {
 // checkAges lets lanes whose oldest delivery waits too long go behind, and
 // notices lanes that hang.
 func (d *Dispatcher) checkAges(now time.Time) {
-	for _, l := range d.lanes {
+	for l := range d.active {
 		if l.throttle.inflight > 0 {
 			d.rate(l, now)
 		}

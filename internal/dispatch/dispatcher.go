@@ -88,6 +88,7 @@ type Dispatcher struct {
 
 	mu      sync.Mutex
 	lanes   map[postern.EndpointNumber]*lane
+	active  map[*lane]struct{} // lanes with claims
 	rotas   map[postern.ApplicationNumber]*rotation
 	apps    ring[*rotation] // applications with ready lanes
 	waiting ring[*lane]     // slow lanes that wait for a place
@@ -132,9 +133,10 @@ func New(cfg Config, head store.Head) *Dispatcher {
 	low, next := max(head.Low, 1), max(head.Next, 1)
 	d := &Dispatcher{
 		cfg: cfg, places: cfg.Places,
-		lanes: make(map[postern.EndpointNumber]*lane),
-		rotas: make(map[postern.ApplicationNumber]*rotation),
-		cover: newCover(low, next),
+		lanes:  make(map[postern.EndpointNumber]*lane),
+		rotas:  make(map[postern.ApplicationNumber]*rotation),
+		active: make(map[*lane]struct{}),
+		cover:  newCover(low, next),
 	}
 	d.handed = postern.NewMessageID(head.LastTime, 0, next, 0)
 	d.alarm.init(d)
@@ -243,6 +245,9 @@ func (d *Dispatcher) feed(n postern.EndpointNumber, app postern.ApplicationNumbe
 // enqueue adds a claim to its lane's set and queue.
 func (d *Dispatcher) enqueue(c *claim) {
 	c.phase = queued
+	if len(c.lane.set) == 0 {
+		d.active[c.lane] = struct{}{}
+	}
 	c.lane.set[c.position()] = c
 	c.lane.queue.push(c)
 	d.claims++
@@ -252,7 +257,9 @@ func (d *Dispatcher) enqueue(c *claim) {
 // forget takes a claim out of memory; its queue entry is already gone.
 func (d *Dispatcher) forget(c *claim) {
 	l := c.lane
-	delete(l.set, c.position())
+	if delete(l.set, c.position()); len(l.set) == 0 {
+		delete(d.active, l)
+	}
 	l.touch(c.position())
 	d.uncover(c)
 	if c.hasRow {

@@ -46,14 +46,13 @@ func (s *Store) Commit(ctx context.Context, b *store.Batch) error {
 	}
 	defer s.gate.leave()
 	s.disk.state() // gives the ballast back in time, whatever the batch holds
-	last := s.head.Load()
-	if err := advances(last, &b.Head); err != nil {
+	if err := advances(s.head.Load(), &b.Head); err != nil {
 		s.fail(err)
 		return s.failed()
 	}
 	batch := s.db.NewBatch()
 	defer batch.Close() //nolint:errcheck // it only returns the memory
-	if err := s.build(batch, b, last); err != nil {
+	if err := s.build(batch, b); err != nil {
 		s.fail(err)
 		return s.failed()
 	}
@@ -91,7 +90,7 @@ func advances(last, next *store.Head) error {
 }
 
 // build puts the batch together in the order of its fields.
-func (s *Store) build(batch *pebble.Batch, b *store.Batch, last *store.Head) error {
+func (s *Store) build(batch *pebble.Batch, b *store.Batch) error {
 	w := &s.writer
 	p := putter{batch: batch, w: w}
 	for i := range b.Changes {

@@ -158,7 +158,7 @@ func (v *view) scan(q store.ScanQuery) (*scan, error) {
 	}
 	return &scan{
 		q:        q,
-		headers:  walk{it: headers, kind: kindHeader, owner: appendApp(nil, q.Application), lo: q.From, hi: maxID},
+		headers:  walk{it: headers, kind: kindHeader, owner: appendApp(nil, q.Application), lo: q.From, hi: [20]byte([]byte(maxID))},
 		attempts: merge{it: attempts},
 		rows:     merge{it: rows},
 	}, nil

@@ -85,10 +85,10 @@ func (d *diskWatch) look(now time.Time) {
 	case !d.full && d.free < d.reserve:
 		d.full = true
 		d.release()
-		d.log.Warn("disk almost full: accepts are refused", slog.String("dir", d.dir), slog.Int64("freeBytes", d.free))
+		d.log.Warn("disk almost full: accepts are refused", slog.String("dir", d.dir), slog.Int64("free_bytes", d.free))
 	case d.full && d.free >= d.wanted():
 		d.full = false
-		d.log.Info("disk has space again: accepts go on", slog.String("dir", d.dir), slog.Int64("freeBytes", d.free))
+		d.log.Info("disk has space again: accepts go on", slog.String("dir", d.dir), slog.Int64("free_bytes", d.free))
 	}
 	if !d.full && !d.held && d.free >= d.wanted() {
 		d.hold()

@@ -81,12 +81,12 @@ var _ pebble.Logger = logger{}
 
 func (l logger) Infof(format string, args ...any) {
 	if l.s.opts.Logger.Enabled(context.Background(), slog.LevelDebug) {
-		l.s.opts.Logger.Debug(fmt.Sprintf(format, args...))
+		l.s.opts.Logger.Debug("database", slog.String("text", fmt.Sprintf(format, args...)))
 	}
 }
 
 func (l logger) Errorf(format string, args ...any) {
-	l.s.opts.Logger.Error(fmt.Sprintf(format, args...))
+	l.s.opts.Logger.Error("database", slog.String("error", fmt.Sprintf(format, args...)))
 }
 
 // Fatalf must not end the process. When it returns, the database reports

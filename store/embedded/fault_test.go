@@ -74,7 +74,7 @@ func TestFaultWalk(t *testing.T) {
 	if total < 100 {
 		t.Fatalf("the script changes the disk %d times: too few to mean anything", total)
 	}
-	step := int64(testkit.Count(5, 1))
+	step := int64(testkit.Count(11, 1))
 	for n := 1 + int64(testkit.Seed(t))&0xffff%step; n <= total; n += step {
 		for _, lasting := range []bool{false, true} {
 			for _, err := range []error{errors.New("injected"), syscall.ENOSPC} {

@@ -28,6 +28,8 @@ type guard struct {
 	vfs.FS
 	frozen  atomic.Bool
 	onFault func(error)
+	// syncs counts those of data, which are the logs'.
+	syncs atomic.Int64
 }
 
 var _ vfs.FS = (*guard)(nil)
@@ -38,13 +40,12 @@ func (g *guard) critical(name string) bool {
 	return strings.HasSuffix(base, ".log") || strings.HasPrefix(base, "MANIFEST-") || strings.HasPrefix(base, "marker.")
 }
 
-// fault freezes the file system if what failed was critical, and returns the
-// error that the database is to see.
+// fault reports what failed, if it was critical, whereupon the store freezes
+// the guard; it returns the error that the database is to see.
 func (g *guard) fault(critical bool, op, name string, err error) error {
 	if err == nil || !critical {
 		return err
 	}
-	g.frozen.Store(true)
 	g.onFault(fmt.Errorf("%s %s: %w", op, g.PathBase(name), err))
 	return nil
 }
@@ -171,6 +172,7 @@ func (f *guardedFile) SyncData() error {
 	if f.g.frozen.Load() {
 		return nil
 	}
+	f.g.syncs.Add(1)
 	return f.g.fault(f.critical, "sync", f.name, f.File.SyncData())
 }
 

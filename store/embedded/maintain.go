@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -17,8 +16,6 @@ import (
 // meter keeps the database's figures for a moment: it takes its locks to
 // gather them.
 type meter struct {
-	syncs atomic.Int64
-
 	mu    sync.Mutex
 	taken time.Time
 	usage store.Usage
@@ -37,7 +34,7 @@ func (s *Store) Usage(context.Context) (store.Usage, error) {
 	}
 	usage := s.meter.usage
 	usage.FreeBytes, usage.ReserveBytes, usage.Full = s.disk.state()
-	usage.Syncs = s.meter.syncs.Load()
+	usage.Syncs = s.guard.syncs.Load()
 	return usage, nil
 }
 

@@ -23,7 +23,8 @@ type Options struct {
 	// 0 for 16 MiB. A batch may have a quarter of it. Up to twice as much is
 	// held while a full one is written out.
 	MemtableBytes int
-	// CacheBytes bounds the cache of blocks read; 0 for 16 MiB.
+	// CacheBytes bounds the cache of blocks read; 0 for 8 MiB, as the operating
+	// system caches files as well.
 	CacheBytes int64
 	// ReserveBytes is how much disk is left free: below it accepts are refused,
 	// and a file of that size is given back so that settles can go on. 0 for a
@@ -54,7 +55,7 @@ func (o Options) withDefaults() Options {
 		o.MemtableBytes = 16 << 20
 	}
 	if o.CacheBytes <= 0 {
-		o.CacheBytes = 16 << 20
+		o.CacheBytes = 8 << 20
 	}
 	if o.DedupeWindow <= 0 {
 		o.DedupeWindow = 24 * time.Hour
@@ -68,38 +69,49 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// database is the configuration of Pebble.
+// database is the configuration of Pebble. BenchmarkCommit judges it; what a
+// setting did there, in CPU time of a message stored and settled, stands beside
+// it (at 400,000 stored, without fsync: 9 us for one application, 14 us for 50
+// at once).
 func (o Options) database(fs vfs.FS, cache *pebble.Cache) *pebble.Options {
 	opts := &pebble.Options{
-		FS:                          fs,
-		Cache:                       cache,
-		FormatMajorVersion:          pebble.FormatTableFormatV6,
-		MemTableSize:                uint64(o.MemtableBytes),
+		FS:                 fs,
+		Cache:              cache,
+		FormatMajorVersion: pebble.FormatTableFormatV6,
+		MemTableSize:       uint64(o.MemtableBytes), // 32 MiB: no difference
+		// One is filled while two wait: a burst does not stall on one slow flush.
 		MemTableStopWritesThreshold: 3,
-		L0CompactionThreshold:       4,
-		L0StopWritesThreshold:       24,
-		LBaseMaxBytes:               64 << 20,
-		MaxOpenFiles:                512,
-		BytesPerSync:                1 << 20,
-		MaxManifestFileSize:         4 << 20,
-		CompactionConcurrencyRange:  func() (int, int) { return 1, 1 },
+		// 4, the default: 24 us for 50 applications; 2: 11 us for one. Tables of
+		// one kind rarely overlap, so that reads meet few more of them.
+		L0CompactionThreshold: 8,
+		L0StopWritesThreshold: 24,
+		LBaseMaxBytes:         64 << 20,
+		MaxOpenFiles:          512,
+		BytesPerSync:          1 << 20,
+		MaxManifestFileSize:   4 << 20,
+		// A second compaction would take the second core from deliveries.
+		CompactionConcurrencyRange: func() (int, int) { return 1, 1 },
 	}
 	opts.TargetFileSizes[0] = 8 << 20
 	opts.Experimental.FileCacheShards = 2
 	opts.Experimental.SpanPolicyFunc = kindSpan
 	for i := range opts.Levels {
 		opts.Levels[i] = pebble.LevelOptions{
-			BlockSize:      16 << 10,
+			BlockSize:      16 << 10, // 32 KiB: no difference
 			IndexBlockSize: 64 << 10,
 			FilterPolicy:   pointReads{bloom.FilterPolicy(10)},
-			Compression:    func() *sstable.CompressionProfile { return sstable.SnappyCompression },
+			// None would save 0.5 us and cost half as much disk again: tables are
+			// moved down, not rewritten, and keep what they were flushed with.
+			Compression: func() *sstable.CompressionProfile { return sstable.FastestCompression },
 		}
 	}
 	return opts
 }
 
 // kindSpan ends every table at the end of a kind, so that one kind's tables
-// can be moved down while another's are merged.
+// can be moved down while another's are merged. Without it a table of contents
+// reaches into its neighbour kind, overlaps the next flush's, and is rewritten:
+// 20 us in place of 9.
 func kindSpan(start []byte) (pebble.SpanPolicy, []byte, error) {
 	if len(start) == 0 {
 		return pebble.SpanPolicy{}, nil, nil

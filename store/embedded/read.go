@@ -139,7 +139,7 @@ type walk struct {
 	buf    [maxKey]byte
 }
 
-func (w *walk) key(day store.Day, id []byte) []byte {
+func (w *walk) key(day store.Day, id string) []byte {
 	k := appendDay(append(w.buf[:0], w.kind), day)
 	return append(append(k, w.owner...), id...)
 }
@@ -148,9 +148,9 @@ func (w *walk) key(day store.Day, id []byte) []byte {
 // whether there is one.
 func (w *walk) first() bool {
 	if w.down {
-		w.it.SeekLT(w.key(dayOf(w.hi), w.hi[:]))
+		w.it.SeekLT(w.key(dayOf(w.hi), string(w.hi[:])))
 	} else {
-		w.it.SeekGE(w.key(dayOf(w.lo), w.lo[:]))
+		w.it.SeekGE(w.key(dayOf(w.lo), string(w.lo[:])))
 	}
 	return w.settle()
 }
@@ -176,15 +176,15 @@ func (w *walk) settle() bool {
 			id := w.id()
 			return bytes.Compare(id[:], w.lo[:]) >= 0 && bytes.Compare(id[:], w.hi[:]) < 0
 		case !w.down && c < 0:
-			w.it.SeekGE(w.key(day, nil))
+			w.it.SeekGE(w.key(day, ""))
 		case !w.down:
-			w.it.SeekGE(w.key(day+1, nil))
+			w.it.SeekGE(w.key(day+1, ""))
 		case c > 0:
-			w.it.SeekLT(w.key(day, maxID[:]))
+			w.it.SeekLT(w.key(day, maxID))
 		case day == 0:
 			return false
 		default:
-			w.it.SeekLT(w.key(day-1, maxID[:]))
+			w.it.SeekLT(w.key(day-1, maxID))
 		}
 	}
 	return false
@@ -201,14 +201,11 @@ func (w *walk) id() [20]byte {
 }
 
 // maxID is above every id: its time is 8,900 years away.
-var maxID = [20]byte{
-	0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
-	0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
-}
+const maxID = "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"
 
 // window is the range of ids that a page asks for, from lo to before hi.
 func window(p store.Page) (lo, hi [20]byte) {
-	hi = maxID
+	hi = [20]byte([]byte(maxID))
 	if !p.Since.IsZero() {
 		putMillis(&lo, p.Since.UnixMilli()+1)
 	}

@@ -20,13 +20,11 @@ func (s *Store) Refusals(_ context.Context, source postern.SourceID, p store.Pag
 		return page, err
 	}
 	lo, hi := window(p)
-	step, ok := it.Next, false
+	seek, step, start := it.SeekLT, it.Prev, hi
 	if p.Ascending {
-		ok = it.SeekGE(refusalKey(nil, kindRefusal, source, lo))
-	} else {
-		step, ok = it.Prev, it.SeekLT(refusalKey(nil, kindRefusal, source, hi))
+		seek, step, start = it.SeekGE, it.Next, lo
 	}
-	for ; ok; ok = step() {
+	for ok := seek(refusalKey(nil, kindRefusal, source, start)); ok; ok = step() {
 		id := postern.RefusalID(it.Key()[21:])
 		if id.Compare(lo) < 0 || id.Compare(hi) >= 0 {
 			break

@@ -56,9 +56,9 @@ func testRecords(t *testing.T, h Harness) {
 	}
 }
 
-// fill commits n messages of an application over several days and returns
-// them oldest first, with another application's in between.
-func fill(w *world, app postern.ApplicationNumber, n int, change func(i int, m *postern.Message)) []*postern.Message {
+// fill commits n messages of application 5 over several days and returns them
+// oldest first, with its neighbours' in between.
+func fill(w *world, n int, change func(i int, m *postern.Message)) []*postern.Message {
 	w.t.Helper()
 	var list []*postern.Message
 	var batch store.Batch
@@ -66,12 +66,12 @@ func fill(w *world, app postern.ApplicationNumber, n int, change func(i int, m *
 		if i%17 == 0 {
 			w.advance(31 * time.Hour)
 		}
-		a := w.accept(app, 1)
+		a := w.accept(5, 1)
 		if change != nil {
 			change(i, a.Message)
 		}
 		list = append(list, a.Message)
-		batch.Accepts = append(batch.Accepts, a, w.accept(app+1, 9), w.accept(max(app, 1)-1+100, 9))
+		batch.Accepts = append(batch.Accepts, a, w.accept(6, 9), w.accept(4, 9))
 	}
 	w.commit(batch)
 	return list
@@ -109,7 +109,7 @@ func messagePages(t *testing.T, s store.Store, app postern.ApplicationNumber, f 
 
 func testMessagePages(t *testing.T, h Harness) {
 	w := newWorld(t, h)
-	oldest := fill(w, 5, 60, nil)
+	oldest := fill(w, 60, nil)
 	newest := slices.Clone(oldest)
 	slices.Reverse(newest)
 	since, until := oldest[9].CreatedAt(), oldest[40].CreatedAt()
@@ -140,7 +140,7 @@ func testMessagePages(t *testing.T, h Harness) {
 func testPagesUnderInserts(t *testing.T, h Harness) {
 	for _, ascending := range []bool{false, true} {
 		w := newWorld(t, h)
-		old := fill(w, 5, 40, nil)
+		old := fill(w, 40, nil)
 		got := pages(t, store.Page{Limit: 7, Ascending: ascending}, func(p store.Page) ([]postern.MessageID, [20]byte, bool) {
 			page := must[store.MessagePage](t)(w.s.Messages(t.Context(), 5, store.MessageFilter{}, p))
 			if w.head.Next < 300 {
@@ -165,7 +165,7 @@ func testPagesUnderInserts(t *testing.T, h Harness) {
 
 func testMessageFilters(t *testing.T, h Harness) {
 	w := newWorld(t, h)
-	list := fill(w, 5, 40, func(i int, m *postern.Message) {
+	list := fill(w, 40, func(i int, m *postern.Message) {
 		m.EventType = []string{"a", "b", "c"}[i%3]
 		m.Channels = []string{"even", "odd"}[i%2 : i%2+1]
 		if i%5 == 0 {
@@ -215,7 +215,7 @@ func testFilterBudget(t *testing.T, h Harness) {
 
 func testEndpointAttempts(t *testing.T, h Harness) {
 	w := newWorld(t, h)
-	messages := fill(w, 5, 30, func(i int, m *postern.Message) {
+	messages := fill(w, 30, func(i int, m *postern.Message) {
 		m.EventType = []string{"a", "b"}[i%2]
 	})
 	var all []*postern.Attempt
@@ -271,7 +271,7 @@ func testEndpointAttempts(t *testing.T, h Harness) {
 
 func testDead(t *testing.T, h Harness) {
 	w := newWorld(t, h)
-	messages := fill(w, 5, 40, nil)
+	messages := fill(w, 40, nil)
 	var batch store.Batch
 	for _, m := range messages {
 		batch.Dead = append(batch.Dead, store.DeadChange{Key: key(m, 1)}, store.DeadChange{Key: key(m, 2)})

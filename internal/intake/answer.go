@@ -49,7 +49,7 @@ func errTooSlow() *rejection {
 }
 
 func errCutOff() *rejection {
-	return &rejection{status: http.StatusBadRequest, code: "invalid", detail: "The body broke off", hangUp: true}
+	return &rejection{status: http.StatusBadRequest, code: "incomplete_body", detail: "The body broke off", hangUp: true}
 }
 
 // answerAccepted answers with the source's status, else with 202.

@@ -108,7 +108,7 @@ func TestBodyThatBreaksOff(t *testing.T) {
 			t.Fatal(err)
 		}
 		res, body := readAnswer(t, conn)
-		wantError(t, res, body, http.StatusBadRequest, "invalid")
+		wantError(t, res, body, http.StatusBadRequest, "incomplete_body")
 		if len(w.published)+len(w.refused)+len(w.reasons) > 0 {
 			t.Errorf("%s: %d published, %d refused", name, len(w.published), len(w.refused))
 		}

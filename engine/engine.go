@@ -126,6 +126,7 @@ func (e *Engine) wire(head store.Head) {
 	e.committer = journal.New(journal.Config{
 		Store: e.cfg.Store, Cover: e.dispatcher, Now: e.cfg.Now,
 		AlwaysLinger: runtime.GOMAXPROCS(0) == 1,
+		MaxBytes:     e.cfg.Store.Capabilities().MaxBatchBytes,
 		Observe:      e.committed,
 	}, head)
 	e.publisher = accept.New(accept.Config{

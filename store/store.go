@@ -1,8 +1,9 @@
 // Package store is the seam between the engine and what keeps its data.
 //
 // The engine writes through one Journal, a batch at a time: a batch is durable
-// as a whole once Commit returns nil, and nothing of it is if it returns an
-// error. Everything read through the other roles is durable: a driver never
+// as a whole once Commit returns nil. After an error of kind Unavailable nothing
+// of it is stored; after any other the store is closed for writing, and whether
+// the batch is there shows when it is opened again. Everything read through the other roles is durable: a driver never
 // shows what is not yet synced, so that nothing can be answered, delivered or
 // emitted that a crash would take back. The one exception is Dedupe, whose
 // callers guard themselves by reservation.

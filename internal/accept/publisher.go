@@ -186,4 +186,4 @@ func (p *Publisher) recycle(a *pending) {
 
 // random is for the last bits of message ids, which keep ids of different
 // journals and restored stores apart.
-func random() uint64 { return rand.Uint64() }
+func random() uint64 { return rand.Uint64() } //nolint:gosec // an id is no secret

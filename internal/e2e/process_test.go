@@ -88,10 +88,16 @@ func (p *process) kill() time.Time {
 // terminate asks the process to stop and returns its exit code.
 func (p *process) terminate(within time.Duration) int {
 	p.t.Helper()
+	p.stop()
+	return p.code(within)
+}
+
+// stop asks the process to stop.
+func (p *process) stop() {
+	p.t.Helper()
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		p.t.Fatal(err)
 	}
-	return p.code(within)
 }
 
 // url waits until the server says where it listens; "" if it ended before.

@@ -131,7 +131,12 @@ func (p *Program) parser(ctx context.Context) (*kong.Kong, *bool, error) {
 // load reads the settings that a command takes from its flags, the environment
 // and the file.
 func (p *Program) load(flags *config.Flags) (*config.Config, error) {
-	c, err := config.Load(config.Input{Flags: flags, Environ: p.Environ})
+	return p.loadOver(nil, flags)
+}
+
+// loadOver reads the settings as load does, over other defaults.
+func (p *Program) loadOver(preset map[string]string, flags *config.Flags) (*config.Config, error) {
+	c, err := config.Load(config.Input{Flags: flags, Environ: p.Environ, Preset: preset, PresetOrigin: "--demo"})
 	if err != nil {
 		return nil, withCode(ExitUsage, err)
 	}
@@ -161,7 +166,9 @@ func withNearest(err error) string {
 		}
 		names = nil
 		for _, child := range node.Children {
-			names = append(names, child.Name)
+			if !child.Hidden {
+				names = append(names, child.Name)
+			}
 		}
 	}
 	if nearest := config.Nearest(word, names); nearest != "" {

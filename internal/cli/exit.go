@@ -50,6 +50,3 @@ func exitCode(err error) int {
 	}
 	return ExitError
 }
-
-// errNotBuilt is what a command answers that this binary only names.
-var errNotBuilt = errors.New("not built into this binary yet")

@@ -106,9 +106,10 @@ func TestTerminal(t *testing.T) {
 }
 
 func TestExitCodes(t *testing.T) {
+	failure := errors.New("a failure")
 	for want, err := range map[int]error{
-		ExitOK: nil, ExitError: errNotBuilt, ExitUsage: usage("no"),
-		ExitDisk: errors.Join(errNotBuilt, withCode(ExitDisk, errNotBuilt)),
+		ExitOK: nil, ExitError: failure, ExitUsage: usage("no"),
+		ExitDisk: errors.Join(failure, withCode(ExitDisk, failure)),
 	} {
 		if got := exitCode(err); got != want {
 			t.Errorf("exitCode(%v) = %d, want %d", err, got, want)
@@ -117,7 +118,7 @@ func TestExitCodes(t *testing.T) {
 	if got := []int{ExitOK, ExitError, ExitUsage, ExitDisk}; !cmp.Equal(got, []int{0, 1, 2, 3}) {
 		t.Errorf("codes that scripts rely on have changed: %v", got)
 	}
-	if !errors.Is(withCode(ExitDisk, errNotBuilt), errNotBuilt) {
+	if !errors.Is(withCode(ExitDisk, failure), failure) {
 		t.Error("a code hides its error")
 	}
 }

@@ -17,6 +17,9 @@ type serveCmd struct {
 
 // Run starts the server, and returns when it has stopped: nil after a drain.
 func (c *serveCmd) Run(ctx context.Context, p *Program) error {
+	if c.Demo {
+		return p.serveDemo(ctx, &c.Settings)
+	}
 	settings, err := p.load(&c.Settings)
 	if err != nil {
 		return err

@@ -96,8 +96,11 @@ func (p *Program) withReceiver(ctx context.Context, st *story) error {
 		return err
 	}
 	server := &http.Server{Handler: st.receiver, ReadHeaderTimeout: headerTimeout}
-	done := make(chan error, 1)
-	go func() { done <- server.Serve(listener) }() // waited for below
+	done := make(chan struct{})
+	go func() { // waited for below
+		defer close(done)
+		_ = server.Serve(listener) // ends with Close; before that the deliveries would show it
+	}()
 	err = st.tell(ctx, "http://"+listener.Addr().String())
 	if cause := context.Cause(ctx); err != nil && cause != nil && !errors.Is(err, cause) {
 		err = fmt.Errorf("%w (%w)", err, cause)

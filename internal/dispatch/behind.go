@@ -26,6 +26,9 @@ func (d *Dispatcher) fall(l *lane, from postern.MessageID) {
 	if l.fed || from.Compare(l.cursor) < 0 {
 		l.cursor = from
 	}
+	if l.touched != nil && (l.again.IsZero() || from.Compare(l.again) < 0) {
+		l.again = from // the read under way leaves it out
+	}
 	l.fed = false
 	if l.rowState != rowStored {
 		if l.rowState == rowNone {
@@ -38,8 +41,10 @@ func (d *Dispatcher) fall(l *lane, from postern.MessageID) {
 	d.mark(l)
 }
 
-// holdAt has the lane itself hold Low at the smallest position asked for.
+// holdAt has the lane itself hold Low at the smallest position asked for, or
+// where Low is: what was handed over can be all settled, and Low ahead of it.
 func (d *Dispatcher) holdAt(l *lane, position uint64) {
+	position = max(position, d.cover.low)
 	if l.hold != 0 && l.hold <= position {
 		return
 	}

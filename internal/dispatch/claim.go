@@ -38,8 +38,6 @@ type claim struct {
 	// order, while hasRow. start is the row that the attempt started from.
 	row, start postern.Row
 	hasRow     bool
-	// attempts counts those recorded before this one.
-	attempts int
 
 	// counts: it holds Low at its position. open: it is in the lane's list of
 	// deliveries that a behind row may have to cover.

@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"context"
+	"time"
 
 	"github.com/postern-dev/postern"
 	"github.com/postern-dev/postern/store"
@@ -15,6 +16,9 @@ type command struct {
 	act func(cmd *command, b *store.Batch, claim *claim, s store.Standing) error
 	err error        // why there is nothing to store
 	row *postern.Row // what was put
+	// lane is where the delivery counts as ordered while the command is built
+	// and not synced; nil when there is nothing to store.
+	lane *lane
 	// ended is set by a cancel: the delivery ends without another attempt.
 	ended bool
 	done  chan error // capacity 1
@@ -46,31 +50,39 @@ func (d *Dispatcher) command(ctx context.Context, key store.DeliveryKey, act fun
 }
 
 // Build runs the command on the delivery as it stands at this place in the
-// batch.
+// batch. The store is read without the lock: only batches change what it says.
 func (cmd *command) Build(b *store.Batch) {
-	cmd.d.mu.Lock()
-	defer cmd.d.mu.Unlock()
+	d, position := cmd.d, cmd.key.Message.Position()
+	stored, err := d.cfg.Store.Standing(context.Background(), cmd.key) // within a batch nothing can be given up
+	if err != nil {
+		cmd.err = err
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	var claim *claim
-	if l := cmd.d.lanes[cmd.key.Endpoint]; l != nil {
-		claim = l.set[cmd.key.Message.Position()]
+	if l := d.lanes[cmd.key.Endpoint]; l != nil {
+		claim = l.set[position]
 	}
-	standing, err := cmd.d.standing(b, cmd.key, claim)
-	if err == nil {
-		err = cmd.act(cmd, b, claim, standing)
+	if cmd.err = cmd.act(cmd, b, claim, standing(b, cmd.key, claim, stored)); cmd.err == nil {
+		cmd.lane = d.lane(cmd.key.Endpoint, cmd.key.Application)
+		cmd.lane.ordered[position]++
 	}
-	cmd.err = err
 }
 
 // Done answers who waits, and has the lane look at what was put.
 func (cmd *command) Done(err error) {
-	d := cmd.d
+	d, position := cmd.d, cmd.key.Message.Position()
 	if err == nil && cmd.err == nil {
 		d.mu.Lock()
-		l := d.lane(cmd.key.Endpoint, cmd.key.Application)
-		l.touch(cmd.key.Message.Position())
+		l := cmd.lane
+		if l.ordered[position]--; l.ordered[position] == 0 {
+			delete(l.ordered, position)
+		}
+		l.touch(position)
 		if cmd.row != nil {
 			l.moveBack(cmd.row)
-			d.wake(l, cmd.row.Next)
+			d.wake(l, dueAt(cmd.row, d.now()))
 		}
 		d.mu.Unlock()
 		if cmd.ended && d.cfg.Events.Ended != nil {
@@ -90,7 +102,8 @@ func (cmd *command) resend(b *store.Batch, c *claim, s store.Standing) error {
 	if view == nil || view.Deleted || !s.Message {
 		return postern.ErrNotFound
 	}
-	now := b.Head.LastTime
+	// Due now by the wall clock, as rows are; ids can be ahead of it.
+	now := cmd.d.now().UTC().Truncate(time.Millisecond)
 	row := postern.Row{
 		Endpoint: cmd.key.Endpoint, Application: cmd.key.Application, Message: cmd.key.Message,
 		Generation: b.Head.Batch, Attempts: s.Attempts, Next: now, Trigger: postern.Manual,
@@ -106,7 +119,6 @@ func (cmd *command) resend(b *store.Batch, c *claim, s store.Standing) error {
 	c.row, c.hasRow, c.ended = row, true, postern.Pending
 	if c.phase == queued {
 		cmd.d.uncover(c) // the row covers it
-		c.attempts = s.Attempts
 	} else {
 		c.resent = true
 	}
@@ -138,21 +150,14 @@ func (cmd *command) cancel(b *store.Batch, c *claim, s store.Standing) error {
 }
 
 // standing is what is known of a delivery at this place in the batch: what the
-// store has, and what earlier parts of the batch did. Called with the lock
-// held, for commands only: the read is short, and such commands are rare.
-func (d *Dispatcher) standing(b *store.Batch, key store.DeliveryKey, c *claim) (store.Standing, error) {
-	s, err := d.cfg.Store.Standing(context.Background(), key) // within a batch nothing can be given up
-	if err != nil {
-		return s, err
-	}
-	for _, f := range b.Finals {
-		if f.Endpoint == key.Endpoint && f.Message == key.Message {
-			s.State, s.Reason, s.Final, s.Row = f.State, f.Reason, true, nil
+// store has, and what earlier parts of the batch did. Called with the lock held.
+func standing(b *store.Batch, key store.DeliveryKey, c *claim, s store.Standing) store.Standing {
+	if c != nil && c.built && !c.gone {
+		s.State, s.Reason, s.Attempts, s.Row = c.outcome.State, c.outcome.Reason, c.attempt.N, nil
+		if c.hasRow {
+			row := c.row // of an earlier resend, or the next try's
+			s.State, s.Reason, s.Row = postern.Retrying, postern.ReasonNone, &row
 		}
-	}
-	if c != nil && c.built {
-		s.State, s.Reason, s.Row = c.outcome.State, c.outcome.Reason, nil
-		s.Attempts = c.attempt.N
 	}
 	for _, change := range b.Rows {
 		switch {
@@ -162,8 +167,11 @@ func (d *Dispatcher) standing(b *store.Batch, key store.DeliveryKey, c *claim) (
 			s.Row = nil
 		}
 	}
-	if c != nil && c.phase != queued && !c.built && !c.ended.Final() {
-		s.Attempts = max(s.Attempts, c.attempts+1) // the one under way
+	for _, f := range b.Finals {
+		// Where there is a row, it came after.
+		if f.Endpoint == key.Endpoint && f.Message == key.Message && s.Row == nil {
+			s.State, s.Reason, s.Final = f.State, f.Reason, true
+		}
 	}
-	return s, nil
+	return s
 }

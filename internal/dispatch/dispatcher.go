@@ -175,16 +175,18 @@ func (d *Dispatcher) Accepted(m *postern.Message, c *postern.Content) {
 }
 
 // Synced ends a batch: what became durable is made visible, and what can start
-// does.
+// does, which an endpoint that was just disabled cannot.
 func (d *Dispatcher) Synced() {
 	d.mu.Lock()
-	d.pump()
 	healths, told := d.healths, d.told
 	d.healths, d.told = nil, nil
 	d.mu.Unlock()
 	for _, h := range healths {
 		d.cfg.Catalogue.ApplyHealth(h.Endpoint, h.Health)
 	}
+	d.mu.Lock()
+	d.pump()
+	d.mu.Unlock()
 	for _, c := range told {
 		d.tell(c)
 	}
@@ -264,7 +266,7 @@ func (d *Dispatcher) forget(c *claim) {
 	d.uncover(c)
 	if c.hasRow {
 		l.moveBack(&c.row)
-		d.wake(l, c.row.Next)
+		d.wake(l, dueAt(&c.row, d.now()))
 	}
 	if c.load != nil {
 		d.release(c.load)

@@ -46,11 +46,15 @@ type lane struct {
 	heapSlot int // place in the alarm's heap, -1 for none
 
 	// A read from the store is under way. touched holds the positions of
-	// deliveries that something happened to meanwhile; back the earliest row
-	// that the cursor has to move back to.
+	// deliveries that something happened to meanwhile; back the earliest row,
+	// and again the earliest first try, that the cursors have to move back to.
 	refilling bool
 	touched   map[uint64]struct{}
 	back      *store.DueCursor
+	again     postern.MessageID
+	// ordered counts, by position, commands that are built and not yet synced:
+	// what a read finds of their deliveries is not the last word.
+	ordered map[uint64]int
 
 	ready    bool // in the rotation
 	waitSlow bool // waits for a place among slow lanes
@@ -67,14 +71,14 @@ type lane struct {
 
 func newLane(number postern.EndpointNumber, app *rotation) *lane {
 	return &lane{
-		number: number, app: app, set: make(map[uint64]*claim),
+		number: number, app: app, set: make(map[uint64]*claim), ordered: make(map[uint64]int),
 		fed: true, counting: true, heapSlot: -1, throttle: newThrottle(),
 	}
 }
 
 // idle reports whether nothing would be lost with the lane.
 func (l *lane) idle() bool {
-	return len(l.set) == 0 && l.rowState == rowNone && !l.hasRows && !l.refilling && !l.dirty && l.wakeAt.IsZero()
+	return len(l.set) == 0 && l.rowState == rowNone && !l.hasRows && !l.refilling && !l.dirty && l.wakeAt.IsZero() && len(l.ordered) == 0
 }
 
 // oldest is the smallest id that a behind row of the lane has to cover: of the

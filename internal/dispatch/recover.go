@@ -26,8 +26,9 @@ func (d *Dispatcher) Recover(ctx context.Context, low uint64) error {
 	err = d.cfg.Store.Schedules(ctx, func(first postern.Row) error {
 		l := d.lane(first.Endpoint, first.Application)
 		l.hasRows = true
-		if now := d.now(); first.Next.After(now) && first.Next.Sub(now) <= first.Wait {
-			d.wake(l, first.Next)
+		now := d.now()
+		if at := dueAt(&first, now); at.After(now) {
+			d.wake(l, at)
 		} else {
 			l.dueNow = true
 		}

@@ -42,9 +42,11 @@ func (r *refills) want(l *lane) {
 	}
 }
 
-// needsRefill reports whether a lane has room and something to fill it with.
+// needsRefill reports whether a lane has room and something to fill it with. A
+// behind row that no batch holds yet is as good as a stored one: until then the
+// lane itself holds Low, and without traffic no batch comes.
 func (d *Dispatcher) needsRefill(l *lane) bool {
-	if l.queue.len() >= min(lowWater, d.cfg.QueueLength/2) || !l.dueNow && (l.fed || l.rowState != rowStored) {
+	if l.queue.len() >= min(lowWater, d.cfg.QueueLength/2) || !l.dueNow && l.fed {
 		return false
 	}
 	view := d.cfg.Catalogue.EndpointByNumber(l.number)
@@ -87,9 +89,9 @@ type reading struct {
 // begin notes what is to be read, before reading begins: whatever happens to a
 // delivery from here on is in the lane's touched set.
 func (d *Dispatcher) begin(l *lane) *reading {
-	l.touched, l.back = make(map[uint64]struct{}), nil
+	l.touched, l.back, l.again = make(map[uint64]struct{}), nil, postern.MessageID{}
 	r := &reading{endpoint: l.number, app: l.app.app, due: l.dueNow, after: l.due}
-	r.scan, r.from, r.before = !l.fed && l.rowState == rowStored, l.cursor, d.handed
+	r.scan, r.from, r.before = !l.fed, l.cursor, d.handed
 	l.dueNow = false
 	return r
 }
@@ -121,10 +123,11 @@ func (d *Dispatcher) finish(l *lane, r *reading) {
 	}
 	usable := func(id postern.MessageID) bool {
 		_, happened := touched[id.Position()]
-		return !happened && l.set[id.Position()] == nil
+		return !happened && l.ordered[id.Position()] == 0 && l.set[id.Position()] == nil
 	}
 	if r.due {
 		d.finishDue(l, r, usable)
+		l.hasRows = l.hasRows || back != nil
 		if back != nil && !back.Next.After(l.due.Next) {
 			l.due = *back
 		}
@@ -137,25 +140,38 @@ func (d *Dispatcher) finish(l *lane, r *reading) {
 	d.offer(l)
 }
 
+// dueAt is when a row is due. One that is farther ahead than it was ever meant
+// to be is due now: the clock was set back.
+func dueAt(row *postern.Row, now time.Time) time.Time {
+	if row.Next.Sub(now) > row.Wait+time.Second {
+		return now
+	}
+	return row.Next
+}
+
 // finishDue queues rows that are due, and sets the alarm for the first that is
-// not. A row that is farther ahead than it was ever meant to be is due: the
-// clock was set back.
+// not.
 func (d *Dispatcher) finishDue(l *lane, r *reading, usable func(postern.MessageID) bool) {
 	now := d.now()
-	l.hasRows = len(r.rows) > 0
+	l.hasRows = false // what is queued is known to its claim
 	for i := range r.rows {
 		row := &r.rows[i]
-		if row.Next.After(now) && row.Next.Sub(now) <= row.Wait+time.Second {
-			d.wake(l, row.Next)
-			return
+		if at := dueAt(row, now); at.After(now) {
+			if !l.hasRows {
+				l.hasRows = true
+				d.wake(l, at)
+			}
+			continue
 		}
-		l.due = store.DueCursor{Next: row.Next, Message: row.Message}
+		if !l.hasRows { // else it stands behind one that waits, and is read again
+			l.due = store.DueCursor{Next: row.Next, Message: row.Message}
+		}
 		if usable(row.Message) {
-			d.enqueue(&claim{lane: l, id: row.Message, row: *row, hasRow: true, attempts: row.Attempts})
+			d.enqueue(&claim{lane: l, id: row.Message, row: *row, hasRow: true})
 		}
 	}
-	if len(r.rows) == refillSize {
-		l.dueNow = true
+	if len(r.rows) == refillSize && !l.hasRows {
+		l.hasRows, l.dueNow = true, true
 	}
 }
 
@@ -175,6 +191,9 @@ func (d *Dispatcher) finishScan(l *lane, r *reading, usable func(postern.Message
 	l.cursor = r.scanned.Next
 	if r.scanned.Done {
 		l.cursor = r.before
+	}
+	if !l.again.IsZero() && l.again.Compare(l.cursor) < 0 {
+		l.cursor = l.again
 	}
 	if l.cursor.Compare(d.handed) >= 0 {
 		l.fed = true

@@ -93,6 +93,18 @@ func (d *Dispatcher) mayStart(l *lane) bool {
 	return ok
 }
 
+// callSlow offers one of the slow lanes that wait for a place, if there is one.
+// It need not start anything, so that pump asks again.
+func (d *Dispatcher) callSlow() bool {
+	if d.waiting.len() == 0 || d.slow >= d.places/2 {
+		return false
+	}
+	l := d.waiting.pop()
+	l.waitSlow = false
+	d.offer(l)
+	return true
+}
+
 // rate says anew whether a lane is slow and whether it fails: all slow lanes
 // share half of all places.
 func (d *Dispatcher) rate(l *lane, now time.Time) {
@@ -110,6 +122,8 @@ func (d *Dispatcher) rate(l *lane, now time.Time) {
 			d.slow += l.throttle.inflight
 		} else {
 			d.slow -= l.throttle.inflight
+			l.waitSlow = false // its entry among the waiting ones does no harm
+			d.offer(l)
 		}
 	}
 }

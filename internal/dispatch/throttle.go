@@ -115,7 +115,7 @@ func (t *throttle) ended() { t.inflight-- }
 // learn adapts to an attempt's result.
 func (t *throttle) learn(a *postern.Attempt, now time.Time) {
 	t.faults = 0
-	t.measure(a.Timings.Total)
+	t.measure(a)
 	if a.Succeeded {
 		t.succeeded()
 		return
@@ -127,6 +127,8 @@ func (t *throttle) learn(a *postern.Attempt, now time.Time) {
 		t.halve(now)
 	}
 	switch {
+	case t.probing() && now.Before(t.probeAt):
+		// It started before probing did, and says nothing new.
 	case t.probing():
 		t.pause = min(2*t.pause, maxPause)
 		t.probeAt = now.Add(t.pause)
@@ -140,7 +142,7 @@ func (t *throttle) learn(a *postern.Attempt, now time.Time) {
 // one, which doubles the limit from round to round.
 func (t *throttle) succeeded() {
 	if t.probing() {
-		t.pause, t.limit = 0, 1
+		t.pause, t.limit, t.calm = 0, 1, max(t.calm, firstLimit)
 	}
 	t.failures = 0
 	switch crowded := t.latency > 2*t.base+crowding; {
@@ -153,13 +155,21 @@ func (t *throttle) succeeded() {
 }
 
 // measure follows the latency, and its best with a slow drift upwards, so that
-// an endpoint that became slower for good is not taken for a crowded one.
-func (t *throttle) measure(total time.Duration) {
+// an endpoint that became slower for good is not taken for a crowded one. A
+// refused connection is fast, and no measure of what the endpoint can do.
+func (t *throttle) measure(a *postern.Attempt) {
+	total := a.Timings.Total
 	if t.latency == 0 {
-		t.latency, t.base = total, total
+		t.latency = total
 	}
 	t.latency += (total - t.latency) / 8
-	t.base = min(t.base+t.base/1024+1, total)
+	switch {
+	case !a.Succeeded:
+	case t.base == 0:
+		t.base = total
+	default:
+		t.base = min(t.base+t.base/1024+1, total)
+	}
 }
 
 // halve goes down at most once in a second, since attempts that ran side by

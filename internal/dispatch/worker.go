@@ -27,6 +27,9 @@ const keepIdle = 256
 func (d *Dispatcher) pump() {
 	for !d.stopping && d.inflight < d.places && d.workers.spawn != nil {
 		l := d.take()
+		if l == nil && d.callSlow() {
+			continue
+		}
 		if l == nil {
 			return
 		}
@@ -113,6 +116,10 @@ func (d *Dispatcher) try(ctx context.Context, c *claim) {
 		d.giveUp(c, postern.ReasonExpired)
 		return
 	}
+	var made int
+	if err == nil {
+		made, err = d.made(ctx, c)
+	}
 	if err != nil {
 		d.cfg.Log.Error("reading a message back failed", "message", c.id.String(), "error", err)
 		d.setAside(c)
@@ -121,7 +128,7 @@ func (d *Dispatcher) try(ctx context.Context, c *claim) {
 	a := &c.attempt
 	*a = postern.Attempt{
 		Message: c.id, Application: m.Application, Endpoint: c.lane.number,
-		N: c.attempts + 1, Trigger: c.start.Trigger, URL: view.URL, Started: d.now(),
+		N: made + 1, Trigger: c.start.Trigger, URL: view.URL, Started: d.now(),
 	}
 	counts := true
 	if line, err := d.lineOf(c.lane, view); err != nil {
@@ -153,6 +160,16 @@ func (d *Dispatcher) message(ctx context.Context, c *claim) (*postern.Message, *
 	}
 	content, err := d.cfg.Store.Content(ctx, m.Application, c.id)
 	return m, content, err
+}
+
+// made is how many attempts of the delivery are recorded. A resend's row cannot
+// tell: an attempt that was under way when it came may not have counted.
+func (d *Dispatcher) made(ctx context.Context, c *claim) (int, error) {
+	if c.start.Trigger != postern.Manual {
+		return c.start.Attempts, nil
+	}
+	s, err := d.cfg.Store.Standing(ctx, c.key())
+	return s.Attempts, err
 }
 
 // lineOf is what sends a lane's deliveries, made anew when the endpoint's view
@@ -199,11 +216,6 @@ func (d *Dispatcher) freePlace(c *claim) {
 		d.slow--
 	}
 	l.throttle.ended()
-	if d.waiting.len() > 0 && d.slow < d.places/2 {
-		w := d.waiting.pop()
-		w.waitSlow = false
-		d.offer(w)
-	}
 	d.offer(l)
 }
 

@@ -1,0 +1,52 @@
+package dispatch
+
+import (
+	"testing"
+
+	"github.com/postern-dev/postern"
+)
+
+// An attempt that our own side failed is read back while the store is being
+// read: the read began before, and must not pass it.
+func TestSetAsideDuringAScanIsNotPassed(t *testing.T) {
+	bubble(t, Config{}, func(r *rig) {
+		n := r.endpoint(app, nil)
+		var sent []*postern.Message
+		for range 3 {
+			sent = append(sent, r.publish(n))
+		}
+		tries := r.under()
+		r.st.hold()
+		r.say(answer{fault: true}, tries[0])
+		r.commit()
+		if r.st.waiting() != 1 {
+			t.Fatal("the store is not read")
+		}
+		r.say(answer{fault: true}, tries[1])
+		r.st.release()
+		r.pass(patience)
+		r.say(answer{code: 200}, r.under()...)
+		r.commit()
+		r.drain(answer{code: 200}, 10)
+		for i, m := range sent {
+			if s := r.standing(m, n); s.State != postern.Delivered {
+				t.Errorf("message %d is %v", i, s.State)
+			}
+		}
+	})
+}
+
+// On a quiet system no batch comes along to store the behind row.
+func TestAFaultOnAQuietSystemIsTriedAgain(t *testing.T) {
+	bubble(t, Config{}, func(r *rig) {
+		n := r.endpoint(app, nil)
+		m := r.publish(n)
+		r.say(answer{fault: true}, r.only())
+		r.pass(patience)
+		r.say(answer{code: 200}, r.only())
+		r.commit()
+		if s := r.standing(m, n); s.State != postern.Delivered || s.Attempts != 1 {
+			t.Errorf("%v after %d attempts", s.State, s.Attempts)
+		}
+	})
+}

@@ -66,6 +66,7 @@ func (p *Program) demo(ctx context.Context, told *narrator, report *demoReport) 
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	key := rand.Text()
+	// No variable and no file has a say: the story is the same everywhere.
 	settings, err := config.Load(config.Input{PresetOrigin: "demo", Preset: map[string]string{
 		"listen": "127.0.0.1:0", "store": "file:" + dir, "admin-key": key, "egress-allow": loopback,
 		"retry-schedule": demoRetries, "log-level": "warn",
@@ -78,6 +79,7 @@ func (p *Program) demo(ctx context.Context, told *narrator, report *demoReport) 
 		return err
 	}
 	st := newStory(newCaller(s.url(), key), told, report)
+	// The server runs as long as the story is told, not as long as it may take.
 	running, stop := context.WithCancel(ctx)
 	defer stop()
 	var failure error
@@ -117,6 +119,7 @@ type narrator struct {
 	failed error
 }
 
+// line prints one line.
 func (n *narrator) line(format string, args ...any) {
 	if n.failed == nil {
 		_, n.failed = fmt.Fprintf(n.out, format+"\n", args...)

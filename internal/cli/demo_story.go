@@ -37,6 +37,8 @@ const (
 // pollEvery is how often the story asks the API for what is about to be so.
 const pollEvery = 10 * time.Millisecond
 
+// newStory makes a story that has not begun. Its receiver is for the caller to
+// serve, before tell is called.
 func newStory(api *caller, told *narrator, report *demoReport) *story {
 	st := &story{api: api, told: told, report: report, secret: "it's a secret to everybody", arrivals: make(chan *arrival, 64)}
 	var failed atomic.Bool

@@ -12,6 +12,7 @@ type serverKeys struct{ api *caller }
 
 var _ keyRing = (*serverKeys)(nil)
 
+// create implements keyRing. What may be made is for the server to say.
 func (s *serverKeys) create(ctx context.Context, in keyInput) (key apiKey, err error) {
 	err = s.api.call(ctx, http.MethodPost, "/key", in, &key)
 	return key, s.explain(err)
@@ -38,6 +39,7 @@ func (s *serverKeys) list(ctx context.Context) ([]apiKey, error) {
 	}
 }
 
+// revoke implements keyRing.
 func (s *serverKeys) revoke(ctx context.Context, id string) error {
 	err := s.api.call(ctx, http.MethodDelete, "/key/"+url.PathEscape(id), nil, nil)
 	if statusOf(err) == http.StatusNotFound {
@@ -67,6 +69,7 @@ func (s *serverKeys) explain(err error) error {
 	return err
 }
 
+// noSuchKey is told for what is revoked already, too: the list says which.
 func noSuchKey(id string) error {
 	return fmt.Errorf("there is no key %s; postern key list shows all", id)
 }

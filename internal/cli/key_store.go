@@ -65,6 +65,8 @@ func (s *storedKeys) add(record any) error {
 	return nil
 }
 
+// create implements keyRing. The command has checked what the catalogue of a
+// server would: the scope, and which scopes go with an application.
 func (s *storedKeys) create(ctx context.Context, in keyInput) (apiKey, error) {
 	now := time.Now().UTC().Truncate(time.Millisecond)
 	ids := &postern.IDSource{Now: time.Now, Random: rand.Reader}
@@ -105,6 +107,7 @@ func (s *storedKeys) list(context.Context) ([]apiKey, error) {
 	return list, nil
 }
 
+// revoke implements keyRing. The next server that starts does not know the key.
 func (s *storedKeys) revoke(ctx context.Context, id string) error {
 	at := slices.IndexFunc(s.keys, func(k *postern.Key) bool { return k.ID.String() == id })
 	if at < 0 {

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/postern-dev/postern"
 	"github.com/postern-dev/postern/internal/config"
@@ -57,7 +58,7 @@ func (p *Program) serveDemo(ctx context.Context, flags *config.Flags) error {
 		answer:  func(*arrival) int { return http.StatusOK },
 		arrived: func(a *arrival) { p.showArrival(a, log) },
 	}
-	s.http.Handler = withReceiver(demoPath, shown, s.http.Handler)
+	s.http.Handler = demoHandler(shown, s.http.Handler)
 	return s.run(ctx, func(ctx context.Context) error {
 		log.Info("serving", "url", s.url(), "store", settings.Store.String())
 		d := demoServer{url: s.url(), key: settings.AdminKey.Reveal(), api: newCaller(s.url(), settings.AdminKey.Reveal())}
@@ -71,26 +72,40 @@ func (p *Program) serveDemo(ctx context.Context, flags *config.Flags) error {
 
 // checkLoopback refuses an address that others than this machine can reach.
 func checkLoopback(address string) error {
-	host, _, err := net.SplitHostPort(address)
-	if err != nil {
+	if _, _, err := net.SplitHostPort(address); err != nil {
 		return usage("listen: %s", err)
 	}
-	ip, err := netip.ParseAddr(host)
-	if host == "localhost" || err == nil && ip.Unmap().IsLoopback() {
+	if isLoopback(address) {
 		return nil
 	}
 	return usage("--demo has a key that everybody knows: it listens on this machine only, such as --listen 127.0.0.1:8080, and not on %s\n"+
 		"postern serve, without --demo, listens anywhere", address)
 }
 
-// withReceiver serves the receiver beside the server.
-func withReceiver(path string, receiver, rest http.Handler) http.Handler {
+// isLoopback reports whether host or host:port names this machine and no other.
+func isLoopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		host = strings.Trim(address, "[]")
+	}
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.Unmap().IsLoopback()
+}
+
+// demoHandler serves the receiver beside the server. The API answers under
+// this machine's own names only: a page in a browser that has its own name lead
+// here would know the key. A source's token is nothing that such a page knows,
+// and tunnels bring requests to it under names of theirs.
+func demoHandler(receiver, rest http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == path {
+		switch {
+		case strings.HasPrefix(r.URL.Path, apiPrefix+"/") && !isLoopback(r.Host):
+			http.Error(w, "the demo's API is for this machine only", http.StatusForbidden)
+		case r.URL.Path == demoPath:
 			receiver.ServeHTTP(w, r)
-			return
+		default:
+			rest.ServeHTTP(w, r)
 		}
-		rest.ServeHTTP(w, r)
 	})
 }
 

@@ -141,6 +141,10 @@ func TestDemoServerStartsTwice(t *testing.T) {
 		r.stdout.await(t, `Ctrl-C (stops) it`)
 		token := r.stdout.await(t, `address  http://\S*/in/(\S+)`)
 		secret := r.stdout.await(t, `secret   (\S+)`)
+		signed := r.stdout.await(t, `(?s)\n    (body=.*?)\n\n`)
+		if out, err := exec.Command("sh", "-c", signed).Output(); err != nil || !strings.HasPrefix(string(out), `{"id":"msg_`) {
+			t.Errorf("%s\n%v: %s", signed, err, out)
+		}
 		if code := r.stop(); code != cli.ExitOK {
 			t.Fatalf("exit %d after SIGTERM\n%s", code, r.stderr)
 		}

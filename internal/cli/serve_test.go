@@ -3,6 +3,7 @@ package cli_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -18,25 +19,26 @@ import (
 	"github.com/postern-dev/postern/internal/cli"
 )
 
-// buildBinary builds postern once for all tests, and is told where.
+// binaryDir is where buildBinary builds; it is gone with the tests.
+var binaryDir string
+
+// buildBinary builds postern once, for the first test that asks.
 var buildBinary = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "postern-cli-test-*")
-	if err != nil {
-		return "", err
-	}
-	file := filepath.Join(dir, "postern")
+	file := filepath.Join(binaryDir, "postern.exe") // a name that every system runs
 	out, err := exec.Command("go", "build", "-o", file, "../../cmd/postern").CombinedOutput()
 	if err != nil {
-		return dir, &exec.Error{Name: string(out), Err: err}
+		err = fmt.Errorf("%w\n%s", err, out)
 	}
-	return file, nil
+	return file, err
 })
 
 func TestMain(m *testing.M) {
-	code := m.Run()
-	if file, err := buildBinary(); err == nil {
-		os.RemoveAll(filepath.Dir(file))
+	var err error
+	if binaryDir, err = os.MkdirTemp("", "postern-cli-test-*"); err != nil {
+		panic(err)
 	}
+	code := m.Run()
+	os.RemoveAll(binaryDir)
 	os.Exit(code)
 }
 

@@ -2,10 +2,13 @@ package cli
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"net/http"
 	"sync/atomic"
 	"time"
+
+	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
 	"github.com/postern-dev/postern/sign"
 )
@@ -57,13 +60,7 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		return
 	}
 	a := &arrival{At: time.Now(), Path: req.URL.Path, Header: req.Header.Clone(), Body: body}
-	var verifier sign.Verifier
-	if keys := r.keys.Load(); keys != nil {
-		if key, ok := (*keys)[a.Path]; ok {
-			verifier.Keys = []sign.Key{key}
-		}
-	}
-	a.Signature = verifier.Verify(a.Header, a.Body, a.At)
+	a.Signature = r.check(a)
 	a.Status = http.StatusUnauthorized
 	if a.Signature == nil {
 		a.Status = r.answer(a)
@@ -71,6 +68,26 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	r.arrived(a)
 	w.WriteHeader(a.Status)
 }
+
+// check verifies a delivery with the official library of Standard Webhooks, as
+// a receiver that knows nothing of Postern would.
+func (r *receiver) check(a *arrival) error {
+	keys := r.keys.Load()
+	if keys == nil {
+		return errNoKey
+	}
+	key, ok := (*keys)[a.Path]
+	if !ok {
+		return errNoKey
+	}
+	webhook, err := standardwebhooks.NewWebhook(key.Reveal())
+	if err != nil {
+		return err
+	}
+	return webhook.Verify(a.Body, a.Header)
+}
+
+var errNoKey = errors.New("nobody signs for this path")
 
 // excerpt is the beginning of a payload for one line of a terminal: anything
 // that is not printable shows as a dot.

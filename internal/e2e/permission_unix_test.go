@@ -18,7 +18,7 @@ const nobody = 65534
 // everything, so that for root the server runs as nobody.
 func TestFolderWithoutPermission(t *testing.T) {
 	t.Parallel()
-	dir, err := os.MkdirTemp("", "postern-e2e-denied-") // not t.TempDir, which nobody may not enter
+	dir, err := os.MkdirTemp("", "postern-e2e-denied-") //nolint:usetesting // nobody may not enter the test's own folder
 	if err != nil {
 		t.Fatal(err)
 	}

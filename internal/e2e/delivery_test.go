@@ -195,3 +195,45 @@ func TestCancel(t *testing.T) {
 		}
 	}
 }
+
+// An endpoint that is gone stays disabled, also over a kill, until somebody
+// enables it.
+func TestGoneOutlivesAKill(t *testing.T) {
+	t.Parallel()
+	var back atomic.Bool
+	r := newReceiver(t, func(*request, *http.Request) int {
+		if !back.Load() {
+			return http.StatusGone
+		}
+		return 200
+	})
+	store := "file:" + t.TempDir() + "/store"
+	s := serve(t, store)
+	app := s.application("a")
+	endpoint := s.endpoint(app, r.URL, nil)
+	message := s.publish(app, "a.b", object{})
+	await(t, "the delivery is dead", func() bool { return s.states(app, message)[endpoint] == "dead" })
+	s.kill()
+	s = serve(t, store)
+	var state struct {
+		Disabled       bool
+		DisabledReason *string
+	}
+	path := "/app/" + app + "/endpoint/" + endpoint
+	s.want(200, "GET", path, nil, &state)
+	if !state.Disabled || state.DisabledReason == nil || *state.DisabledReason != "gone" {
+		t.Errorf("disabled %t, reason %v", state.Disabled, state.DisabledReason)
+	}
+	if states := s.states(app, s.publish(app, "a.b", object{})); len(states) != 0 {
+		t.Errorf("a message was routed to an endpoint that is gone: %v", states)
+	}
+	back.Store(true)
+	s.want(200, "PATCH", path, object{"disabled": false}, &state)
+	if state.Disabled || state.DisabledReason != nil {
+		t.Errorf("enabled: disabled %t, reason %v", state.Disabled, state.DisabledReason)
+	}
+	s.publish(app, "a.b", object{})
+	r.await(t, "/", 2)
+	s.want(202, "POST", "/app/"+app+"/msg/"+message+"/endpoint/"+endpoint+"/resend", nil, nil)
+	await(t, "the dead one is delivered", func() bool { return s.states(app, message)[endpoint] == "delivered" })
+}

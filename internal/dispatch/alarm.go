@@ -26,7 +26,7 @@ type alarm struct {
 	at    time.Time // what the timer is set to; zero when it is not
 	// wall and mono are one moment by both clocks, to notice a jump.
 	wall, mono time.Time
-	swept      time.Time // when idle lanes were last dropped
+	swept      time.Time // when all lanes were last looked at, monotonic
 }
 
 func (a *alarm) init(d *Dispatcher) {
@@ -41,7 +41,7 @@ func (d *Dispatcher) wake(l *lane, at time.Time) {
 	if !l.wakeAt.IsZero() && !at.Before(l.wakeAt) {
 		return
 	}
-	l.wakeAt = at
+	l.wakeAt, l.wakeBy = at, time.Now().Add(at.Sub(d.now()))
 	if l.heapSlot < 0 {
 		heap.Push(&d.alarm.lanes, l)
 	} else {
@@ -84,6 +84,10 @@ func (d *Dispatcher) ring() {
 			d.refills.want(l)
 		}
 	}
+	if mono := time.Now(); mono.Sub(a.swept) >= recheck {
+		a.swept = mono
+		d.sweep(now, mono)
+	}
 	for len(a.lanes) > 0 && !a.lanes[0].wakeAt.After(now) {
 		l := heap.Pop(&a.lanes).(*lane)
 		l.wakeAt = time.Time{}
@@ -91,19 +95,20 @@ func (d *Dispatcher) ring() {
 		d.refills.want(l)
 		d.offer(l)
 	}
-	if now.Sub(a.swept) >= recheck {
-		a.swept = now
-		d.dropIdle(now)
-	}
 	d.pump()
 	a.arm()
 }
 
-// dropIdle forgets lanes that have had nothing to do for a while.
-func (d *Dispatcher) dropIdle(now time.Time) {
+// sweep forgets lanes that have had nothing to do for a while, and has those
+// looked at that have waited as long as they meant to: their time by the wall
+// clock can be far, if it was set meanwhile and nobody noticed.
+func (d *Dispatcher) sweep(now, mono time.Time) {
 	for _, l := range d.lanes {
-		if l.idle() && now.Sub(l.lastUsed) > idleLane {
+		switch {
+		case l.idle() && now.Sub(l.lastUsed) > idleLane:
 			d.drop(l)
+		case !l.wakeAt.IsZero() && mono.After(l.wakeBy):
+			d.wake(l, now)
 		}
 	}
 }

@@ -233,6 +233,7 @@ func (d *Dispatcher) feed(n postern.EndpointNumber, app postern.ApplicationNumbe
 	case !view.Deliverable() || l.queue.len() >= d.cfg.QueueLength || d.claims >= d.cfg.MaxClaims:
 		d.fall(l, id)
 		d.cover.remove(id.Position())
+		d.refills.want(l) // nothing else asks for a lane that is empty
 	default:
 		c := &claim{lane: l, id: id, load: shared, counts: l.counting}
 		if !c.counts {

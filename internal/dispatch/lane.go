@@ -38,11 +38,13 @@ type lane struct {
 	dirty    bool   // the next batch has to look at the lane
 
 	// The schedule of rows. due is how far it was read; wakeAt when the lane is
-	// to be looked at, by the wall clock, zero for never.
+	// to be looked at, by the wall clock, zero for never; wakeBy is the same
+	// moment by the monotonic one.
 	due      store.DueCursor
 	hasRows  bool
 	dueNow   bool
 	wakeAt   time.Time
+	wakeBy   time.Time
 	heapSlot int // place in the alarm's heap, -1 for none
 
 	// A read from the store is under way. touched holds the positions of

@@ -374,9 +374,6 @@ func (m *model) judge() {
 		}
 		if len(rows) > 0 || m.row(n) != nil {
 			m.t.Errorf("endpoint %d keeps rows %+v, behind %v", n, rows, m.row(n))
-			if l := m.d.lanes[n]; l != nil {
-				m.t.Errorf("now %v; due %v hasRows %t dueNow %t wakeAt %v refilling %t set %d ordered %v ready %v waitSlow %v throttle %+v", m.now(), l.due, l.hasRows, l.dueNow, l.wakeAt, l.refilling, len(l.set), l.ordered, l.ready, l.waitSlow, l.throttle)
-			}
 		}
 	}
 	if m.head.Low != m.head.Next || m.head.Rows != 0 && !m.anyDeleted() {

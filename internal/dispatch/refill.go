@@ -16,6 +16,9 @@ const (
 	lowWater   = 128
 	refillSize = 256
 	examine    = 4096
+	// Over the budget of all queues together only empty ones are refilled, by
+	// little.
+	scantSize = 16
 )
 
 // refills is the queue of lanes that want something read from the store: due
@@ -46,7 +49,11 @@ func (r *refills) want(l *lane) {
 // behind row that no batch holds yet is as good as a stored one: until then the
 // lane itself holds Low, and without traffic no batch comes.
 func (d *Dispatcher) needsRefill(l *lane) bool {
-	if l.queue.len() >= min(lowWater, d.cfg.QueueLength/2) || !l.dueNow && l.fed {
+	room := min(lowWater, d.cfg.QueueLength/2)
+	if d.claims >= d.cfg.MaxClaims {
+		room = 1
+	}
+	if l.queue.len() >= room || !l.dueNow && l.fed {
 		return false
 	}
 	view := d.cfg.Catalogue.EndpointByNumber(l.number)
@@ -81,6 +88,7 @@ type reading struct {
 	after     store.DueCursor
 	from      postern.MessageID
 	before    postern.MessageID // not looked at, nor anything after it
+	limit     int
 	rows      []postern.Row
 	scanned   store.ScanResult
 	err       error
@@ -90,7 +98,10 @@ type reading struct {
 // delivery from here on is in the lane's touched set.
 func (d *Dispatcher) begin(l *lane) *reading {
 	l.touched, l.back, l.again = make(map[uint64]struct{}), nil, postern.MessageID{}
-	r := &reading{endpoint: l.number, app: l.app.app, due: l.dueNow, after: l.due}
+	r := &reading{endpoint: l.number, app: l.app.app, due: l.dueNow, after: l.due, limit: refillSize}
+	if d.claims >= d.cfg.MaxClaims {
+		r.limit = scantSize
+	}
 	r.scan, r.from, r.before = !l.fed, l.cursor, d.handed
 	l.dueNow = false
 	return r
@@ -99,14 +110,14 @@ func (d *Dispatcher) begin(l *lane) *reading {
 // read runs without the lock.
 func (r *reading) read(ctx context.Context, s Store) {
 	if r.due {
-		if r.rows, r.err = s.Due(ctx, r.endpoint, r.after, refillSize); r.err != nil {
+		if r.rows, r.err = s.Due(ctx, r.endpoint, r.after, r.limit); r.err != nil {
 			return
 		}
 	}
 	if r.scan {
 		r.scanned, r.err = s.Scan(ctx, store.ScanQuery{
 			Application: r.app, Endpoint: r.endpoint, From: r.from,
-			Before: r.before.Position(), Limit: refillSize, Examine: examine,
+			Before: r.before.Position(), Limit: r.limit, Examine: examine,
 		})
 	}
 }
@@ -170,7 +181,7 @@ func (d *Dispatcher) finishDue(l *lane, r *reading, usable func(postern.MessageI
 			d.enqueue(&claim{lane: l, id: row.Message, row: *row, hasRow: true})
 		}
 	}
-	if len(r.rows) == refillSize && !l.hasRows {
+	if len(r.rows) == r.limit && !l.hasRows {
 		l.hasRows, l.dueNow = true, true
 	}
 }

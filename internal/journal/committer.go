@@ -100,6 +100,7 @@ type Committer struct {
 	queues  [classes][]entry
 	bytes   int // of all waiting accepts
 	closed  bool
+	ended   bool // Run is over: nobody takes settles any more
 	failure error
 	wake    chan struct{} // capacity 1; closed by nobody
 
@@ -109,6 +110,7 @@ type Committer struct {
 	taken    []entry
 	counts   [classes]int
 	lastSize int
+	passed   bool // an accept larger than a batch waits for its turn
 }
 
 // entry is a part with its size in bytes, as far as it counts.
@@ -176,7 +178,7 @@ func (c *Committer) refuses(class Class) error {
 	switch {
 	case c.failure != nil:
 		return &postern.Error{Kind: postern.Unavailable, Detail: "the store failed and takes nothing more", Err: c.failure}
-	case c.closed && class != Settle:
+	case c.ended || c.closed && class != Settle:
 		return &postern.Error{Kind: postern.Unavailable, Detail: "shutting down"}
 	case class == Accept && c.bytes > c.cfg.MaxQueued:
 		return &postern.Error{Kind: postern.Unavailable, Detail: "too many messages are waiting to be stored; try again"}
@@ -220,6 +222,7 @@ func (c *Committer) gather(timer *time.Timer) bool {
 		wait := time.Hour
 		switch {
 		case closed && urgent+settles == 0:
+			c.ended = true
 			c.mu.Unlock()
 			return false
 		case closed:
@@ -265,11 +268,17 @@ func left(since *time.Time, wait time.Duration) time.Duration {
 }
 
 // take moves a bounded part of the queues into taken, settles and commands
-// before accepts: what ends deliveries makes room. Called with the lock held.
+// before accepts: what ends deliveries makes room. Only an accept that is
+// larger than a batch, and so was passed over, has its turn before them. Called
+// with the lock held.
 func (c *Committer) take() {
 	c.taken = c.taken[:0]
 	bytes := 0
-	for _, class := range [...]Class{Command, Settle, Accept} {
+	order := [...]Class{Command, Settle, Accept}
+	if c.passed {
+		order = [...]Class{Accept, Command, Settle}
+	}
+	for _, class := range order {
 		queue := c.queues[class]
 		n := 0
 		for n < len(queue) && len(c.taken) < c.cfg.MaxParts && (bytes == 0 || bytes+queue[n].size <= c.cfg.MaxBytes) {
@@ -285,6 +294,8 @@ func (c *Committer) take() {
 		clear(queue[rest:])
 		c.queues[class] = queue[:rest]
 	}
+	waiting := c.queues[Accept]
+	c.passed = len(waiting) > 0 && waiting[0].size > c.cfg.MaxBytes
 }
 
 // commit builds the batch of what was taken, stores it and tells.

@@ -356,9 +356,9 @@ func TestALargeMessageIsNotPassedForEver(t *testing.T) {
 		w.disk.takes = time.Millisecond
 		w.put(Settle, "s", 10)
 		large := w.put(Accept, "large", 101)
-		for range 20 { // a settle is always waiting
+		for range 40 { // a settle is always waiting
 			w.put(Settle, "s", 10)
-			w.pass(w.disk.takes)
+			w.pass(w.disk.takes / 2)
 		}
 		select {
 		case <-large.done:

@@ -346,6 +346,7 @@ func (m *model) heal() {
 			m.watch()
 			quiet = 0
 		}
+		m.watch()
 		for _, y := range m.under() {
 			m.oracle.answered(y, answer{code: 200})
 			m.say(answer{code: 200}, y)

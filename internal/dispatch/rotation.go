@@ -36,7 +36,7 @@ func (d *Dispatcher) take() *lane {
 	for _, sharing := range [...]bool{true, false} {
 		for n := d.apps.len(); n > 0; n-- {
 			app := d.apps.pop()
-			if sharing && app.inflight >= d.places/4 && d.apps.len() > 0 {
+			if sharing && app.inflight >= max(1, d.places/4) && d.apps.len() > 0 {
 				d.apps.push(app)
 				continue
 			}
@@ -81,7 +81,7 @@ func (d *Dispatcher) mayStart(l *lane) bool {
 		return false
 	}
 	now := d.now()
-	if d.rate(l, now); l.slow && d.slow >= d.places/2 {
+	if d.rate(l, now); l.slow && d.slow >= d.slowPlaces() {
 		l.waitSlow = true
 		d.waiting.push(l)
 		return false
@@ -96,7 +96,7 @@ func (d *Dispatcher) mayStart(l *lane) bool {
 // callSlow offers one of the slow lanes that wait for a place, if there is one.
 // It need not start anything, so that pump asks again.
 func (d *Dispatcher) callSlow() bool {
-	if d.waiting.len() == 0 || d.slow >= d.places/2 {
+	if d.waiting.len() == 0 || d.slow >= d.slowPlaces() {
 		return false
 	}
 	l := d.waiting.pop()
@@ -104,6 +104,9 @@ func (d *Dispatcher) callSlow() bool {
 	d.offer(l)
 	return true
 }
+
+// slowPlaces is how many places slow lanes may hold together.
+func (d *Dispatcher) slowPlaces() int { return max(1, d.places/2) }
 
 // rate says anew whether a lane is slow and whether it fails: all slow lanes
 // share half of all places.

@@ -227,6 +227,7 @@ func TestEveryMetricMoves(t *testing.T) {
 
 // An endpoint that does nothing but fail for half a minute is probed.
 func TestSoakProbingIsShown(t *testing.T) {
+	t.Parallel()
 	if !testkit.Soaking() {
 		t.Skip("takes half a minute: make soak")
 	}

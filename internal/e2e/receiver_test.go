@@ -1,10 +1,13 @@
 package e2e_test
 
 import (
+	"context"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -19,7 +22,12 @@ type request struct {
 	// resumed: the TLS session was, handshakes tells its connection.
 	resumed bool
 	remote  string
+	// life is the receiver's when the connection was accepted.
+	life int64
 }
+
+// lifeKey is the context key of a connection's life.
+type lifeKey struct{}
 
 // receiver is a web server that keeps a log of what it is sent. The path
 // chooses the behaviour.
@@ -30,6 +38,9 @@ type receiver struct {
 	// arrived has room for one, and is sent to by each request that was
 	// answered.
 	arrived chan struct{}
+	// life counts nextLife; it tells which of several servers opened a
+	// connection.
+	life atomic.Int64
 }
 
 // newReceiver answers with the status that decide returns, after whatever
@@ -45,7 +56,11 @@ func newReceiver(t *testing.T, decide func(*request, *http.Request) int) *receiv
 func unstartedReceiver(decide func(*request, *http.Request) int) *receiver {
 	r := &receiver{arrived: make(chan struct{}, 1)}
 	r.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, in *http.Request) {
+		if in.Method != http.MethodPost {
+			return // nextLife asks
+		}
 		got := request{path: in.URL.Path, id: in.Header.Get("webhook-id"), header: in.Header.Clone(), start: time.Now(), status: 200, remote: in.RemoteAddr}
+		got.life, _ = in.Context().Value(lifeKey{}).(int64)
 		got.resumed = in.TLS != nil && in.TLS.DidResume
 		var err error
 		if got.body, err = io.ReadAll(in.Body); err != nil {
@@ -64,7 +79,26 @@ func unstartedReceiver(decide func(*request, *http.Request) int) *receiver {
 		got.end = time.Now()
 		r.add(got)
 	}))
+	// Called by the one goroutine that accepts, in the order of arrival.
+	r.Config.ConnContext = func(ctx context.Context, _ net.Conn) context.Context {
+		return context.WithValue(ctx, lifeKey{}, r.life.Load())
+	}
 	return r
+}
+
+// nextLife begins a life: connections that were opened before the call belong
+// to the one before. It is for the time between the end of a server and the
+// start of the next.
+func (r *receiver) nextLife(t *testing.T) {
+	t.Helper()
+	// Whoever came earlier is accepted earlier than this one.
+	own := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: patience}
+	answer, err := own.Get(r.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer.Body.Close()
+	r.life.Add(1)
 }
 
 func (r *receiver) add(got request) {

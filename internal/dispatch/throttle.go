@@ -139,14 +139,15 @@ func (t *throttle) learn(a *postern.Attempt, now time.Time) {
 }
 
 // succeeded ends probing with a ramp: from one at a time, each success adds
-// one, which doubles the limit from round to round.
+// one, which doubles the limit from round to round. A limit of which less than
+// half is used does not grow: that it is enough says nothing.
 func (t *throttle) succeeded() {
 	if t.probing() {
 		t.pause, t.limit, t.calm = 0, 1, max(t.calm, firstLimit)
 	}
 	t.failures = 0
 	switch crowded := t.latency > 2*t.base+crowding; {
-	case t.inflight < int(t.limit) || t.limit >= maxLimit || crowded && t.limit >= firstLimit:
+	case 2*t.inflight < int(t.limit) || t.limit >= maxLimit || crowded && t.limit >= firstLimit:
 	case t.limit < t.calm:
 		t.limit++
 	default:

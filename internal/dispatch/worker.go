@@ -257,6 +257,11 @@ func (d *Dispatcher) Stop(ctx context.Context) error {
 	d.mu.Unlock()
 	for _, ended := range [...]chan struct{}{workers, refills} {
 		select {
+		case <-ended: // also when ctx is done already
+			continue
+		default:
+		}
+		select {
 		case <-ended:
 		case <-ctx.Done():
 			return context.Cause(ctx)

@@ -32,12 +32,10 @@ type Engine struct {
 	dialer     *egress.Dialer
 	sweeper    *sweeper
 	handler    http.Handler
-	low        uint64
-	// newest is the time of the newest accepted message, in Unix ms; 0 before
-	// the first since the start.
-	newest   atomic.Int64
-	running  atomic.Bool
-	stopping atomic.Bool
+	bodies     bodyGate
+	newest     atomic.Int64 // the newest message's time, in Unix ms
+	running    atomic.Bool
+	stopping   atomic.Bool
 }
 
 // New reads the store and makes an engine that goes on where the last one
@@ -59,7 +57,7 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the journal's head: %w", err)
 	}
-	e.low = head.Low
+	e.newest.Store(head.Newest.UnixMilli())
 	if err := e.loadCatalogue(ctx, head); err != nil {
 		return nil, err
 	}
@@ -82,6 +80,7 @@ func (e *Engine) loadCatalogue(ctx context.Context, head store.Head) error {
 		Now:            e.cfg.Now,
 		Secrets:        e.cfg.Secrets,
 		ValidateSource: checkSource,
+		MaxSchedule:    e.cfg.Retention,
 		OnChange:       func(n postern.EndpointNumber) { e.dispatcher.Changed(n) },
 	})
 	return err
@@ -148,8 +147,12 @@ func (e *Engine) Run(ctx context.Context) error {
 		return errors.New("engine: Run was called before")
 	}
 	log := e.cfg.Log
-	stored := make(chan error, 1)
-	go func() { stored <- e.committer.Run(ctx) }()
+	stored := make(chan error, 2)
+	go func() { // its outcome is looked at when it comes, and once more at the end
+		err := e.committer.Run(ctx)
+		stored <- err
+		stored <- err
+	}()
 	e.dispatcher.Start(context.WithoutCancel(ctx)) // a stop drains attempts; only Close of the client aborts them
 	stopSweeping := e.sweeper.start(context.WithoutCancel(ctx))
 	var failure error
@@ -157,16 +160,22 @@ func (e *Engine) Run(ctx context.Context) error {
 	case <-ctx.Done():
 		log.Info("stopping: nothing new is accepted", "cause", context.Cause(ctx))
 	case failure = <-stored:
+	case <-e.cfg.Store.Failed():
+		failure = e.cfg.Store.Admit()
+	}
+	if failure != nil {
 		log.Error("the store failed: stopping", "error", failure)
 	}
 	e.stopping.Store(true)
 	stopSweeping()
 	e.drain(ctx, failure != nil)
 	e.committer.Close()
-	if failure == nil {
-		failure = <-stored
+	if err := <-stored; failure == nil {
+		failure = err
 	}
-	log.Info("stopped: everything that ended is stored")
+	if failure == nil {
+		log.Info("stopped: everything that ended is stored")
+	}
 	return failure
 }
 

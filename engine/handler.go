@@ -28,7 +28,7 @@ var (
 // redirect, which turns a POST into a GET.
 func (e *Engine) mount() http.Handler {
 	apiHandler, intakeHandler, pageHandler := e.api(), e.intake(), page.New(e.figures)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return e.bodies.guard(func(w http.ResponseWriter, r *http.Request) {
 		switch path := r.URL.Path; {
 		case strings.HasPrefix(path, api.Prefix+"/"):
 			apiHandler.ServeHTTP(w, r)
@@ -50,7 +50,7 @@ func (e *Engine) api() http.Handler {
 		Deliveries: e.cfg.Store, History: e.cfg.Store, EventIDs: e,
 		Auth:    auth.New(auth.Config{Keys: e.catalogue, AdminToken: e.cfg.AdminKey, Now: e.cfg.Now}),
 		Admit:   func(int64) error { return e.Admit() },
-		Health:  func(context.Context) error { return e.committer.Failed() },
+		Health:  e.health,
 		Version: e.cfg.Version, PublicURL: e.cfg.PublicURL, MaxBody: e.cfg.MaxBody,
 		Now: e.cfg.Now, Logger: e.cfg.Log, Observe: e.cfg.Observer.Answered,
 	})
@@ -78,6 +78,17 @@ func (e *Engine) figures(ctx context.Context) (page.Figures, error) {
 		Version: e.cfg.Version, Lanes: s.Lanes, Behind: s.LanesBehind, Waiting: s.Queued + s.InFlight,
 		Rows: s.Rows, StoreBytes: s.Store.Bytes, OldestWaiting: s.OldestWaiting,
 	}, err
+}
+
+// health is nil while messages are accepted and delivered. A full disk is not
+// an illness: it passes, and what is stored goes on being delivered.
+func (e *Engine) health(context.Context) error {
+	select {
+	case <-e.cfg.Store.Failed():
+		return e.cfg.Store.Admit()
+	default:
+		return e.committer.Failed()
+	}
 }
 
 // urlChecker turns the dialer's judgement of a URL into the API's errors.

@@ -41,7 +41,7 @@ func (s *sweeper) sweep(ctx context.Context, clocks *sweep.Clocks) error {
 	if err != nil || !any {
 		return err
 	}
-	newest := time.UnixMilli(e.newest.Load())
+	newest := time.UnixMilli(e.newest.Load()) // of a store without messages long ago
 	if !clocks.Agree() || !sweep.Expired(oldest, newest, e.cfg.Now(), e.cfg.Retention) {
 		return nil
 	}

@@ -1,9 +1,9 @@
 // Package store is the seam between the engine and what keeps its data.
 //
 // The engine writes through one Journal, a batch at a time: a batch is durable
-// as a whole once Commit returns nil. After an error of kind Unavailable nothing
-// of it is stored; after any other the store is closed for writing, and whether
-// the batch is there shows when it is opened again. Everything read through the other roles is durable: a driver never
+// as a whole once Commit returns nil. After an error the store is closed for
+// writing, and whether the batch is there shows when it is opened again.
+// Everything read through the other roles is durable: a driver never
 // shows what is not yet synced, so that nothing can be answered, delivered or
 // emitted that a crash would take back. The one exception is Dedupe, whose
 // callers guard themselves by reservation.
@@ -42,10 +42,10 @@ type Journal interface {
 	// is built and costs no more than a look at a flag; Commit itself does not
 	// ask, and settles go on meanwhile.
 	Admit() error
-	// Commit makes the batch durable. After an error of kind Unavailable the
-	// store is whole and nothing of the batch is in it; after any other the
-	// store takes no further batch, and Commit repeats the error. The batch is
-	// the caller's again once Commit returns.
+	// Commit makes the batch durable. After an error the store takes no further
+	// batch, and Commit repeats the error; whether the batch is in the store
+	// shows when it is opened again. The batch is the caller's again once Commit
+	// returns.
 	Commit(ctx context.Context, b *Batch) error
 	// Dedupe finds the record of a digest that was accepted at or after since,
 	// by id time. It may show a record that is not yet synced: callers reserve
@@ -114,6 +114,9 @@ type Maintenance interface {
 	OldestDay(ctx context.Context) (Day, bool, error)
 	// Checkpoint writes a consistent copy into a directory that must not exist.
 	Checkpoint(ctx context.Context, dir string) error
+	// Failed is closed when the store has failed for good, be it in a Commit or
+	// in work of its own: Admit then says why, and Commit takes nothing more.
+	Failed() <-chan struct{}
 	// Capabilities says what the driver can do.
 	Capabilities() Capabilities
 }
@@ -143,6 +146,8 @@ type Head struct {
 	Low uint64
 	// LastTime is the time of the newest id; ids never go below it.
 	LastTime time.Time
+	// Newest is the time of the newest message; zero before the first.
+	Newest time.Time
 	// Rows counts the rows that are stored.
 	Rows int64
 	// Applications and Endpoints are the highest catalogue numbers given out.

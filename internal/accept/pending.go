@@ -60,6 +60,7 @@ func (a *pending) Build(b *store.Batch) {
 	m := a.message
 	m.ID = postern.NewMessageID(b.Head.LastTime, 0, b.Head.Next, random())
 	b.Head.Next++
+	b.Head.Newest = b.Head.LastTime
 	for _, k := range a.keys {
 		a.records = append(a.records, store.DedupeRecord{Scope: k.scope, Digest: k.digest, Message: m.ID})
 	}

@@ -56,6 +56,9 @@ type Config struct {
 	// ValidateSource checks a source's provider, settings and opened secrets;
 	// its errors are the caller's to read. Nil accepts everything.
 	ValidateSource func(s *postern.Source, secrets [][]byte) error
+	// MaxSchedule bounds how long a retry schedule may take: a message that is
+	// gone cannot be tried again. Zero for no bound.
+	MaxSchedule time.Duration
 	// OnChange is told of every endpoint that was created, changed, deleted or
 	// disabled, once readers see it; which of these, its Entry says. It is
 	// called with locks held, sometimes by the committer: it must neither

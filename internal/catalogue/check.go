@@ -184,6 +184,15 @@ func checkSchedule(schedule postern.RetrySchedule) error {
 	return err
 }
 
+// checkLongest refuses a schedule whose last try could come after retention has
+// dropped the message.
+func (c *Catalogue) checkLongest(schedule postern.RetrySchedule) error {
+	if most := c.config.MaxSchedule; most > 0 && schedule.Longest() > most {
+		return invalid(fmt.Sprintf("the schedule takes %v, messages are kept for %v", schedule.Longest(), most), "retrySchedule")
+	}
+	return nil
+}
+
 // checkHeaders keeps every value on its own line, and the whole small enough
 // for what receivers usually take. An error shows names, never values: those
 // may be credentials.

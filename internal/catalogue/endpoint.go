@@ -320,7 +320,7 @@ func (s *Snapshot) find(id postern.EndpointID) (int, bool) {
 // checkEndpoint reports what is wrong with a record; old is what it replaces,
 // nil for a new one.
 func (c *Catalogue) checkEndpoint(e, old *postern.Endpoint) error {
-	if err := checkEndpointFields(e, old); err != nil {
+	if err := all(checkEndpointFields(e, old), c.checkLongest(e.RetrySchedule)); err != nil {
 		return err
 	}
 	for _, name := range e.EventTypes {

@@ -42,7 +42,7 @@ func (c *Catalogue) EventTypes(p postern.ListPage, archived bool) ([]*postern.Ev
 // archived type, which it thereby revives. Else it is ErrConflict with code
 // "event_type_exists".
 func (c *Catalogue) PutEventType(ctx context.Context, t postern.EventType, replace bool) (created bool, stored *postern.EventType, err error) {
-	if err := checkEventType(&t); err != nil {
+	if err := all(checkEventType(&t), c.checkLongest(t.RetrySchedule)); err != nil {
 		return false, nil, err
 	}
 	c.changingTypes.Lock()
@@ -80,7 +80,7 @@ func (c *Catalogue) UpdateEventType(ctx context.Context, name string, fn func(*p
 	}
 	record := cloneEventType(edited)
 	record.Name, record.CreatedAt, record.UpdatedAt = old.Name, old.CreatedAt, c.now()
-	if err := checkEventType(record); err != nil {
+	if err := all(checkEventType(record), c.checkLongest(record.RetrySchedule)); err != nil {
 		return nil, err
 	}
 	if err := c.storeEventType(ctx, record); err != nil {

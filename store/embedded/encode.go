@@ -295,7 +295,7 @@ func appendHead(b []byte, h store.Head) []byte {
 	for _, v := range [...]uint64{h.Batch, h.Next, h.Low, uint64(h.Applications), uint64(h.Endpoints), uint64(max(h.Rows, 0))} {
 		b = binary.AppendUvarint(b, v)
 	}
-	return appendTime(b, h.LastTime)
+	return appendTime(appendTime(b, h.LastTime), h.Newest)
 }
 
 func decodeHead(value []byte) (store.Head, error) {
@@ -305,6 +305,7 @@ func decodeHead(value []byte) (store.Head, error) {
 	h.Endpoints = postern.EndpointNumber(d.uvarint())
 	h.Rows = int64(d.uvarint())
 	h.LastTime = d.time()
+	h.Newest = d.time()
 	return h, d.err
 }
 

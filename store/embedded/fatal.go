@@ -22,6 +22,7 @@ func (s *Store) fail(cause error) {
 	if !s.fault.CompareAndSwap(nil, &err) {
 		return
 	}
+	close(s.down)
 	// Frozen, the database's work under way comes to an end, also a flush that
 	// a commit is waiting for.
 	s.guard.frozen.Store(true)
@@ -37,6 +38,9 @@ func (s *Store) fail(cause error) {
 		s.opts.OnFatal(err)
 	}()
 }
+
+// Failed implements store.Maintenance.
+func (s *Store) Failed() <-chan struct{} { return s.down }
 
 // failed is why the store takes no more batches; nil while it does.
 func (s *Store) failed() error {

@@ -46,6 +46,8 @@ type Store struct {
 	// there are none; fault is why the store failed, nil while it has not.
 	gate  gate
 	fault atomic.Pointer[error]
+	// down is closed once fault is set.
+	down chan struct{}
 	// opened is false while Open still owns what fail would have to close.
 	opened atomic.Bool
 	// ending is done when what goes on in the background has ended.
@@ -80,7 +82,7 @@ func Open(_ context.Context, url string, o Options) (*Store, error) {
 			o.FS = vfs.NewMem()
 		}
 	}
-	s := &Store{opts: o, dir: dir, durable: durable}
+	s := &Store{opts: o, dir: dir, durable: durable, down: make(chan struct{})}
 	s.gate.init()
 	s.guard = &guard{FS: o.FS, onFault: s.fail}
 	if err := s.makeFolder(); err != nil {

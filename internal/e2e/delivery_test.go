@@ -34,7 +34,7 @@ func TestHeldDeliveriesGoOutLater(t *testing.T) {
 				return 200
 			})
 			app := s.application(name)
-			endpoint := s.endpoint(app, r.URL+"/held", object{"retrySchedule": []float64{1, 1, 1}})
+			endpoint := s.endpoint(app, r.URL+"/held", object{"retrySchedule": []float64{3, 3, 3}})
 			other := s.endpoint(app, r.URL+"/other", nil)
 			path := "/app/" + app + "/endpoint/" + endpoint
 			if held {

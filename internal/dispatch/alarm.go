@@ -38,10 +38,13 @@ func (a *alarm) init(d *Dispatcher) {
 
 // wake has a lane looked at, at a time or earlier.
 func (d *Dispatcher) wake(l *lane, at time.Time) {
+	now := d.now()
+	by := time.Now().Add(at.Sub(now))
+	at = at.Round(0) // rows go by the wall clock, and so does the heap
 	if !l.wakeAt.IsZero() && !at.Before(l.wakeAt) {
 		return
 	}
-	l.wakeAt, l.wakeBy = at, time.Now().Add(at.Sub(d.now()))
+	l.wakeAt, l.wakeBy = at, by
 	if l.heapSlot < 0 {
 		heap.Push(&d.alarm.lanes, l)
 	} else {
@@ -105,12 +108,21 @@ func (d *Dispatcher) ring() {
 func (d *Dispatcher) sweep(now, mono time.Time) {
 	for _, l := range d.lanes {
 		switch {
-		case l.idle() && now.Sub(l.lastUsed) > idleLane:
+		case l.idle() && now.Sub(l.lastUsed) > l.keep():
 			d.drop(l)
 		case !l.wakeAt.IsZero() && mono.After(l.wakeBy):
 			d.wake(l, now)
 		}
 	}
+}
+
+// keep is how long a lane without work is kept: one that is probed long enough
+// for the next probe to find it so.
+func (l *lane) keep() time.Duration {
+	if l.throttle.probing() {
+		return 2 * maxPause
+	}
+	return idleLane
 }
 
 // jumped reports whether the wall clock was set since the last call.

@@ -64,7 +64,7 @@ func (d *Dispatcher) letGo(l *lane) {
 // uncount has a lane's open claims no longer hold Low, where its stored row
 // covers them.
 func (d *Dispatcher) uncount(l *lane) {
-	if l.rowState != rowStored {
+	if l.rowState != rowStored || !l.counting {
 		return
 	}
 	l.counting = false
@@ -146,7 +146,7 @@ func (d *Dispatcher) checkAges(now time.Time) {
 		if l.throttle.inflight > 0 {
 			d.rate(l, now)
 		}
-		if c := l.open.head; c != nil && l.counting && now.Sub(c.id.Time()) > patience {
+		if c := l.open.head; c != nil && l.counting && now.Sub(c.since) > patience {
 			if l.rowState == rowNone {
 				l.rowState = rowWanted
 				d.wentBehind++
@@ -176,7 +176,7 @@ func (d *Dispatcher) buildRow(b *store.Batch, l *lane, now time.Time) bool {
 		d.uncount(l)
 		return true
 	}
-	if l.fed && !l.counting && (l.open.head == nil || now.Sub(oldest.Time()) < recovered) {
+	if l.fed && !l.counting && (l.open.head == nil || now.Sub(l.open.head.since) < recovered) {
 		d.count(l)
 	}
 	if l.fed && l.counting && oldest.Position() >= d.cover.low && view.Deliverable() {

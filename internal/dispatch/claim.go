@@ -43,6 +43,10 @@ type claim struct {
 	// deliveries that a behind row may have to cover.
 	counts, open bool
 	prev, next   *claim
+	// runs: it is in the lane's list of running claims.
+	runs          bool
+	before, after *claim
+	since         time.Time // when it came into memory
 
 	// ended is final when the delivery was ended while it was in memory.
 	ended  postern.State
@@ -62,6 +66,36 @@ type claim struct {
 }
 
 func (c *claim) position() uint64 { return c.id.Position() }
+
+// starts is a lane's running claims, the one that has run longest first.
+type starts struct{ head, tail *claim }
+
+func (s *starts) push(c *claim) {
+	c.runs, c.before, c.after = true, s.tail, nil
+	if s.tail != nil {
+		s.tail.after = c
+	} else {
+		s.head = c
+	}
+	s.tail = c
+}
+
+func (s *starts) remove(c *claim) {
+	if !c.runs {
+		return
+	}
+	if c.before != nil {
+		c.before.after = c.after
+	} else {
+		s.head = c.after
+	}
+	if c.after != nil {
+		c.after.before = c.before
+	} else {
+		s.tail = c.before
+	}
+	c.runs, c.before, c.after = false, nil, nil
+}
 
 // list is a lane's open claims, roughly in the order of positions.
 type list struct{ head, tail *claim }

@@ -146,6 +146,7 @@ func TestParkingBehindLowSpoilsNothing(t *testing.T) {
 		r.pass(15 * time.Second) // one retry is tried, one waits for its turn
 		b := r.build(r.accept(), r.accept()).store()
 		r.edit(n, paused)
+		r.say(answer{fault: true}, r.only()) // makes room, so that the other is looked at
 		b.tell()
 		var many []Part
 		for range 1024 { // as many as the ring has places

@@ -64,7 +64,8 @@ type Config struct {
 	// Places bounds attempts under way; 2048 when 0.
 	Places int
 	// QueueLength bounds a lane's queue, MaxClaims all queues together, MaxBytes
-	// the payloads held for them; 1024, 262,144 and 64 MiB when 0.
+	// the payloads held for them; 1024, 65,536 (each some 700 bytes) and 64 MiB
+	// when 0.
 	QueueLength, MaxClaims int
 	MaxBytes               int
 	// Now is the wall clock of stored times; time.Now when nil.
@@ -128,7 +129,7 @@ func New(cfg Config, head store.Head) *Dispatcher {
 	}
 	cfg.Places = orDefault(cfg.Places, 2048)
 	cfg.QueueLength = orDefault(cfg.QueueLength, 1024)
-	cfg.MaxClaims = orDefault(cfg.MaxClaims, 1<<18)
+	cfg.MaxClaims = orDefault(cfg.MaxClaims, 1<<16)
 	cfg.MaxBytes = orDefault(cfg.MaxBytes, 64<<20)
 	low, next := max(head.Low, 1), max(head.Next, 1)
 	d := &Dispatcher{
@@ -201,7 +202,9 @@ func (d *Dispatcher) Changed(n postern.EndpointNumber) {
 		return
 	}
 	l.throttle.blockedUntil, l.throttle.probeAt = time.Time{}, time.Time{}
-	d.mark(l)
+	if l.rowState != rowNone {
+		d.mark(l)
+	}
 	d.refills.want(l)
 	d.offer(l)
 	d.pump()
@@ -247,7 +250,7 @@ func (d *Dispatcher) feed(n postern.EndpointNumber, app postern.ApplicationNumbe
 
 // enqueue adds a claim to its lane's set and queue.
 func (d *Dispatcher) enqueue(c *claim) {
-	c.phase = queued
+	c.phase, c.since = queued, d.now()
 	if len(c.lane.set) == 0 {
 		d.active[c.lane] = struct{}{}
 	}
@@ -271,6 +274,7 @@ func (d *Dispatcher) forget(c *claim) {
 	}
 	if c.load != nil {
 		d.release(c.load)
+		c.load = nil
 	}
 	l.lastUsed = d.now()
 }

@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"sync/atomic"
 	"time"
 
 	"github.com/postern-dev/postern"
@@ -15,6 +16,12 @@ const (
 	rowWanted          // the next batch will hold it
 	rowStored
 )
+
+// lineOf is a line and the view that it was made for.
+type lineOf struct {
+	line Line
+	view *postern.EndpointView
+}
 
 // lane is what is in memory of one endpoint with recent work.
 type lane struct {
@@ -60,13 +67,13 @@ type lane struct {
 
 	ready    bool // in the rotation
 	waitSlow bool // waits for a place among slow lanes
+	waiting  bool // is in the dispatcher's queue of those
 	slow     bool // its places count among those of slow lanes
 	failing  bool // its endpoint counts among those that fail
 	throttle throttle
 	health   postern.Health // in commit order
 
-	line    Line // how deliveries are sent; made for one view
-	lineFor *postern.EndpointView
+	line atomic.Pointer[lineOf] // how deliveries are sent
 
 	lastUsed time.Time
 }

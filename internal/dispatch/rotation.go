@@ -83,7 +83,10 @@ func (d *Dispatcher) mayStart(l *lane) bool {
 	now := d.now()
 	if d.rate(l, now); l.slow && d.slow >= d.slowPlaces() {
 		l.waitSlow = true
-		d.waiting.push(l)
+		if !l.waiting {
+			l.waiting = true
+			d.waiting.push(l)
+		}
 		return false
 	}
 	ok, wake := l.throttle.admits(now, view)
@@ -100,7 +103,7 @@ func (d *Dispatcher) callSlow() bool {
 		return false
 	}
 	l := d.waiting.pop()
-	l.waitSlow = false
+	l.waitSlow, l.waiting = false, false
 	d.offer(l)
 	return true
 }

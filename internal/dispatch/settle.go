@@ -11,6 +11,7 @@ import (
 func (d *Dispatcher) settle(c *claim, eventType string, view *postern.EndpointView) {
 	d.mu.Lock()
 	c.phase = settling
+	c.lane.throttle.ended(c)
 	c.schedule = d.schedule(eventType, view)
 	c.lane.throttle.learn(&c.attempt, d.now())
 	d.rate(c.lane, d.now())

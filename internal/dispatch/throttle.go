@@ -9,8 +9,12 @@ import (
 )
 
 const (
-	firstLimit = 32
-	maxLimit   = 1024
+	// firstLimit is where a lane begins; unknownLimit holds until the first
+	// answer: after a restart there could be a hundred endpoints that hang, and
+	// that shows only after a second.
+	firstLimit   = 32
+	unknownLimit = 4
+	maxLimit     = 1024
 	// An endpoint whose attempts take longer than slowAfter counts as slow.
 	slowAfter = time.Second
 	// More at once do not help an endpoint whose latency has grown to twice its
@@ -35,8 +39,9 @@ type throttle struct {
 	halved time.Time
 
 	inflight int
-	starts   ring[*claim] // running claims in the order of their starts
+	starts   starts // running claims in the order of their starts
 	latency  time.Duration
+	known    bool // an attempt has ended
 
 	failures     int
 	failingSince time.Time
@@ -61,13 +66,8 @@ func (t *throttle) probing() bool { return t.pause > 0 }
 // slow reports whether the endpoint belongs to those that share half of all
 // places: it takes long, hangs, or fails.
 func (t *throttle) slow(now time.Time) bool {
-	if t.latency > slowAfter || t.failing() {
-		return true
-	}
-	for t.starts.len() > 0 && t.starts.peek().phase != running {
-		t.starts.pop()
-	}
-	return t.starts.len() > 0 && now.Sub(t.starts.peek().begun) > slowAfter
+	first := t.starts.head
+	return t.latency > slowAfter || t.failing() || first != nil && now.Sub(first.begun) > slowAfter
 }
 
 // admits reports whether an attempt may start now; if not, wake is when to ask
@@ -80,7 +80,7 @@ func (t *throttle) admits(now time.Time, view *postern.EndpointView) (ok bool, w
 		return false, time.Time{}
 	case t.probing() && now.Before(t.probeAt):
 		return false, t.probeAt
-	case t.inflight >= int(t.limit):
+	case t.inflight >= int(t.limit), !t.known && t.inflight >= unknownLimit:
 		return false, time.Time{}
 	case view.Rate > 0:
 		return t.withinRate(now, view.Rate)
@@ -103,18 +103,20 @@ func (t *throttle) withinRate(now time.Time, perSecond int) (bool, time.Time) {
 	return true, time.Time{}
 }
 
-// started and ended bracket an attempt's place, which it keeps until its
-// settle is synced.
+// started and freed bracket an attempt's place, which it keeps until its settle
+// is synced; ended says that it no longer runs.
 func (t *throttle) started(c *claim) {
 	t.inflight++
 	t.starts.push(c)
 }
 
-func (t *throttle) ended() { t.inflight-- }
+func (t *throttle) ended(c *claim) { t.starts.remove(c) }
+
+func (t *throttle) freed() { t.inflight-- }
 
 // learn adapts to an attempt's result.
 func (t *throttle) learn(a *postern.Attempt, now time.Time) {
-	t.faults = 0
+	t.faults, t.known = 0, true
 	t.measure(a)
 	if a.Succeeded {
 		t.succeeded()

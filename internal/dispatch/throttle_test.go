@@ -240,10 +240,11 @@ func TestSlow(t *testing.T) {
 	ended, hangs := &claim{phase: settling, begun: a.now}, &claim{phase: running, begun: a.now}
 	a.started(ended)
 	a.started(hangs)
+	a.ended(ended)
 	if a.slow(a.now.Add(slowAfter)) || !a.slow(a.now.Add(slowAfter+1)) {
 		t.Error("an attempt that hangs makes a lane slow after a second")
 	}
-	hangs.phase = settling
+	a.ended(hangs)
 	if a.slow(a.now.Add(time.Hour)) {
 		t.Error("slow without an attempt")
 	}

@@ -175,19 +175,14 @@ func (d *Dispatcher) made(ctx context.Context, c *claim) (int, error) {
 // lineOf is what sends a lane's deliveries, made anew when the endpoint's view
 // is another.
 func (d *Dispatcher) lineOf(l *lane, view *postern.EndpointView) (Line, error) {
-	d.mu.Lock()
-	line, fits := l.line, l.lineFor == view
-	d.mu.Unlock()
-	if fits {
-		return line, nil
+	if made := l.line.Load(); made != nil && made.view == view {
+		return made.line, nil
 	}
 	line, err := d.cfg.Sender.Prepare(view)
 	if err != nil {
 		return nil, err
 	}
-	d.mu.Lock()
-	l.line, l.lineFor = line, view
-	d.mu.Unlock()
+	l.line.Store(&lineOf{line, view})
 	return line, nil
 }
 
@@ -215,7 +210,8 @@ func (d *Dispatcher) freePlace(c *claim) {
 	if l.slow {
 		d.slow--
 	}
-	l.throttle.ended()
+	l.throttle.ended(c)
+	l.throttle.freed()
 	d.offer(l)
 }
 

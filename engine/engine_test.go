@@ -113,3 +113,17 @@ func TestAMessageIsDelivered(t *testing.T) {
 		t.Errorf("delivered %s", body)
 	}
 }
+
+// A message that was never on its way to an endpoint has nothing to cancel
+// there.
+func TestCancelOfWhatWasNotRouted(t *testing.T) {
+	w := newWorld(t, nil)
+	var app, ep, msg struct{ ID string }
+	w.call("POST", "/app", map[string]any{"name": "a"}, &app)
+	w.call("POST", "/app/"+app.ID+"/endpoint", map[string]any{"url": "http://127.0.0.1:1/", "disabled": true}, &ep)
+	w.call("POST", "/app/"+app.ID+"/msg", map[string]any{"eventType": "a.b", "payload": map[string]any{}}, &msg)
+	var fault struct{ Code string }
+	if code := w.call("POST", "/app/"+app.ID+"/msg/"+msg.ID+"/endpoint/"+ep.ID+"/cancel", nil, &fault); code != 404 {
+		t.Errorf("cancel: %d %q, want 404", code, fault.Code)
+	}
+}

@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/postern-dev/postern"
@@ -14,8 +15,10 @@ type command struct {
 	d   *Dispatcher
 	key store.DeliveryKey
 	act func(cmd *command, b *store.Batch, claim *claim, s store.Standing) error
-	err error        // why there is nothing to store
-	row *postern.Row // what was put
+	// routed: only a delivery that was routed, or resent, will do.
+	routed bool
+	err    error        // why there is nothing to store
+	row    *postern.Row // what was put
 	// lane is where the delivery counts as ordered while the command is built
 	// and not synced; nil when there is nothing to store.
 	lane *lane
@@ -27,17 +30,17 @@ type command struct {
 // Resend starts a delivery anew, whatever its state: its schedule begins again,
 // and the next attempt is marked manual. It returns once that is durable.
 func (d *Dispatcher) Resend(ctx context.Context, key store.DeliveryKey) error {
-	return d.command(ctx, key, (*command).resend)
+	return d.command(ctx, &command{key: key, act: (*command).resend})
 }
 
 // Cancel ends an unfinished delivery; an attempt under way still ends, and is
 // recorded. A finished one is postern.ErrConflict.
 func (d *Dispatcher) Cancel(ctx context.Context, key store.DeliveryKey) error {
-	return d.command(ctx, key, (*command).cancel)
+	return d.command(ctx, &command{key: key, act: (*command).cancel, routed: true})
 }
 
-func (d *Dispatcher) command(ctx context.Context, key store.DeliveryKey, act func(*command, *store.Batch, *claim, store.Standing) error) error {
-	cmd := &command{d: d, key: key, act: act, done: make(chan error, 1)}
+func (d *Dispatcher) command(ctx context.Context, cmd *command) error {
+	cmd.d, cmd.done = d, make(chan error, 1)
 	if err := d.cfg.Command(cmd); err != nil {
 		return err
 	}
@@ -58,6 +61,9 @@ func (cmd *command) Build(b *store.Batch) {
 		cmd.err = err
 		return
 	}
+	if cmd.err = cmd.check(stored); cmd.err != nil {
+		return
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	var claim *claim
@@ -68,6 +74,22 @@ func (cmd *command) Build(b *store.Batch) {
 		cmd.lane = d.lane(cmd.key.Endpoint, cmd.key.Application)
 		cmd.lane.ordered[position]++
 	}
+}
+
+// check refuses what is no delivery: a message that is gone, and for a cancel
+// one that was never on its way to the endpoint.
+func (cmd *command) check(s store.Standing) error {
+	if !s.Message {
+		return postern.ErrNotFound
+	}
+	if !cmd.routed || s.Row != nil || s.Attempts > 0 || s.Final {
+		return nil
+	}
+	m, err := cmd.d.cfg.Store.Message(context.Background(), cmd.key.Application, cmd.key.Message) // as Standing
+	if err == nil && !slices.Contains(m.Routes, cmd.key.Endpoint) {
+		err = postern.ErrNotFound
+	}
+	return err
 }
 
 // Done answers who waits, and has the lane look at what was put.
@@ -99,7 +121,7 @@ func (cmd *command) Done(err error) {
 // its attempt; the row follows it.
 func (cmd *command) resend(b *store.Batch, c *claim, s store.Standing) error {
 	view := cmd.d.cfg.Catalogue.EndpointByNumber(cmd.key.Endpoint)
-	if view == nil || view.Deleted || !s.Message {
+	if view == nil || view.Deleted {
 		return postern.ErrNotFound
 	}
 	// Due now by the wall clock, as rows are; ids can be ahead of it.
@@ -127,9 +149,6 @@ func (cmd *command) resend(b *store.Batch, c *claim, s store.Standing) error {
 
 // cancel records that the delivery ended.
 func (cmd *command) cancel(b *store.Batch, c *claim, s store.Standing) error {
-	if !s.Message {
-		return postern.ErrNotFound
-	}
 	if s.State.Final() {
 		return &postern.Error{Kind: postern.Conflict, Detail: "the delivery is already " + s.State.String()}
 	}

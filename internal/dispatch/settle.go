@@ -13,8 +13,9 @@ func (d *Dispatcher) settle(c *claim, eventType string, view *postern.EndpointVi
 	c.phase = settling
 	c.lane.throttle.ended(c)
 	c.schedule = d.schedule(eventType, view)
-	c.lane.throttle.learn(&c.attempt, d.now())
-	d.rate(c.lane, d.now())
+	now := d.now()
+	c.lane.throttle.learn(&c.attempt, now)
+	d.rate(c.lane, now)
 	d.mu.Unlock()
 	d.hand(c)
 }
@@ -67,7 +68,7 @@ func (c *claim) Build(b *store.Batch) {
 	}
 	policy := postern.Policy{Schedule: c.schedule, Jitter: jitter(), KeepEnabled: d.mostFail()}
 	a := &c.attempt
-	c.outcome = postern.Settle(delivery, *a, policy, d.now())
+	c.outcome = postern.Settle(delivery, *a, policy, d.now().UTC().Truncate(time.Millisecond)) // as it is stored
 	out := &c.outcome
 	a.ID = postern.NewAttemptID(b.Head.LastTime, d.journal, b.Head.Batch, len(b.Attempts), c.lane.number)
 	a.State, a.Reason = out.State, out.Reason

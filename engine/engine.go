@@ -42,9 +42,6 @@ type Engine struct {
 // stopped. It starts nothing: messages are accepted and delivered while Run
 // runs. Errors of kind Invalid say what of the Config cannot work.
 func New(ctx context.Context, cfg Config) (*Engine, error) {
-	if err := cfg.validate(); err != nil && cfg.Store == nil {
-		return nil, err
-	}
 	cfg = cfg.withDefaults()
 	if err := cfg.validate(); err != nil {
 		return nil, err
@@ -206,6 +203,8 @@ const abortTimeout = 5 * time.Second
 
 var errDrained = errors.New("the time to drain is over")
 
+var errStopping = &postern.Error{Kind: postern.Unavailable, Detail: "shutting down"}
+
 // Handler serves everything over HTTP: the API under /api/v1/, inbound
 // requests under /in/, and a page.
 func (e *Engine) Handler() http.Handler { return e.handler }
@@ -213,8 +212,8 @@ func (e *Engine) Handler() http.Handler { return e.handler }
 // Publish routes a message, makes it durable and returns it. A second copy, by
 // event id, is not stored: the first one's id is returned, with duplicate true.
 func (e *Engine) Publish(ctx context.Context, p postern.Publish) (m *postern.Message, duplicate bool, err error) {
-	if err := e.Admit(); err != nil {
-		return nil, false, err
+	if e.stopping.Load() {
+		return nil, false, errStopping
 	}
 	m, duplicate, err = e.publisher.Publish(ctx, p)
 	if duplicate && e.cfg.Observer.Duplicate != nil {
@@ -226,7 +225,7 @@ func (e *Engine) Publish(ctx context.Context, p postern.Publish) (m *postern.Mes
 // Admit is nil, or why nothing is accepted now: an error of kind Unavailable.
 func (e *Engine) Admit() error {
 	if e.stopping.Load() {
-		return &postern.Error{Kind: postern.Unavailable, Detail: "shutting down"}
+		return errStopping
 	}
 	return e.committer.Full()
 }

@@ -133,6 +133,9 @@ type Capabilities struct {
 	MaxBatchBytes int
 }
 
+// SoleJournal is the journal of a store that one process has to itself.
+const SoleJournal = 0
+
 // Head is what every batch stores besides its contents, so that a restart
 // goes on where the last batch ended. It is never derived from messages, which
 // retention can remove.

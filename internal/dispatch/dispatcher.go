@@ -97,8 +97,7 @@ type Dispatcher struct {
 	cover   *cover
 	// handed is the id that follows everything that was handed over: ids of
 	// later messages are not below it.
-	handed  postern.MessageID
-	journal uint16
+	handed postern.MessageID
 
 	inflight   int // places taken
 	slow       int // of these, by slow lanes
@@ -139,7 +138,7 @@ func New(cfg Config, head store.Head) *Dispatcher {
 		active: make(map[*lane]struct{}),
 		cover:  newCover(low, next),
 	}
-	d.handed = postern.NewMessageID(head.LastTime, 0, next, 0)
+	d.handed = postern.NewMessageID(head.LastTime, store.SoleJournal, next, 0)
 	d.alarm.init(d)
 	d.refills.init(d)
 	return d

@@ -70,7 +70,7 @@ func (c *claim) Build(b *store.Batch) {
 	a := &c.attempt
 	c.outcome = postern.Settle(delivery, *a, policy, d.now().UTC().Truncate(time.Millisecond)) // as it is stored
 	out := &c.outcome
-	a.ID = postern.NewAttemptID(b.Head.LastTime, d.journal, b.Head.Batch, len(b.Attempts), c.lane.number)
+	a.ID = postern.NewAttemptID(b.Head.LastTime, store.SoleJournal, b.Head.Batch, len(b.Attempts), c.lane.number)
 	a.State, a.Reason = out.State, out.Reason
 	if out.State == postern.Retrying && out.PutRow {
 		a.Next = out.Next

@@ -375,9 +375,6 @@ func (m *model) judge() {
 		}
 		if len(rows) > 0 || m.row(n) != nil {
 			m.t.Errorf("endpoint %d keeps rows %+v, behind %v", n, rows, m.row(n))
-			if l := m.d.lanes[n]; l != nil {
-				m.t.Errorf("now %v; timer %v; due %v hasRows %t dueNow %t wakeAt %v wakeBy %v refilling %t set %d q %d ready %v waitSlow %v waiting %v slow %v limit %v known %v inflight %v blocked %v probeAt %v pause %v; d.slow %d d.inflight %d d.waiting %d apps %d app.ready %v", m.now(), m.d.alarm.at, l.due, l.hasRows, l.dueNow, l.wakeAt, l.wakeBy, l.refilling, len(l.set), l.queue.len(), l.ready, l.waitSlow, l.waiting, l.slow, l.throttle.limit, l.throttle.known, l.throttle.inflight, l.throttle.blockedUntil, l.throttle.probeAt, l.throttle.pause, m.d.slow, m.d.inflight, m.d.waiting.len(), m.d.apps.len(), l.app.ready)
-			}
 		}
 	}
 	if m.head.Low != m.head.Next || m.head.Rows != 0 && !m.anyDeleted() {

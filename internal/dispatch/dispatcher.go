@@ -328,7 +328,7 @@ func (d *Dispatcher) drop(l *lane) {
 // now is the clock that lanes go by. Its monotonic part serves intervals.
 func (d *Dispatcher) now() time.Time { return d.cfg.Now() }
 
-func jitter() float64 { return rand.Float64() }
+func jitter() float64 { return rand.Float64() } //nolint:gosec // it spreads waits
 
 func orDefault(v, def int) int {
 	if v == 0 {

@@ -176,8 +176,8 @@ func broken(t *testing.T) *attempts {
 // One probe at a time, with pauses that grow up to five minutes.
 func TestProbesPause(t *testing.T) {
 	a, view := broken(t), &postern.EndpointView{}
-	for _, want := range []time.Duration{5, 10, 20, 40, 80, 160, 300, 300} {
-		want *= time.Second
+	for _, seconds := range []int{5, 10, 20, 40, 80, 160, 300, 300} {
+		want := time.Duration(seconds) * time.Second
 		ok, wake := a.admits(a.now, view)
 		if ok || wake.Sub(a.now) != want {
 			t.Fatalf("admitted %t, next in %v, want %v", ok, wake.Sub(a.now), want)

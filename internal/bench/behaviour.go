@@ -7,33 +7,89 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
+)
+
+// What an endpoint of the receiver is; the first word of its path.
+const (
+	kindFast   = "fast"   // answers at once
+	kindSlow   = "slow"   // answers after ms=N milliseconds
+	kindHang   = "hang"   // never answers
+	kindSwitch = "switch" // does what it was last told to do; at first it answers at once
+	kindFlaky  = "flaky"  // fails, but for every flakyEvery-th request; only counted
+	kindSink   = "sink"   // answers at once; only counted
+)
+
+// flakyEvery is often enough that no lane takes the endpoint for one that is down.
+const flakyEvery = 8
+
+// What a switch can be told.
+const (
+	modeAnswer = "answer"
+	modeFail   = "fail" // 503 at once
+	modeHang   = "hang" // until it is told something else, then the connection breaks
 )
 
 // endpointPath is what the request target asks of the receiver.
 type endpointPath struct {
+	kind  string
 	index int
 	delay time.Duration
-	hang  bool
 }
 
 // wait behaves as the path says; false when ctx ended first.
 func (p endpointPath) wait(ctx context.Context) bool {
-	if p.hang {
+	if p.kind == kindHang {
 		<-ctx.Done()
 		return false
 	}
-	if p.delay == 0 {
-		return true
+	return p.delay == 0 || pause(ctx, p.delay) == nil
+}
+
+// switches knows what each switch was told. The zero value is ready, and safe for
+// concurrent use.
+type switches struct {
+	mu    sync.Mutex
+	modes map[int]*switchMode
+}
+
+type switchMode struct {
+	name    string
+	changed chan struct{} // closed when another takes its place
+}
+
+// behaveCommand tells the endpoint of this index, a switch, what to do.
+type behaveCommand struct {
+	Index int    `json:"index"`
+	Mode  string `json:"mode"`
+}
+
+func (s *switches) set(with behaveCommand) error {
+	if with.Mode != modeAnswer && with.Mode != modeFail && with.Mode != modeHang {
+		return fmt.Errorf("behave: unknown mode %q", with.Mode)
 	}
-	timer := time.NewTimer(p.delay)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.modes == nil {
+		s.modes = map[int]*switchMode{}
 	}
+	if old := s.modes[with.Index]; old != nil {
+		close(old.changed)
+	}
+	s.modes[with.Index] = &switchMode{name: with.Mode, changed: make(chan struct{})}
+	return nil
+}
+
+// get is the present mode; its channel is nil, so never ready, for one that was
+// never told anything.
+func (s *switches) get(index int) switchMode {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if m := s.modes[index]; m != nil {
+		return *m
+	}
+	return switchMode{name: modeAnswer}
 }
 
 // parseTarget reads "POST /fast/3 HTTP/1.1".
@@ -50,16 +106,15 @@ func parseTarget(line []byte) (endpointPath, error) {
 	}
 	p := endpointPath{index: n}
 	switch kind {
-	case "fast":
-	case "hang":
-		p.hang = true
-	case "slow":
+	case kindFast, kindHang, kindSwitch, kindFlaky, kindSink:
+	case kindSlow:
 		if p.delay, err = parseDelay(query); err != nil {
 			return endpointPath{}, err
 		}
 	default:
 		return endpointPath{}, fmt.Errorf("%w: unknown behaviour", errMalformed)
 	}
+	p.kind = kind
 	return p, nil
 }
 

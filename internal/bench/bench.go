@@ -33,38 +33,98 @@ func Run(ctx context.Context, options Options, out io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("make folder: %w", err)
 	}
-	samples, err := measureAll(ctx, o, runs, dir)
-	err = errors.Join(err, os.RemoveAll(dir))
-	if len(samples) > 0 {
-		r := newReport(o, runs, samples)
-		err = errors.Join(err, r.write(out, o.Format), r.loss())
+	b := &bench{options: o, dir: dir}
+	var found findings
+	if len(o.Chart) > 0 {
+		found, err = b.chart(ctx)
+	} else {
+		found, err = b.measure(ctx, runs)
 	}
-	return err
+	err = errors.Join(err, os.RemoveAll(dir))
+	if found.empty() {
+		return err
+	}
+	return errors.Join(err, found.write(out, o.Format), found.loss())
+}
+
+// findings are what a bench reports.
+type findings interface {
+	empty() bool
+	write(w io.Writer, format Format) error
+	loss() error // [ErrLoss], if there was any
+}
+
+// bench is one call of [Run].
+type bench struct {
+	options  Options
+	dir      string
+	template *template // nil while measurements start empty
+}
+
+// measure makes the runs, on a filled store if the options want one, and reports
+// what it got to.
+func (b *bench) measure(ctx context.Context, runs []run) (report, error) {
+	var samples []Sample
+	err := b.fill(ctx, b.options.Stored, b.options.Pending)
+	if err == nil {
+		samples, err = b.measureAll(ctx, runs)
+	}
+	return newReport(b.options, runs, samples), err
+}
+
+// fill makes the template, or lets it grow.
+func (b *bench) fill(ctx context.Context, stored, pending int) error {
+	if stored == 0 && pending == 0 {
+		return nil
+	}
+	if b.template == nil {
+		b.template = &template{dir: filepath.Join(b.dir, "template")}
+	}
+	began := time.Now()
+	if err := b.template.grow(ctx, b.options, stored, pending); err != nil {
+		return fmt.Errorf("fill a store with %d messages and %d retries: %w", stored, pending, err)
+	}
+	note(b.options.Progress, "filled   %d stored, %d pending  (%s)\n", stored, pending, time.Since(began).Round(time.Second))
+	return nil
 }
 
 // measureAll goes round by round over all runs and subjects, so that what disturbs
 // the machine for a while disturbs them all.
-func measureAll(ctx context.Context, o Options, runs []run, dir string) ([]Sample, error) {
+func (b *bench) measureAll(ctx context.Context, runs []run) ([]Sample, error) {
 	var samples []Sample
-	for round := range o.Rounds {
+	for round := range b.options.Rounds {
 		for _, r := range runs {
 			for _, subject := range r.subjects(round) {
 				began := time.Now()
 				name := fmt.Sprintf("%d-%s-%s", round+1, r.name, subject)
-				sample, err := measure(ctx, o, r, subject, round+1, filepath.Join(dir, name))
+				s := &session{run: r, options: b.options, template: b.template, as: subject, dir: filepath.Join(b.dir, name)}
+				sample, err := measure(ctx, s, round+1)
 				if err != nil {
 					return samples, fmt.Errorf("round %d, run %s, %s: %w", round+1, r.name, subject, err)
 				}
 				samples = append(samples, sample)
-				progressLine(o.Progress, sample, time.Since(began))
+				note(b.options.Progress, "%s  (%s)\n", sample.line(), time.Since(began).Round(time.Second))
 			}
 		}
 	}
 	return samples, nil
 }
 
-// progressLine is for somebody who waits; that it cannot be written stops nothing.
-func progressLine(w io.Writer, s Sample, took time.Duration) {
-	_, _ = fmt.Fprintf(w, "round %d  %-4s %-8s %9.1f us/delivery %9.0f deliveries/s  (%s)\n",
-		s.Round, s.Run, s.Subject, s.Figures[figureCPU], s.Figures[figureDeliveries], took.Round(time.Second))
+// line is the sample for somebody who waits.
+func (s Sample) line() string {
+	line := fmt.Sprintf("round %d  %-9s %-8s", s.Round, s.Run, s.Subject)
+	for _, key := range []string{figureCPU, figureDeliveries, figureAckP99, figureE2EP99} {
+		if value, ok := s.Figures[key]; ok {
+			line += fmt.Sprintf("  %s %s", key, number(&value))
+		}
+	}
+	for _, key := range furtherFigures() {
+		if value, ok := s.Figures[key]; ok {
+			line += fmt.Sprintf("  %s %s", key, number(&value))
+		}
+	}
+	return line
 }
+
+// note is for somebody who waits; that it cannot be written stops nothing.
+func note(w io.Writer, format string, args ...any) { _, _ = fmt.Fprintf(w, format, args...) }

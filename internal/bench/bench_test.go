@@ -194,10 +194,13 @@ func TestRunRefusesBadOptions(t *testing.T) {
 		o    Options
 		want string
 	}{
-		{"run", Options{Runs: []string{"two"}}, `no run "two": there are one, ten, rate, slow`},
+		{"run", Options{Runs: []string{"two"}}, `no run "two": there are one, ten, rate, accept, slow, hang`},
 		{"rounds", Options{Rounds: -1}, "rounds: -1"},
 		{"messages", Options{Messages: maxExpected + 1}, "messages: 20000001"},
 		{"stored", Options{Stored: -1}, "stored: -1"},
+		{"pending", Options{Pending: -1}, "pending: -1"},
+		{"size", Options{Size: maxExpected}, "size: 20000000"},
+		{"chart", Options{Chart: []int{-1}}, "chart: -1"},
 		{"publishers", Options{Publishers: 5000}, "publishers: 5000"},
 		{"format", Options{Format: "xml"}, `format: "xml"`},
 		{"cpus", Options{CPUs: []int{-1}}, "no core -1"},

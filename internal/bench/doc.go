@@ -2,7 +2,8 @@
 // the judge of every change to the hot path.
 //
 // A run names a fixture (how many endpoints, how they behave), a load shape and
-// what it is compared with; [Run] measures each one several times, interleaved,
+// what it is compared with; one that is no steady load has a scenario, a function
+// over the same processes. [Run] measures each one several times, interleaved,
 // so that a noisy neighbour hurts all subjects alike. The parties are separate
 // processes of the same binary, pinned to the same two cores:
 //
@@ -22,7 +23,13 @@
 //     publish until everything is delivered and background work is quiet.
 //  3. Ack latency of an open loop runs from the intended send time, so that a stall
 //     counts for everybody whom it made wait.
-//  4. Times of different processes are compared on the machine's monotonic clock.
+//  4. What a switched endpoint turns away has not arrived, and its retry is no
+//     duplicate; nor is that of a neighbour which hangs longer than a delivery may.
+//  5. Memory is the resident size, after as many scrapes as make the server collect
+//     its garbage: nothing else makes one collect that has nothing to do.
+//  6. Measurements on a filled store start on copies of one, which share the tables
+//     that are never changed.
+//  7. Times of different processes are compared on the machine's monotonic clock.
 //
 // Role processes read commands as JSON lines from stdin, answer on stdout, and end
 // when stdin does: none outlives the coordinator.

@@ -23,9 +23,11 @@ type Sample struct {
 	Quiet bool `json:"quiet"`
 	// FirstError is why the first message of unknown fate failed, if one did.
 	FirstError string     `json:"firstError,omitempty"`
-	Ack        *Histogram `json:"ack"`                // publish to acknowledgement
-	EndToEnd   *Histogram `json:"endToEnd"`           // publish to arrival at the fast endpoints
-	AfterAck   *Histogram `json:"afterAck,omitempty"` // acknowledgement to arrival, open loop only
+	Ack        *Histogram `json:"ack"`      // publish to acknowledgement
+	EndToEnd   *Histogram `json:"endToEnd"` // publish to arrival at the fast endpoints
+	// Curves are counts by second, by what was counted.
+	Curves   map[string][]int `json:"curves,omitempty"`
+	AfterAck *Histogram       `json:"afterAck,omitempty"` // acknowledgement to arrival, open loop only
 }
 
 // The keys of a sample's figures; the unit is part of the key.
@@ -51,7 +53,38 @@ const (
 	figureProcs      = "gomaxprocs"          // of the subject
 	figureDebt       = "debtGrowthMiB"       // flush and compaction work put off
 	figurePeak       = "peakResidentMiB"     // of the subject
+	figureResident   = "residentMiB"         // at rest
+	figureIdleCPU    = "idleCPUPercent"      // of one core
+	figureWaiting    = "waiting"             // messages or retries that waited
+	figureCreateP50  = "createP50Ms"         // of an endpoint
+	figureCreateP99  = "createP99Ms"
+	figureFanOut     = "fanOutMs"           // one message, publish to last arrival
+	figureAckShare   = "ackShareOfFanOut"   // p99 of the ack as a share of that
+	figureFlood      = "floodAcksPerSecond" // of the neighbour
+	figureOthersP50  = "othersP50Ms"        // end to end, of another application
+	figureOthersP99  = "othersP99Ms"
+	figureDrainP99   = "othersWhileDrainingP99Ms"
+	figureReturn     = "returnSeconds"  // from the endpoint's return to its first delivery
+	figureDrained    = "drainedSeconds" // from there to its last
+	figureDrain      = "drainPerSecond"
+	figureProbing    = "probingAfterSeconds" // of being down
+	figureProbes     = "probesPerMinute"
+	figureRate       = "ratePerSecond"
+	figureSlowest    = "slowestSecond" // deliveries
+	figureFastest    = "fastestSecond"
+	figureReady      = "readySeconds"         // from the start to health 200
+	figureFirst      = "firstDeliverySeconds" // from there to the first to another endpoint
+	figureStore      = "storeMiB"             // on disk
 )
+
+// furtherFigures are reported where they were measured; the others have a column.
+func furtherFigures() []string {
+	return []string{
+		figureResident, figureIdleCPU, figureWaiting, figureCreateP50, figureCreateP99, figureFanOut, figureAckShare,
+		figureFlood, figureOthersP50, figureOthersP99, figureDrainP99, figureProbing, figureProbes, figureReturn, figureDrain, figureDrained,
+		figureRate, figureSlowest, figureFastest, figureReady, figureFirst, figureStore,
+	}
+}
 
 // title is how a report calls a figure.
 func title(figure string) string {
@@ -66,6 +99,28 @@ func title(figure string) string {
 		return "end-to-end p99 ms, fast endpoint"
 	case figureAfterP99:
 		return "first attempt p99 ms after the ack"
+	case figurePeak:
+		return "peak resident MiB"
+	case figureResident:
+		return "resident MiB at rest"
+	case figureIdleCPU:
+		return "CPU at rest, % of a core"
+	case figureWaiting:
+		return "waiting"
+	case figureCreateP99:
+		return "endpoint creation p99 ms"
+	case figureAckShare:
+		return "accept p99 as a share of a fan-out"
+	case figureOthersP99:
+		return "end-to-end p99 ms, another application"
+	case figureProbes:
+		return "requests/min while down"
+	case figureRate:
+		return "deliveries/s under the limit"
+	case figureReady:
+		return "ready after, s"
+	case figureFirst:
+		return "first delivery to others after that, s"
 	}
 	return figure
 }
@@ -73,24 +128,30 @@ func title(figure string) string {
 // evaluate turns what the parties report into figures.
 func (s *session) evaluate(sent loadStats, got receiverStats, before, after snapshot) Sample {
 	fast := got.Paths[:s.run.endpoints]
+	expected := sent.Acked * s.run.neighbours // at all neighbours together
+	if s.run.inTurn {
+		expected = sent.Acked
+	}
 	sample := Sample{
 		Messages:   sent.Acked,
 		FirstError: sent.FirstError,
 		Ack:        sent.Latency,
 		EndToEnd:   &Histogram{},
 	}
-	var arrived, lost, duplicates, unfinished int
+	var arrived, lost, duplicates int
 	var lastNs int64
 	for i, p := range got.Paths {
 		sample.Deliveries += p.Unique
-		duplicates += p.Duplicates
-		missing := p.Missing - common(p.Listed, sent.Unacked)
 		if i >= len(fast) {
-			unfinished += missing
+			expected -= p.Unique
+			if !s.run.retried {
+				duplicates += p.Duplicates
+			}
 			continue
 		}
+		duplicates += p.Duplicates
 		arrived += p.Unique
-		lost += missing
+		lost += p.Missing - common(p.Listed, sent.Unacked)
 		lastNs = max(lastNs, p.LastNs)
 		sample.EndToEnd.Merge(p.Latency)
 	}
@@ -100,7 +161,7 @@ func (s *session) evaluate(sent loadStats, got receiverStats, before, after snap
 	sample.Figures = figuresOf(sample, sent, before, after, float64(lastNs-sent.StartNs)/1e9, float64(arrived))
 	sample.Figures[figureLost] = float64(lost)
 	sample.Figures[figureDuplicates] = float64(duplicates)
-	sample.Figures[figureUnfinished] = float64(unfinished)
+	sample.Figures[figureUnfinished] = float64(max(0, expected))
 	sample.Figures[figureRejected] = float64(got.Rejected)
 	return sample
 }

@@ -13,15 +13,16 @@ import (
 const maxPublishers = 4096
 
 // publishCommand is the load's command "publish": count messages numbered from
-// first. A rate of 0 is a closed loop: each publisher sends when its last message
-// is acknowledged.
+// first, fewer if the seconds are over before. A rate of 0 is a closed loop: each
+// publisher sends when its last message is acknowledged.
 type publishCommand struct {
 	Target     target  `json:"target"`
 	Publishers int     `json:"publishers"`
 	First      uint64  `json:"first"`
 	Count      int     `json:"count"`
-	Rate       float64 `json:"rate,omitempty"`   // messages a second, over all publishers
-	Stamps     bool    `json:"stamps,omitempty"` // report when each message was acknowledged
+	Rate       float64 `json:"rate,omitempty"`    // messages a second, over all publishers
+	Seconds    float64 `json:"seconds,omitempty"` // of a closed loop; 0 means until count
+	Stamps     bool    `json:"stamps,omitempty"`  // report when each message was acknowledged
 }
 
 // loadStats is the answer to "publish".
@@ -120,7 +121,7 @@ func publishAll(ctx context.Context, with publishCommand) (*loadStats, error) {
 // closedLoop takes the next number when the last one is acknowledged.
 func (l *load) closedLoop(ctx context.Context, p *publisher) {
 	own := &tally{}
-	for ctx.Err() == nil {
+	for ctx.Err() == nil && !l.over() {
 		n := int(l.next.Add(1)) - 1
 		if n >= l.with.Count {
 			break
@@ -128,6 +129,11 @@ func (l *load) closedLoop(ctx context.Context, p *publisher) {
 		l.one(ctx, p, own, n, l.clock.now())
 	}
 	l.collect(p, own)
+}
+
+// over reports whether a closed loop has lasted as long as it was to.
+func (l *load) over() bool {
+	return l.with.Seconds > 0 && float64(l.clock.now()-l.stats.StartNs) > l.with.Seconds*float64(time.Second)
 }
 
 // openLoop takes numbers as they come due. When all publishers are busy they are

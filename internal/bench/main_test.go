@@ -35,7 +35,27 @@ func TestMain(m *testing.M) {
 	if err := os.Setenv("GORACE", "atexit_sleep_ms=0"); err != nil {
 		panic(err)
 	}
-	os.Exit(m.Run())
+	// The tests that make a bench mostly wait, so that more of them may run at once
+	// than there are cores.
+	flag.Parse()
+	if err := flag.Set("test.parallel", "10"); err != nil {
+		panic(err)
+	}
+	os.Exit(withBinaryDir(m))
+}
+
+// binaryDir is where the real binary is built if a test needs it.
+var binaryDir string
+
+func withBinaryDir(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "postern-bench-binary-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	binaryDir = dir
+	return m.Run()
 }
 
 func beProcess(ctx context.Context, args []string) error {
@@ -100,6 +120,7 @@ func (s *standIn) mux() http.Handler {
 		w.WriteHeader(http.StatusCreated)
 	})
 	mux.HandleFunc("POST /api/v1/app/app_1/endpoint", s.endpoint)
+	mux.HandleFunc("DELETE /api/v1/app/app_1/endpoint/ep_1", func(http.ResponseWriter, *http.Request) {})
 	mux.HandleFunc("POST /api/v1/app/app_1/msg", s.message)
 	mux.HandleFunc("GET /metrics", s.metrics)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -122,7 +143,9 @@ func (s *standIn) endpoint(w http.ResponseWriter, r *http.Request) {
 	}
 	if err := s.floor.connect([]string{in.URL}); err != nil {
 		w.WriteHeader(http.StatusUnprocessableEntity)
+		return
 	}
+	io.WriteString(w, `{"id":"ep_1"}`)
 }
 
 // message takes the payload out of its envelope and gives it to the floor.

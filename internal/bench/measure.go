@@ -36,11 +36,16 @@ const (
 type session struct {
 	run            run
 	options        Options
+	template       *template // what the store is a copy of; nil: it starts empty
+	dir            string    // of this measurement alone
+	as             string    // the subject, in the words of reports
 	subject        subject
+	server         *serverSubject // the subject; nil if that is the floor
 	load, receiver *child
-	addrs          []string // the receiver's
-	endpoints      int      // how many get every message now
-	next           uint64   // first sequence number of the next phase
+	others         []interface{ stop() } // processes of this run beside the usual ones
+	addrs          []string              // the receiver's
+	endpoints      int                   // how many get what is published now
+	next           uint64                // first sequence number of the next phase
 }
 
 // snapshot is what is compared before and after.
@@ -49,72 +54,99 @@ type snapshot struct {
 	counters
 }
 
-// measure starts everything anew on an empty folder, so that no sample inherits
+// measure starts everything anew in a folder of its own, so that no sample inherits
 // another's store, and takes one sample.
-func measure(ctx context.Context, o Options, r run, subject string, round int, dir string) (sample Sample, err error) {
-	if err := os.Mkdir(dir, 0o700); err != nil {
+func measure(ctx context.Context, s *session, round int) (sample Sample, err error) {
+	if err := os.Mkdir(s.dir, 0o700); err != nil {
 		return Sample{}, fmt.Errorf("make folder: %w", err)
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	s := &session{run: r, options: o}
+	defer func() { err = errors.Join(err, os.RemoveAll(s.dir)) }()
 	defer s.stop()
-	if err := s.start(ctx, subject, dir); err != nil {
+	if err := s.start(ctx); err != nil {
 		return Sample{}, err
 	}
-	if err := s.warm(ctx, subject); err != nil {
-		return Sample{}, err
+	scenario := s.run.scenario
+	if scenario == nil {
+		scenario = steady
 	}
-	sample, err = s.take(ctx)
-	sample.Run, sample.Subject, sample.Round = r.name, subject, round
+	sample, err = scenario(ctx, s)
+	sample.Run, sample.Subject, sample.Round = s.run.name, s.as, round
 	return sample, err
+}
+
+// steady is the scenario of most runs: one load, measured once warm.
+func steady(ctx context.Context, s *session) (Sample, error) {
+	if err := s.warm(ctx); err != nil {
+		return Sample{}, err
+	}
+	return s.take(ctx)
 }
 
 // start brings up receiver, load and subject, in this order, and connects the fast
 // endpoints.
-func (s *session) start(ctx context.Context, subject, dir string) error {
+func (s *session) start(ctx context.Context) error {
 	o := s.options
-	listeners := min(s.run.endpoints+s.run.neighbours, maxListeners)
 	var err error
-	if s.receiver, s.addrs, err = startRole(ctx, roleReceiver, o.Exe, o.CPUs, "--listeners", strconv.Itoa(listeners)); err != nil {
+	if s.receiver, s.addrs, err = startRole(ctx, roleReceiver, o.Exe, o.CPUs, "--listeners", strconv.Itoa(s.run.listeners())); err != nil {
 		return err
 	}
 	if s.load, _, err = startRole(ctx, roleLoad, o.Exe, o.CPUs); err != nil {
 		return err
 	}
-	if subject == subjectFloor {
-		f, err := startFloor(ctx, o.Exe, o.CPUs, dir)
+	if s.as == subjectFloor {
+		f, err := startFloor(ctx, o.Exe, o.CPUs, s.dir)
 		if err != nil {
 			return err
 		}
 		s.subject = f
-	} else {
-		f, err := startServer(ctx, o.Exe, o.CPUs, dir, o.ServerFlags)
-		if err != nil {
-			return err
-		}
-		s.subject = f
+	} else if err := s.startServer(ctx); err != nil {
+		return err
 	}
-	return s.connect(ctx, s.run.fastURLs(s.addrs))
+	return s.connect(ctx, s.run.fast(s.addrs))
+}
+
+// startServer starts the subject on an empty store or on a copy of the template.
+func (s *session) startServer(ctx context.Context) error {
+	app := ""
+	if s.template != nil {
+		if err := s.template.copyTo(s.dir); err != nil {
+			return err
+		}
+		app = s.template.app
+	}
+	server, err := startServer(ctx, s.options, s.dir, app)
+	if err != nil {
+		return err
+	}
+	s.subject, s.server = server, server
+	return nil
 }
 
 // connect adds endpoints to the subject and to what the receiver will expect.
-func (s *session) connect(ctx context.Context, urls []string) error {
-	s.endpoints += len(urls)
-	return s.subject.connect(ctx, urls)
+func (s *session) connect(ctx context.Context, endpoints []endpoint) error {
+	s.endpoints += len(endpoints)
+	return s.subject.connect(ctx, endpoints)
 }
 
-// warm fills caches, pools and the store through the fast endpoints alone, then
-// lets the neighbours join: a slow one would still be busy with the warm-up.
-func (s *session) warm(ctx context.Context, subject string) error {
-	for _, count := range []int{s.options.Warmup / s.run.endpoints, s.options.Stored} {
-		if count <= 0 {
-			continue
-		}
+// url is the address of the receiver's endpoint of this kind and index.
+func (s *session) url(kind string, index int) string {
+	return fmt.Sprintf("http://%s/%s/%d", s.addrs[index%len(s.addrs)], kind, index)
+}
+
+// behave tells a switch what to do.
+func (s *session) behave(ctx context.Context, index int, mode string) error {
+	return s.receiver.do(ctx, "behave", behaveCommand{Index: index, Mode: mode}, nil)
+}
+
+// warm fills caches and pools through the fast endpoints alone, then lets the
+// neighbours join: a slow one would still be busy with the warm-up.
+func (s *session) warm(ctx context.Context) error {
+	if count := s.options.Warmup / s.run.endpoints; count > 0 {
 		if err := s.fill(ctx, count); err != nil {
 			return fmt.Errorf("warm up: %w", err)
 		}
 	}
-	return s.connect(ctx, s.run.neighbourURLs(s.addrs, subject))
+	return s.connect(ctx, s.run.beside(s.addrs, s.as))
 }
 
 // fill publishes count messages and sees all of them delivered: what arrived later
@@ -140,9 +172,9 @@ func (s *session) take(ctx context.Context) (Sample, error) {
 	if err != nil {
 		return Sample{}, err
 	}
-	open := s.run.rate > 0
+	count := s.run.messages(s.options)
 	sent, err := s.publish(ctx, publishCommand{
-		Count: s.run.messages(s.options), Rate: s.run.rate, Stamps: open,
+		Count: count, Rate: s.run.rate, Stamps: s.run.rate > 0 && count <= maxStamped,
 	})
 	if err != nil {
 		return Sample{}, err
@@ -158,43 +190,85 @@ func (s *session) take(ctx context.Context) (Sample, error) {
 	if err != nil {
 		return Sample{}, err
 	}
-	var got receiverStats
-	if err := s.receiver.do(ctx, "stats", nil, &got); err != nil {
+	got, err := s.received(ctx)
+	if err != nil {
 		return Sample{}, err
 	}
 	sample := s.evaluate(sent, got, before, after)
 	sample.Quiet = quiet
-	if peak := processPeak(s.subject.pid()); peak > 0 {
-		sample.Figures[figurePeak] = float64(peak) / (1 << 20)
-	}
+	s.notePeak(&sample)
 	return sample, nil
 }
 
-// publish opens a phase at the receiver and has the load publish it.
+// notePeak adds the most memory that the subject has used so far.
+func (s *session) notePeak(sample *Sample) {
+	if peak := processPeak(s.subject.pid()); peak > 0 {
+		sample.Figures[figurePeak] = float64(peak) / (1 << 20)
+	}
+}
+
+// received asks the receiver what arrived.
+func (s *session) received(ctx context.Context) (receiverStats, error) {
+	var got receiverStats
+	err := s.receiver.do(ctx, "stats", nil, &got)
+	return got, err
+}
+
+// publish opens a phase at all endpoints and has the load publish it. Single times
+// are of use only where the run's own endpoints are concerned.
 func (s *session) publish(ctx context.Context, cmd publishCommand) (loadStats, error) {
-	expect := expectCommand{First: s.next, Count: cmd.Count, Paths: s.endpoints, Stamps: cmd.Stamps}
-	if err := s.receiver.do(ctx, "expect", expect, nil); err != nil {
+	cmd.First = s.reserve(cmd.Count)
+	fast := min(s.run.endpoints, s.endpoints)
+	if err := s.expect(ctx, 0, fast, cmd); err != nil {
 		return loadStats{}, err
 	}
-	cmd.Target, cmd.Publishers, cmd.First = s.subject.target(), s.options.Publishers, s.next
-	s.next += uint64(cmd.Count)
+	beside := cmd
+	beside.Stamps = false
+	if err := s.expect(ctx, fast, s.endpoints-fast, beside); err != nil {
+		return loadStats{}, err
+	}
+	if s.run.inTurn {
+		cmd.Target = s.subject.target()
+		cmd.Target.Channels = s.run.neighbours
+	}
+	return s.send(ctx, s.load, cmd)
+}
 
-	rate := or(cmd.Rate, slowestRate)
-	limit := time.Minute + time.Duration(float64(cmd.Count)/rate*float64(time.Second))
-	ctx, cancel := context.WithTimeout(ctx, limit)
+// reserve takes the next count sequence numbers.
+func (s *session) reserve(count int) uint64 {
+	first := s.next
+	s.next += uint64(count)
+	return first
+}
+
+// expect opens a phase with the numbers of cmd at so many endpoints, maybe none.
+func (s *session) expect(ctx context.Context, from, paths int, cmd publishCommand) error {
+	if paths == 0 {
+		return nil
+	}
+	with := expectCommand{From: from, Paths: paths, First: cmd.First, Count: cmd.Count, Stamps: cmd.Stamps}
+	return s.receiver.do(ctx, "expect", with, nil)
+}
+
+// send has a load publish, by default to the application of the run.
+func (s *session) send(ctx context.Context, load *child, cmd publishCommand) (loadStats, error) {
+	cmd.Target = or(cmd.Target, s.subject.target())
+	cmd.Publishers = or(cmd.Publishers, s.options.Publishers)
+	seconds := or(cmd.Seconds, float64(cmd.Count)/or(cmd.Rate, slowestRate))
+	ctx, cancel := context.WithTimeout(ctx, time.Minute+time.Duration(seconds*float64(time.Second)))
 	defer cancel()
 	var stats loadStats
-	err := s.load.do(ctx, "publish", cmd, &stats)
+	err := load.do(ctx, "publish", cmd, &stats)
 	return stats, err
 }
 
 // settle waits for the deliveries: at the fast endpoints until they are all there or
-// none comes any more, at the neighbours for a bounded time.
+// none comes any more, at neighbours that get there for a bounded time.
 func (s *session) settle(ctx context.Context, messages int) error {
 	if _, err := s.arrivals(ctx, messages, s.run.endpoints, maxArrivalWait); err != nil {
 		return err
 	}
-	if s.run.neighbours == 0 {
+	if s.run.neighbours == 0 || s.run.retried {
 		return nil
 	}
 	_, err := s.arrivals(ctx, messages, s.endpoints, neighbourWait)
@@ -204,6 +278,19 @@ func (s *session) settle(ctx context.Context, messages int) error {
 // arrivals waits until each of the first paths endpoints has got this many messages;
 // false when nothing arrived for as long as the options allow, or the wait is over.
 func (s *session) arrivals(ctx context.Context, messages, paths int, wait time.Duration) (bool, error) {
+	return s.await(ctx, s.options.Stall, wait, func(p progress) (int, bool) {
+		total, complete := 0, true
+		for _, n := range p.Unique[:paths] {
+			total += n
+			complete = complete && n >= messages
+		}
+		return total, complete
+	})
+}
+
+// await asks the receiver until it is complete; false when the total did not grow
+// for stall, or the wait is over.
+func (s *session) await(ctx context.Context, stall, wait time.Duration, look func(progress) (total int, complete bool)) (bool, error) {
 	began := time.Now()
 	last, since := -1, began
 	for {
@@ -211,18 +298,14 @@ func (s *session) arrivals(ctx context.Context, messages, paths int, wait time.D
 		if err := s.receiver.do(ctx, "progress", nil, &p); err != nil {
 			return false, err
 		}
-		total, complete := 0, true
-		for _, n := range p.Unique[:paths] {
-			total += n
-			complete = complete && n >= messages
-		}
+		total, complete := look(p)
 		if complete {
 			return true, nil
 		}
 		if total > last {
 			last, since = total, time.Now()
 		}
-		if time.Since(since) > s.options.Stall || time.Since(began) > wait {
+		if time.Since(since) > stall || time.Since(began) > wait {
 			return false, nil
 		}
 		if err := pause(ctx, arrivalPoll); err != nil {
@@ -277,6 +360,9 @@ func (s *session) snapshot(ctx context.Context) (snapshot, error) {
 func (s *session) stop() {
 	if s.load != nil {
 		s.load.stop()
+	}
+	for _, other := range s.others {
+		other.stop()
 	}
 	if s.subject != nil {
 		s.subject.stop()

@@ -20,7 +20,10 @@ const (
 	metricDebt       = "postern_store_compaction_debt_bytes"
 	metricFlushes    = "postern_store_flushes"
 	metricCompacts   = "postern_store_compactions"
+	metricRows       = "postern_rows"
+	metricProbing    = "postern_lanes_probing"
 	metricProcs      = "go_sched_gomaxprocs_threads"
+	metricCollected  = "go_gc_duration_seconds_count"
 )
 
 // maxMetrics bounds a scrape in bytes.
@@ -88,7 +91,10 @@ type counters struct {
 	attempts, behind            float64
 	debt                        float64 // bytes that the store still wants to move
 	busy                        float64 // flushes and compactions under way
+	rows                        float64 // deliveries that wait for a retry
+	probing                     float64 // endpoints that are sent probes only
 	gomaxprocs                  float64
+	collected                   float64 // garbage collections
 }
 
 // counters picks out what a measurement needs.
@@ -101,7 +107,10 @@ func (s scrape) counters() counters {
 		behind:     s.get(metricBehind),
 		debt:       s.get(metricDebt),
 		busy:       s.get(metricFlushes) + s.get(metricCompacts),
+		rows:       s.get(metricRows),
+		probing:    s.get(metricProbing),
 		gomaxprocs: s.get(metricProcs),
+		collected:  s.get(metricCollected),
 	}
 }
 

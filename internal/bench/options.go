@@ -20,9 +20,9 @@ const (
 )
 
 // Options says what to measure. The zero value is the full bench as published:
-// every run, three rounds, 300,000 messages after a warm-up of 50,000.
+// the core runs, three rounds, 300,000 messages after a warm-up of 50,000.
 type Options struct {
-	// Runs names the runs: one, ten, rate, slow. Empty means all.
+	// Runs names runs or groups of runs. Empty means the group core.
 	Runs []string
 	// Rounds is how often each is measured; 0 means 3.
 	Rounds int
@@ -30,9 +30,17 @@ type Options struct {
 	Messages int
 	// Warmup is what is delivered before; 0 means 50,000, negative none.
 	Warmup int
-	// Stored is how many more messages are stored before measuring; 0 means none.
-	Stored int
-	// Seconds is how long an open loop lasts; 0 means as long as its run says.
+	// Stored is how many delivered messages are stored, and Pending how many retries
+	// wait, before measuring; 0 means none. They are made once, and each measurement
+	// starts on a copy. The floor stores nothing, and has neither.
+	Stored, Pending int
+	// Size is how many messages wait, or endpoints exist, in the runs that are about
+	// such; 0 means as many as each says.
+	Size int
+	// Chart measures speed at each of these numbers of stored messages, instead of
+	// Runs and Stored; empty means no chart.
+	Chart []int
+	// Seconds is how long an open loop or a rest lasts; 0 means as long as its run says.
 	Seconds int
 	// Stall is how long no delivery may arrive before the missing ones are given up;
 	// 0 means 30 s.
@@ -40,7 +48,8 @@ type Options struct {
 	// Publishers is the number of connections of the load; 0 means 64.
 	Publishers int
 	// Quick lowers the defaults above to a look rather than a measurement: one
-	// round, 20,000 messages, a warm-up of 2,000, open loops of 5 seconds.
+	// round, 20,000 messages, a warm-up of 2,000, open loops of 5 seconds, a hundredth
+	// of each size.
 	Quick bool
 	// CPUs are the cores that all processes share; empty means the first two that
 	// this process may use. Ignored except on Linux.
@@ -113,6 +122,11 @@ func (o Options) validate() error {
 	check(o.Messages >= 1 && o.Messages <= maxExpected, "messages: %d is not between 1 and %d", o.Messages, maxExpected)
 	check(o.Warmup <= maxExpected, "warmup: %d is over %d", o.Warmup, maxExpected)
 	check(o.Stored >= 0 && o.Stored <= maxExpected, "stored: %d is not between 0 and %d", o.Stored, maxExpected)
+	check(o.Pending >= 0 && o.Pending <= maxExpected/2, "pending: %d is not between 0 and %d", o.Pending, maxExpected/2)
+	check(o.Size >= 0 && o.Size <= maxExpected/2, "size: %d is not between 0 and %d", o.Size, maxExpected/2)
+	for _, stored := range o.Chart {
+		check(stored >= 0 && stored <= maxExpected, "chart: %d is not between 0 and %d", stored, maxExpected)
+	}
 	check(o.Seconds >= 0 && o.Seconds <= 900, "seconds: %d is not between 0 and 900", o.Seconds)
 	check(o.Stall > 0 && o.Stall <= time.Hour, "stall: %s is not between 0 and 1h", o.Stall)
 	check(o.Publishers >= 1 && o.Publishers <= maxPublishers, "publishers: %d is not between 1 and %d", o.Publishers, maxPublishers)

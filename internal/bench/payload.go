@@ -20,6 +20,8 @@ const (
 type message struct {
 	body      []byte
 	seq, sent int // offsets of the digits
+	channel   int // offset of the channel's digits; 0 when it has none
+	channels  int // how many take turns
 	text      int // offset of the filler
 	textLen   int
 	corpus    []byte
@@ -27,8 +29,9 @@ type message struct {
 }
 
 // newMessage makes the body: a payload of exactly 1 KiB, alone (for the floor) or
-// in the API's envelope. seed varies the filler over publishers.
-func newMessage(envelope bool, corpus []byte, seed uint64) *message {
+// in the API's envelope, there with one of so many channels in turn. seed varies
+// the filler over publishers.
+func newMessage(envelope bool, channels int, corpus []byte, seed uint64) *message {
 	const head = `{"seq":%d,"sent":"%019d","customer":"cus_8fJ2kQ","currency":"EUR","amount":129900,"note":"`
 	payload := fmt.Appendf(nil, head, seqBase, 0)
 	text := len(payload)
@@ -37,11 +40,18 @@ func newMessage(envelope bool, corpus []byte, seed uint64) *message {
 	payload = append(payload, `"}`...)
 
 	body := payload
+	channel := 0
 	if envelope {
-		body = fmt.Appendf(nil, `{"eventType":%q,"payload":%s}`, eventType, payload)
+		body = fmt.Appendf(nil, `{"eventType":%q,`, eventType)
+		if channels > 0 {
+			body = fmt.Appendf(body, `"channels":[%q],`, channelName(0))
+			channel = len(body) - channelDigits - len(`"],`)
+		}
+		body = fmt.Appendf(body, `"payload":%s}`, payload)
 	}
 	offset := bytes.Index(body, payload)
 	return &message{
+		channel: channel, channels: channels,
 		body:    body,
 		seq:     bytes.Index(body, []byte(seqKey)) + len(seqKey),
 		sent:    bytes.Index(body, []byte(sentKey)) + len(sentKey),
@@ -57,9 +67,18 @@ func newMessage(envelope bool, corpus []byte, seed uint64) *message {
 func (m *message) set(seq uint64, sentNs int64) {
 	putDigits(m.body[m.seq:m.seq+10], seqBase+seq)
 	putDigits(m.body[m.sent:m.sent+19], uint64(sentNs))
+	if m.channel > 0 {
+		putDigits(m.body[m.channel:m.channel+channelDigits], seq%uint64(m.channels))
+	}
 	from := m.random.IntN(len(m.corpus) - m.textLen)
 	copy(m.body[m.text:m.text+m.textLen], m.corpus[from:])
 }
+
+// channelDigits keeps the length of a message whatever its channel.
+const channelDigits = 4
+
+// channelName is the n-th of the channels that take turns.
+func channelName(n int) string { return fmt.Sprintf("n%0*d", channelDigits, n) }
 
 const (
 	seqKey  = `"seq":`

@@ -25,6 +25,7 @@ type target struct {
 	Path     string `json:"path"`
 	Token    string `json:"token,omitempty"`    // bearer; empty for the floor
 	Envelope bool   `json:"envelope,omitempty"` // wrap the payload as the API wants it
+	Channels int    `json:"channels,omitempty"` // name one of so many in each message, in turn
 }
 
 // publisher sends one message at a time over a connection of its own. It is used by
@@ -43,7 +44,7 @@ type publisher struct {
 // newPublisher lays out the whole request once; only digits and text change from
 // message to message. It dials at the first publish.
 func newPublisher(to target, corpus []byte, seed uint64) *publisher {
-	m := newMessage(to.Envelope, corpus, seed)
+	m := newMessage(to.Envelope, to.Channels, corpus, seed)
 	request := fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: %s\r\n", to.Path, to.Addr)
 	if to.Token != "" {
 		request = fmt.Appendf(request, "Authorization: Bearer %s\r\n", to.Token)

@@ -9,21 +9,24 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 )
 
 // receiver answers deliveries cheaply and keeps the ledger. What an endpoint does is
-// in its path: /fast/I answers at once, /slow/I?ms=N after N milliseconds, /hang/I
-// never; I is the endpoint's index in the ledger.
+// in its path, KIND/I, where I is its index in the ledger.
 type receiver struct {
-	clock  clock
-	ledger *ledger
+	clock    clock
+	ledger   *ledger
+	switches switches
+	flaky    atomic.Int64 // requests to endpoints of that kind
 
 	mu    sync.Mutex
 	conns map[net.Conn]struct{} // open connections, closed at the end
 }
 
 // runReceiver is the role: it listens on several loopback ports, as a subject may
-// pool connections by address, and takes the commands "expect" and "stats".
+// pool connections by address, and takes the commands "expect", "behave", "progress"
+// and "stats".
 func runReceiver(ctx context.Context, args []string, stdin io.Reader, stdout io.Writer) error {
 	flags := flag.NewFlagSet(roleReceiver, flag.ContinueOnError)
 	count := flags.Int("listeners", 1, "ports to listen on")
@@ -97,11 +100,47 @@ func (r *receiver) converse(ctx context.Context, conn net.Conn) {
 			reply(conn, "400 Bad Request")
 			return
 		}
-		r.note(path.index, body, arrived)
-		if !path.wait(ctx) || !reply(conn, "200 OK") || h.close {
+		status, answers := r.serveOne(ctx, path, body, arrived)
+		if !answers || !reply(conn, status) || h.close {
 			return
 		}
 	}
+}
+
+// serveOne counts one delivery and behaves as its endpoint does; false when that is
+// to break the connection.
+func (r *receiver) serveOne(ctx context.Context, path endpointPath, body []byte, arrived int64) (status string, answers bool) {
+	const ok, failed = "200 OK", "500 Internal Server Error"
+	switch path.kind {
+	case kindSink:
+		r.ledger.sunk.Add(1)
+		return ok, true
+	case kindFlaky:
+		if r.flaky.Add(1)%flakyEvery == 0 {
+			return ok, true
+		}
+		return failed, true
+	case kindSwitch:
+		if mode := r.switches.get(path.index); mode.name != modeAnswer {
+			return r.turnAway(ctx, path.index, mode, arrived)
+		}
+	}
+	r.note(path.index, body, arrived)
+	return ok, path.wait(ctx)
+}
+
+// turnAway is a switch that does not answer as it should: the request is counted, and
+// its message has not arrived.
+func (r *receiver) turnAway(ctx context.Context, index int, mode switchMode, arrived int64) (status string, answers bool) {
+	r.ledger.turn(index, arrived)
+	if mode.name == modeFail {
+		return "503 Service Unavailable", true
+	}
+	select {
+	case <-mode.changed:
+	case <-ctx.Done():
+	}
+	return "", false
 }
 
 // note counts a delivery at its arrival, before the endpoint's behaviour: one that
@@ -123,7 +162,13 @@ func (r *receiver) command(_ context.Context, cmd command) (any, error) {
 		if err != nil {
 			return nil, err
 		}
-		return nil, r.ledger.expect(with)
+		return nil, r.ledger.expect(with, r.clock.now())
+	case "behave":
+		with, err := decode[behaveCommand](cmd)
+		if err != nil {
+			return nil, err
+		}
+		return nil, r.switches.set(with)
 	case "progress":
 		return r.ledger.progress(), nil
 	case "stats":

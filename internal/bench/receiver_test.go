@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -58,7 +59,7 @@ func (l *liveRole) must(t *testing.T, do string, with, result any) {
 // deliver posts one message as a server would, and returns the status.
 func deliver(t *testing.T, addr, path string, seq uint64, sent int64) int {
 	t.Helper()
-	m := newMessage(false, newCorpus(), 1)
+	m := newMessage(false, 0, newCorpus(), 1)
 	m.set(seq, sent)
 	return post(t, "http://"+addr+path, string(m.body))
 }
@@ -166,9 +167,12 @@ func TestReceiverBehavesAsThePathSays(t *testing.T) {
 
 func TestParseTarget(t *testing.T) {
 	for line, want := range map[string]endpointPath{
-		"POST /fast/0 HTTP/1.1":         {},
-		"POST /hang/12 HTTP/1.1":        {index: 12, hang: true},
-		"POST /slow/3?ms=2000 HTTP/1.1": {index: 3, delay: 2 * time.Second},
+		"POST /fast/0 HTTP/1.1":         {kind: kindFast},
+		"POST /hang/12 HTTP/1.1":        {kind: kindHang, index: 12},
+		"POST /slow/3?ms=2000 HTTP/1.1": {kind: kindSlow, index: 3, delay: 2 * time.Second},
+		"POST /switch/4 HTTP/1.1":       {kind: kindSwitch, index: 4},
+		"POST /flaky/5 HTTP/1.1":        {kind: kindFlaky, index: 5},
+		"POST /sink/99999 HTTP/1.1":     {kind: kindSink, index: 99999},
 	} {
 		if got, err := parseTarget([]byte(line)); err != nil || got != want {
 			t.Errorf("%q is %+v, %v; want %+v", line, got, err, want)
@@ -184,12 +188,98 @@ func TestParseTarget(t *testing.T) {
 	}
 }
 
+// TestSwitchDoesWhatItIsTold: what it turns away has not arrived, and whoever hung
+// when it changed is cut off, as by a program that was started again.
+func TestSwitchDoesWhatItIsTold(t *testing.T) {
+	r := startLive(t, roleReceiver)
+	r.must(t, "expect", expectCommand{Count: 10, Paths: 1}, nil)
+	behave := func(mode string) { r.must(t, "behave", behaveCommand{Mode: mode}, nil) }
+	post := func(seq uint64) int { return deliver(t, r.addrs[0], "/switch/0", seq, 0) }
+	if code := post(0); code != 200 {
+		t.Errorf("a switch that was told nothing answers %d, want 200", code)
+	}
+	behave(modeFail)
+	if code := post(1); code != 503 {
+		t.Errorf("one that fails answers %d, want 503", code)
+	}
+	behave(modeHang)
+	cut := make(chan error)
+	go func() {
+		_, err := http.Post("http://"+r.addrs[0]+"/switch/0", "", strings.NewReader(`{"seq":1000000001,"sent":"1"}`))
+		cut <- err
+	}()
+	for turned := 0; turned < 2; {
+		var got receiverStats
+		r.must(t, "stats", nil, &got)
+		turned = sum(got.Paths[0].Turned)
+	}
+	behave(modeAnswer)
+	if err := <-cut; err == nil {
+		t.Error("a request that hung is answered")
+	}
+	if code := post(1); code != 200 {
+		t.Errorf("back again it answers %d, want 200", code)
+	}
+	var got receiverStats
+	r.must(t, "stats", nil, &got)
+	p := got.Paths[0]
+	if p.Unique != 2 || p.Duplicates != 0 || sum(p.Turned) != 2 || sum(p.Curve) != 2 || p.FirstNs == 0 {
+		t.Errorf("%d arrived, %d twice, %d turned away, %d plotted; want 2, 0, 2, 2", p.Unique, p.Duplicates, sum(p.Turned), sum(p.Curve))
+	}
+	if err := r.do(t.Context(), "behave", behaveCommand{Mode: "dance"}, nil); err == nil {
+		t.Error("a mode that does not exist is accepted")
+	}
+}
+
+// TestCountedOnly: sinks and flaky endpoints keep no ledger, so that any number of
+// endpoints may share it.
+func TestCountedOnly(t *testing.T) {
+	r := startLive(t, roleReceiver)
+	succeeded := 0
+	for range 2 * flakyEvery {
+		deliver(t, r.addrs[0], "/sink/123456", 1, 0)
+		if deliver(t, r.addrs[0], "/flaky/0", 1, 0) == 200 {
+			succeeded++
+		}
+	}
+	var p progress
+	r.must(t, "progress", nil, &p)
+	if p.Sunk != 2*flakyEvery || succeeded != 2 {
+		t.Errorf("%d sunk, %d answers of the flaky one; want %d, 2", p.Sunk, succeeded, 2*flakyEvery)
+	}
+}
+
+// TestPhasesOfEndpointsAreTheirOwn: a new one for some leaves the others' alone.
+func TestPhasesOfEndpointsAreTheirOwn(t *testing.T) {
+	l := &ledger{}
+	const second = int64(time.Second)
+	for _, with := range []expectCommand{{Paths: 2, Count: 10}, {From: 1, Paths: 1, First: 10, Count: 5}} {
+		if err := l.expect(with, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l.arrive(0, 3, 0, second)
+	l.arrive(0, 4, 0, 3*second)
+	l.arrive(1, 12, 0, second)
+	l.arrive(1, 3, 0, second)    // of the phase before
+	l.arrive(0, 10, 0, second)   // not for this one
+	l.turn(1, 2*maxCurve*second) // beyond the curve
+	got := l.stats()
+	if diff := cmp.Diff([]int{0, 1, 0, 1}, got.Paths[0].Curve); diff != "" {
+		t.Errorf("curve (-want +got):\n%s", diff)
+	}
+	if a, b := got.Paths[0], got.Paths[1]; a.Unique != 2 || b.Unique != 1 || b.Duplicates != 1 || got.Rejected != 1 || b.Turned != nil {
+		t.Errorf("%d and %d arrived, %d twice, %d rejected; want 2, 1, 1, 1", a.Unique, b.Unique, b.Duplicates, got.Rejected)
+	}
+}
+
 func TestExpectHasBounds(t *testing.T) {
 	for _, with := range []expectCommand{
 		{Count: 0, Paths: 1}, {Count: maxExpected + 1, Paths: 1}, {Count: 1, Paths: 0},
 		{Count: 1, Paths: maxPaths + 1}, {Count: maxStamped + 1, Paths: 1, Stamps: true},
+		{Count: 1, Paths: 1, From: maxPaths}, {Count: 1, Paths: 1, From: -1},
 	} {
-		if err := (&ledger{}).expect(with); err == nil {
+		if err := (&ledger{}).expect(with, 0); err == nil {
 			t.Errorf("%+v is accepted", with)
 		}
 	}
@@ -224,10 +314,12 @@ func dirFlag(t *testing.T, role string) []string {
 // TestURLsSpreadOverPorts keeps the addresses that subjects see in step with what
 // the receiver reads.
 func TestURLsSpreadOverPorts(t *testing.T) {
-	slow := allRuns()[3]
+	slow := rowOf(t, "slow")
 	addrs := []string{"127.0.0.1:1", "127.0.0.1:2"}
-	all := append(slow.fastURLs(addrs), slow.neighbourURLs(addrs, subjectServer)...)
-	all = append(all, slow.neighbourURLs(addrs, subjectControl)...)
+	var all []string
+	for _, e := range slices.Concat(slow.fast(addrs), slow.beside(addrs, subjectServer), slow.beside(addrs, subjectControl)) {
+		all = append(all, e.URL)
+	}
 	want := []string{"http://127.0.0.1:1/fast/0", "http://127.0.0.1:2/slow/1?ms=2000", "http://127.0.0.1:2/fast/1"}
 	if diff := cmp.Diff(want, all); diff != "" {
 		t.Errorf("URLs (-want +got):\n%s", diff)

@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"math"
+	"slices"
 	"strings"
 	"text/tabwriter"
 )
@@ -15,6 +17,7 @@ type report struct {
 	Rounds      int         `json:"rounds"`
 	Warmup      int         `json:"warmup"`
 	Stored      int         `json:"stored"`
+	Pending     int         `json:"pending"`
 	Publishers  int         `json:"publishers"`
 	ServerFlags []string    `json:"serverFlags,omitempty"`
 	Results     []result    `json:"results"`
@@ -44,7 +47,7 @@ type verdict struct {
 func newReport(o Options, runs []run, samples []Sample) report {
 	r := report{
 		Environment: newEnvironment(o),
-		Rounds:      o.Rounds, Warmup: o.Warmup, Stored: o.Stored, Publishers: o.Publishers,
+		Rounds:      o.Rounds, Warmup: o.Warmup, Stored: o.Stored, Pending: o.Pending, Publishers: o.Publishers,
 		ServerFlags: o.ServerFlags,
 		Samples:     samples,
 	}
@@ -128,6 +131,9 @@ func (r report) loss() error {
 	return nil
 }
 
+// empty reports whether nothing was measured.
+func (r report) empty() bool { return len(r.Samples) == 0 }
+
 // write is the report in one of the formats, for a terminal, a README or a program.
 func (r report) write(w io.Writer, format Format) error {
 	switch format {
@@ -139,22 +145,38 @@ func (r report) write(w io.Writer, format Format) error {
 	return r.writeTables(w, writeAligned)
 }
 
-// writeTables writes the environment, the figures and the bars.
+// writeTables writes the environment, the figures, the bars and the curves.
 func (r report) writeTables(w io.Writer, table func(io.Writer, [][]string) error) error {
+	if err := r.writeHead(w, fmt.Sprint(r.Stored)); err != nil {
+		return err
+	}
+	tables := [][][]string{r.figureRows(), r.furtherRows(), r.verdictRows()}
+	for _, s := range r.Samples {
+		tables = append(tables, s.curveRows()...)
+	}
+	gap := ""
+	for _, rows := range tables {
+		if len(rows) < 2 {
+			continue // a heading alone
+		}
+		if _, err := io.WriteString(w, gap); err != nil {
+			return err
+		}
+		if err := table(w, rows); err != nil {
+			return err
+		}
+		gap = "\n"
+	}
+	return nil
+}
+
+// writeHead writes what a reader must know to compare; stored is how many messages.
+func (r report) writeHead(w io.Writer, stored string) error {
 	e := r.Environment
-	_, err := fmt.Fprintf(w, "%s, %s, kernel %s, cores %v, %s\n%d rounds (median; spread = highest - lowest), warm-up %d, stored %d, %d publishers%s\n\n",
+	_, err := fmt.Fprintf(w, "%s, %s, kernel %s, cores %v, %s\n%d rounds (median; spread = highest - lowest), warm-up %d, stored %s, pending %d, %d publishers%s\n\n",
 		e.Go, e.Platform, e.Kernel, e.CPUs, e.FileSystem,
-		r.Rounds, max(r.Warmup, 0), r.Stored, r.Publishers, flagNote(r.ServerFlags))
-	if err != nil {
-		return err
-	}
-	if err := table(w, r.figureRows()); err != nil {
-		return err
-	}
-	if _, err := fmt.Fprintln(w); err != nil {
-		return err
-	}
-	return table(w, r.verdictRows())
+		r.Rounds, max(r.Warmup, 0), stored, r.Pending, r.Publishers, flagNote(r.ServerFlags))
+	return err
 }
 
 // flagNote tells what a reader cannot see from the figures: a server that was run
@@ -174,6 +196,9 @@ func (r report) figureRows() [][]string {
 		"lost / dup", "fsyncs/s", "batch", "behind", "GOMAXPROCS", "debt growth MiB", "peak MiB",
 	}}
 	for _, res := range r.Results {
+		if _, ok := res.Figures[figureAckP99]; !ok {
+			continue // a run without a load to tell of
+		}
 		cpu := res.median(figureCPU, "%.1f")
 		if !res.Quiet {
 			cpu += " (not quiet)"
@@ -191,6 +216,44 @@ func (r report) figureRows() [][]string {
 		})
 	}
 	return rows
+}
+
+// furtherRows is one line per figure that has no column, a heading first.
+func (r report) furtherRows() [][]string {
+	rows := [][]string{{"run", "subject", "figure", "median", "lowest", "highest"}}
+	for _, res := range r.Results {
+		for _, key := range furtherFigures() {
+			if stat, ok := res.Figures[key]; ok {
+				rows = append(rows, []string{res.Run, res.Subject, key, number(&stat.Median), number(&stat.Min), number(&stat.Max)})
+			}
+		}
+	}
+	return rows
+}
+
+// curveSteps is how many lines a curve gets at most.
+const curveSteps = 30
+
+// curveRows is a table for each of the sample's curves, a line for every so many
+// seconds, with a bar in proportion.
+func (s Sample) curveRows() [][][]string {
+	var tables [][][]string
+	for _, name := range slices.Sorted(maps.Keys(s.Curves)) {
+		curve := s.Curves[name]
+		step := max(1, (len(curve)+curveSteps-1)/curveSteps)
+		var means []float64
+		for from := 0; from < len(curve); from += step {
+			part := curve[from:min(from+step, len(curve))]
+			means = append(means, float64(sum(part))/float64(len(part)))
+		}
+		rows := [][]string{{fmt.Sprintf("%s, %s, round %d: second", s.Run, s.Subject, s.Round), name, ""}}
+		for i, mean := range means {
+			length := int(40 * mean / max(1, slices.Max(means)))
+			rows = append(rows, []string{fmt.Sprint(i * step), number(&mean), strings.Repeat("#", length)})
+		}
+		tables = append(tables, rows)
+	}
+	return tables
 }
 
 // verdictRows is one line per bar, a heading first.

@@ -47,6 +47,19 @@ func TestBarsAreTheDesigns(t *testing.T) {
 		{"rate", figureAfterP99, "", 0, 5, 5.1},
 		{"slow", figureE2EP99, subjectControl, 10, 12, 12.1},
 		{"slow", figureLost, "", 0, 0, 1},
+		{"accept", figureAckP99, "", 0, 10, 10.1},
+		{"hang", figureE2EP99, subjectControl, 10, 12, 12.1},
+		{"host", figureE2EP99, subjectControl, 10, 12, 12.1},
+		{"flood", figureE2EP99, subjectControl, 10, 12, 12.1},
+		{"idle", figureResident, "", 0, 64, 64.1},
+		{"idle", figureIdleCPU, "", 0, 0.5, 0.6},
+		{"pending", figureResident, "", 0, 256, 256.1},
+		{"endpoints", figureResident, "", 0, 256, 256.1},
+		{"fanout", figureCreateP99, "", 0, 5, 5.1},
+		{"backlog", figurePeak, "", 0, 256, 256.1},
+		{"backlog", figureOthersP99, subjectControl, 10, 12, 12.1},
+		{"restart", figureReady, "", 0, 2, 2.1},
+		{"restart", figureFirst, "", 0, 1, 1.1},
 		{"one", figureDuplicates, "", 0, 0, 1},
 	} {
 		for value, want := range map[float64]bool{tc.ok: true, tc.missed: false} {
@@ -119,7 +132,7 @@ func TestReportReadsAsATable(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := `go1, p, kernel k, cores [0 1], ext4
-3 rounds (median; spread = highest - lowest), warm-up 50000, stored 0, 64 publishers, server flags --x 1
+3 rounds (median; spread = highest - lowest), warm-up 50000, stored 0, pending 0, 64 publishers, server flags --x 1
 
 | run | subject | CPU us/delivery | spread | deliveries/s | spread | ack p50 / p99 ms | e2e p50 / p99 ms | after ack p50 / p99 ms | lost / dup | fsyncs/s | batch | behind | GOMAXPROCS | debt growth MiB | peak MiB |
 |---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|
@@ -143,7 +156,7 @@ func TestReportReadsAsATable(t *testing.T) {
 // TestLossLeavesOutTheUnknown: what was never acknowledged need not arrive, and a
 // neighbour that is behind has lost nothing yet.
 func TestLossLeavesOutTheUnknown(t *testing.T) {
-	s := &session{run: run{endpoints: 1}}
+	s := &session{run: run{endpoints: 1, neighbours: 1}}
 	sent := loadStats{Acked: 8, Unacked: []uint64{3, 5}, Latency: &Histogram{}, EndNs: 1e9, Acks: make([]int64, 10)}
 	sent.Acks[0], sent.Acks[1] = 100, 100
 	got := receiverStats{Paths: []pathStats{

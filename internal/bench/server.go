@@ -9,6 +9,8 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -20,6 +22,9 @@ const (
 	readyPoll   = 20 * time.Millisecond
 	callTimeout = 10 * time.Second // of one API call or scrape
 	maxAnswer   = 1 << 20          // bytes of an API answer
+	storeName   = "store"          // of the store's folder
+	// creators is how many endpoints are created at once where many are wanted.
+	creators = 16
 )
 
 // serverSubject is `postern serve` with one application, reached over its API.
@@ -28,37 +33,63 @@ type serverSubject struct {
 	base   string // http://host:port
 	client *http.Client
 	app    string
+	start  func(ctx context.Context) (*child, error)
 }
 
-// startServer starts a server on an empty store below dir, waits until it is
-// healthy, and creates the application and the event type of the load.
-func startServer(ctx context.Context, exe string, cpus []int, dir string, flags []string) (*serverSubject, error) {
+// startServer starts a server on the store below dir, waits until it is healthy, and
+// creates the application and the event type of the load; but if the store comes
+// from a template, app is its application.
+func startServer(ctx context.Context, o Options, dir, app string) (*serverSubject, error) {
 	addr, err := freeAddr()
 	if err != nil {
 		return nil, err
 	}
-	args := []string{
-		"serve", "--listen", addr, "--store", "file:" + filepath.Join(dir, "store"),
+	args := append([]string{
+		"serve", "--listen", addr, "--store", "file:" + filepath.Join(dir, storeName),
 		"--admin-key", benchKey, "--egress-allow", "127.0.0.0/8", "--log-level", "warn",
-	}
-	c, err := startChild(ctx, "server", exe, cpus, false, append(args, flags...)...)
-	if err != nil {
-		return nil, err
-	}
+	}, o.ServerFlags...)
 	s := &serverSubject{
-		child:  c,
-		base:   "http://" + addr,
-		client: &http.Client{Timeout: callTimeout},
+		base: "http://" + addr,
+		app:  app,
+		client: &http.Client{
+			Timeout:   callTimeout,
+			Transport: &http.Transport{MaxIdleConnsPerHost: creators},
+		},
+		start: func(ctx context.Context) (*child, error) {
+			return startChild(ctx, "server", o.Exe, o.CPUs, false, args...)
+		},
 	}
-	if err := s.awaitHealth(ctx); err != nil {
-		s.stop()
+	if s.child, err = s.start(ctx); err != nil {
 		return nil, err
 	}
-	if err := s.prepare(ctx); err != nil {
+	if err = s.awaitHealth(ctx); err == nil && app == "" {
+		err = s.prepare(ctx)
+	}
+	if err != nil {
 		s.stop()
 		return nil, err
 	}
 	return s, nil
+}
+
+// crash kills the process and starts another on the same store and address, which
+// shares nothing with it; it returns when that one is healthy, and how long the
+// start took.
+func (s *serverSubject) crash(ctx context.Context, down func() error) (time.Duration, error) {
+	_ = s.cmd.Process.Kill() // gone already is what we want
+	<-s.exited
+	s.client.CloseIdleConnections()
+	if err := down(); err != nil {
+		return 0, err
+	}
+	began := time.Now()
+	c, err := s.start(ctx)
+	if err != nil {
+		return 0, err
+	}
+	s.child = c
+	err = s.awaitHealth(ctx)
+	return time.Since(began), err
 }
 
 // awaitHealth polls until the server is ready, ends, or takes too long.
@@ -79,36 +110,96 @@ func (s *serverSubject) awaitHealth(ctx context.Context) error {
 	}
 }
 
-// prepare creates what a publish needs: the application that all endpoints belong
+// prepare creates what a publish needs: the application that the endpoints belong
 // to, and the event type, as an unknown one may be refused.
 func (s *serverSubject) prepare(ctx context.Context) error {
-	var app struct {
-		ID string `json:"id"`
-	}
-	if err := s.call(ctx, http.MethodPost, "/api/v1/app", map[string]any{"name": "bench"}, &app); err != nil {
+	app, err := s.newApplication(ctx, "bench")
+	if err != nil {
 		return err
 	}
-	s.app = app.ID
+	s.app = app
 	return s.call(ctx, http.MethodPost, "/api/v1/event-type",
 		map[string]any{"name": eventType, "description": "load of the bench"}, nil)
 }
 
-// connect creates one endpoint per URL. None names event types, so that each gets
-// every message.
-func (s *serverSubject) connect(ctx context.Context, urls []string) error {
-	for _, u := range urls {
-		endpoint := map[string]any{"url": u, "version": 1, "description": "bench"}
-		if err := s.call(ctx, http.MethodPost, "/api/v1/app/"+s.app+"/endpoint", endpoint, nil); err != nil {
+// newApplication returns the id of another one.
+func (s *serverSubject) newApplication(ctx context.Context, name string) (string, error) {
+	var app created
+	err := s.call(ctx, http.MethodPost, "/api/v1/app", map[string]any{"name": name}, &app)
+	return app.ID, err
+}
+
+// created is what is needed of the API's answer to a creation.
+type created struct {
+	ID string `json:"id"`
+}
+
+// connect creates the endpoints in the application of the load. None names event
+// types, so that each gets every message that its channels let through.
+func (s *serverSubject) connect(ctx context.Context, endpoints []endpoint) error {
+	for _, e := range endpoints {
+		if _, err := s.newEndpoint(ctx, s.app, e); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (s *serverSubject) target() target {
+// newEndpoint returns the id of one more endpoint.
+func (s *serverSubject) newEndpoint(ctx context.Context, app string, e endpoint) (string, error) {
+	e.Version, e.Description = 1, "bench"
+	var ep created
+	err := s.call(ctx, http.MethodPost, "/api/v1/app/"+app+"/endpoint", e, &ep)
+	return ep.ID, err
+}
+
+// newEndpoints makes one endpoint per number from first on, several at once, in the
+// applications in turn. The histogram has the time that each creation took.
+func (s *serverSubject) newEndpoints(ctx context.Context, apps []string, first, count, atOnce int, url func(n int) string) (*Histogram, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var next atomic.Int64
+	var mu sync.Mutex
+	took := &Histogram{}
+	var busy sync.WaitGroup
+	for range atOnce {
+		busy.Go(func() {
+			for ctx.Err() == nil {
+				n := first + int(next.Add(1)) - 1
+				if n >= first+count {
+					return
+				}
+				began := time.Now()
+				_, err := s.newEndpoint(ctx, apps[n%len(apps)], endpoint{URL: url(n)})
+				if err != nil {
+					cancel(err)
+					return
+				}
+				mu.Lock()
+				took.Add(time.Since(began))
+				mu.Unlock()
+			}
+		})
+	}
+	busy.Wait()
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	return took, nil
+}
+
+// disconnect deletes an endpoint.
+func (s *serverSubject) disconnect(ctx context.Context, app, endpoint string) error {
+	return s.call(ctx, http.MethodDelete, "/api/v1/app/"+app+"/endpoint/"+endpoint, nil, nil)
+}
+
+func (s *serverSubject) target() target { return s.targetOf(s.app) }
+
+// targetOf is where messages of an application are published.
+func (s *serverSubject) targetOf(app string) target {
 	return target{
 		Addr:     s.base[len("http://"):],
-		Path:     "/api/v1/app/" + s.app + "/msg",
+		Path:     "/api/v1/app/" + app + "/msg",
 		Token:    benchKey,
 		Envelope: true,
 	}
@@ -156,7 +247,7 @@ func (s *serverSubject) call(ctx context.Context, method, path string, in, out a
 	if response.StatusCode/100 != 2 {
 		return fmt.Errorf("%s %s: status %d: %.300s", method, path, response.StatusCode, body)
 	}
-	if out == nil {
+	if out == nil || len(body) == 0 {
 		return nil
 	}
 	return json.Unmarshal(body, out)

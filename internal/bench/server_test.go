@@ -43,13 +43,13 @@ func TestFixtureSpeaksTheAPI(t *testing.T) {
 	if err := s.prepare(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.connect(t.Context(), []string{"http://127.0.0.1:1/fast/0"}); err != nil {
+	if err := s.connect(t.Context(), []endpoint{{URL: "http://127.0.0.1:1/fast/0", Channels: []string{"n1"}, ThrottleRate: 50, RetrySchedule: []int{5}}}); err != nil {
 		t.Fatal(err)
 	}
 	want := []string{
 		`POST /api/v1/app {"name":"bench"}`,
 		`POST /api/v1/event-type {"description":"load of the bench","name":"bench.event"}`,
-		`POST /api/v1/app/app_9/endpoint {"description":"bench","url":"http://127.0.0.1:1/fast/0","version":1}`,
+		`POST /api/v1/app/app_9/endpoint {"channels":["n1"],"description":"bench","retrySchedule":[5],"throttleRate":50,"url":"http://127.0.0.1:1/fast/0","version":1}`,
 	}
 	if diff := cmp.Diff(want, asked); diff != "" {
 		t.Errorf("requests (-want +got):\n%s", diff)
@@ -68,7 +68,7 @@ func TestAPIErrorsAreShown(t *testing.T) {
 	}))
 	for name, err := range map[string]error{
 		"prepare": s.prepare(t.Context()),
-		"connect": s.connect(t.Context(), []string{"http://127.0.0.1/"}),
+		"connect": s.connect(t.Context(), []endpoint{{URL: "http://127.0.0.1/"}}),
 	} {
 		if err == nil || !strings.Contains(err.Error(), "422") || !strings.Contains(err.Error(), "loopback is not allowed") {
 			t.Errorf("%s: %v", name, err)

@@ -9,8 +9,8 @@ import (
 
 // subject is a system under test, running in a process of its own.
 type subject interface {
-	// connect routes everything published from now on to these URLs as well.
-	connect(ctx context.Context, urls []string) error
+	// connect routes what is published from now on to these endpoints as well.
+	connect(ctx context.Context, endpoints []endpoint) error
 	target() target
 	counters(ctx context.Context) (counters, error)
 	pid() int
@@ -21,6 +21,16 @@ var (
 	_ subject = (*serverSubject)(nil)
 	_ subject = (*floorSubject)(nil)
 )
+
+// endpoint is what a subject is told about one, in the API's words.
+type endpoint struct {
+	Channels      []string `json:"channels,omitempty"` // empty: every message
+	Description   string   `json:"description"`
+	RetrySchedule []int    `json:"retrySchedule,omitempty"` // waits in seconds; empty: the server's own
+	ThrottleRate  int      `json:"throttleRate,omitempty"`  // deliveries a second; 0: no limit
+	URL           string   `json:"url"`
+	Version       int      `json:"version"`
+}
 
 // readyTimeout is how long a process may take from its start to its first sign of
 // life; a store that recovers counts.
@@ -56,8 +66,13 @@ func startRole(ctx context.Context, role, exe string, cpus []int, args ...string
 	return c, where.Addrs, nil
 }
 
-func (f *floorSubject) connect(ctx context.Context, urls []string) error {
-	return f.do(ctx, "connect", connectCommand{URLs: urls}, nil)
+// connect takes the URLs alone: the floor does nothing but forward.
+func (f *floorSubject) connect(ctx context.Context, endpoints []endpoint) error {
+	var with connectCommand
+	for _, e := range endpoints {
+		with.URLs = append(with.URLs, e.URL)
+	}
+	return f.do(ctx, "connect", with, nil)
 }
 
 func (f *floorSubject) target() target { return target{Addr: f.addr, Path: "/"} }
@@ -75,6 +90,9 @@ func (f *floorSubject) counters(ctx context.Context) (counters, error) {
 		operations: float64(s.Operations),
 		attempts:   float64(s.Delivered + s.Failed),
 		behind:     math.NaN(),
+		rows:       math.NaN(),
+		probing:    math.NaN(),
+		collected:  math.NaN(),
 		debt:       0,
 		busy:       0,
 		gomaxprocs: float64(s.GOMAXPROCS),

@@ -55,15 +55,18 @@ func parseStat(stat []byte) (time.Duration, error) {
 	return time.Duration(user+system) * (time.Second / ticksPerSecond), nil
 }
 
-// processPeak is the largest resident size that the process has had, in bytes; 0
-// when the kernel does not say.
-func processPeak(pid int) int64 {
+// processPeak is the largest resident size that the process has had, in bytes, and
+// processResident the present one; 0 when the kernel does not say.
+func processPeak(pid int) int64     { return processSize(pid, "VmHWM:") }
+func processResident(pid int) int64 { return processSize(pid, "VmRSS:") }
+
+func processSize(pid int, key string) int64 {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		return 0 // a figure beside the point: its absence shows as 0
 	}
 	for line := range strings.Lines(string(status)) {
-		if rest, ok := strings.CutPrefix(line, "VmHWM:"); ok {
+		if rest, ok := strings.CutPrefix(line, key); ok {
 			kib, err := strconv.ParseInt(strings.Fields(rest)[0], 10, 64)
 			if err != nil {
 				return 0

@@ -20,6 +20,8 @@ func processCPU(int) (time.Duration, error) { return 0, errors.ErrUnsupported }
 
 func processPeak(int) int64 { return 0 }
 
+func processResident(int) int64 { return 0 }
+
 func allowedCPUs() ([]int, error) { return nil, nil }
 
 func startPinned(cmd *exec.Cmd, _ []int) error { return cmd.Start() }

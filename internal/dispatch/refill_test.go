@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"testing"
+	"time"
 
 	"github.com/postern-dev/postern"
 )
@@ -47,6 +48,31 @@ func TestAFaultOnAQuietSystemIsTriedAgain(t *testing.T) {
 		r.commit()
 		if s := r.standing(m, n); s.State != postern.Delivered || s.Attempts != 1 {
 			t.Errorf("%v after %d attempts", s.State, s.Attempts)
+		}
+	})
+}
+
+// A row that is put while the schedule is read, and found empty, is read when
+// it is due.
+func TestARowPutDuringAnEmptyReadIsRead(t *testing.T) {
+	bubble(t, Config{}, func(r *rig) {
+		n := r.endpoint(app, nil)
+		m := r.publish(n)
+		r.st.hold()
+		r.d.mu.Lock() // as after a row that was there is gone
+		l := r.d.lanes[n]
+		l.dueNow = true
+		r.d.refills.want(l)
+		r.d.mu.Unlock()
+		if r.st.waiting() != 1 {
+			t.Fatal("the schedule is not read")
+		}
+		r.say(answer{code: 500}, r.only())
+		r.commit()
+		r.st.release()
+		r.pass(15 * time.Second)
+		if y := r.only(); y.message != m.ID {
+			t.Errorf("%v is tried", y.message)
 		}
 	})
 }

@@ -118,11 +118,23 @@ func publishAndProvoke(c *client, app string) (acknowledged func(stop func()) []
 func TestSIGTERMDrains(t *testing.T) {
 	t.Parallel()
 	store := "file:" + t.TempDir() + "/store"
-	release := make(chan struct{})
-	r := newReceiver(t, func(*request, *http.Request) int { <-release; return 200 })
+	hold, release := make(chan struct{}), make(chan struct{})
+	letGo := sync.OnceFunc(func() { close(release) })
+	r := newReceiver(t, func(*request, *http.Request) int {
+		select {
+		case <-hold:
+			<-release
+		default: // the first one: an endpoint that has not answered yet gets few at once
+		}
+		return 200
+	})
+	t.Cleanup(letGo) // a receiver that holds requests cannot be closed
 	s := serve(t, store)
 	app := s.application("a")
 	endpoint := s.endpoint(app, r.URL, nil)
+	first := s.publish(app, "a.b", object{})
+	await(t, "the first is delivered", func() bool { return s.states(app, first)[endpoint] == "delivered" })
+	close(hold)
 	const n = 10
 	var ids []string
 	for range n {
@@ -140,7 +152,7 @@ func TestSIGTERMDrains(t *testing.T) {
 		}
 		return err != nil || reply.status == http.StatusServiceUnavailable
 	})
-	close(release)
+	letGo()
 	if code := s.code(patience); code != 0 {
 		t.Errorf("exit code %d", code)
 	}

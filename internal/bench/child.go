@@ -39,7 +39,7 @@ type child struct {
 // pipes; anything else runs without stdin.
 func startChild(ctx context.Context, name, exe string, cpus []int, role bool, args ...string) (*child, error) {
 	c := &child{name: name, stderr: &tail{}, exited: make(chan struct{})}
-	c.cmd = exec.CommandContext(ctx, exe, args...)
+	c.cmd = exec.CommandContext(ctx, exe, args...) //nolint:gosec // the bench starts the binary that it is told to
 	c.cmd.Env = childEnviron(os.Environ())
 	c.cmd.Stderr = c.stderr
 	c.cmd.Cancel = func() error { return stopSignal(c.cmd.Process) }

@@ -46,11 +46,20 @@ func backlog(ctx context.Context, s *session) (Sample, error) {
 	}
 	sample.Curves = map[string][]int{}
 	lasts := s.run.lasts(s.options)
+	before, err := s.snapshot(ctx)
+	if err != nil {
+		return sample, err
+	}
 	t, err := s.trickle(ctx, b, lasts)
 	if err != nil {
 		return sample, err
 	}
+	after, err := s.snapshot(ctx)
+	if err != nil {
+		return sample, err
+	}
 	t.count(&sample)
+	sample.Figures[figureOthersCPU] = 100 * float64(after.cpu-before.cpu) / float64(t.sent.EndNs-t.sent.StartNs)
 	sample.Figures[figureOthersP50] = millis(t.got.Latency.Quantile(0.50))
 	sample.Figures[figureOthersP99] = millis(t.got.Latency.Quantile(0.99))
 	if err := s.drainBeside(ctx, &sample, b, victim, s.run.messages(s.options), lasts); err != nil {

@@ -54,6 +54,8 @@ const (
 	figureDebt       = "debtGrowthMiB"       // flush and compaction work put off
 	figurePeak       = "peakResidentMiB"     // of the subject
 	figureResident   = "residentMiB"         // at rest
+	figureHeap       = "heapInUseMiB"        // of that
+	figureUnreturned = "heapUnreturnedMiB"   // of that: free, and kept by the runtime
 	figureIdleCPU    = "idleCPUPercent"      // of one core
 	figureWaiting    = "waiting"             // messages or retries that waited
 	figureCreateP50  = "createP50Ms"         // of an endpoint
@@ -61,6 +63,7 @@ const (
 	figureFanOut     = "fanOutMs"           // one message, publish to last arrival
 	figureAckShare   = "ackShareOfFanOut"   // p99 of the ack as a share of that
 	figureFlood      = "floodAcksPerSecond" // of the neighbour
+	figureOthersCPU  = "othersCPUPercent"   // of one core, of the subject meanwhile
 	figureOthersP50  = "othersP50Ms"        // end to end, of another application
 	figureOthersP99  = "othersP99Ms"
 	figureDrainP99   = "othersWhileDrainingP99Ms"
@@ -80,8 +83,8 @@ const (
 // furtherFigures are reported where they were measured; the others have a column.
 func furtherFigures() []string {
 	return []string{
-		figureResident, figureIdleCPU, figureWaiting, figureCreateP50, figureCreateP99, figureFanOut, figureAckShare,
-		figureFlood, figureOthersP50, figureOthersP99, figureDrainP99, figureProbing, figureProbes, figureReturn, figureDrain, figureDrained,
+		figureResident, figureHeap, figureUnreturned, figureIdleCPU, figureWaiting, figureCreateP50, figureCreateP99, figureFanOut, figureAckShare,
+		figureFlood, figureOthersCPU, figureOthersP50, figureOthersP99, figureDrainP99, figureProbing, figureProbes, figureReturn, figureDrain, figureDrained,
 		figureRate, figureSlowest, figureFastest, figureReady, figureFirst, figureStore,
 	}
 }

@@ -157,6 +157,12 @@ func (s *session) rest(ctx context.Context, sample *Sample) error {
 	if err := pause(ctx, min(releaseTime, lasts)); err != nil {
 		return err
 	}
+	c, err := s.subject.counters(ctx)
+	if err != nil {
+		return err
+	}
+	sample.Figures[figureHeap], sample.Figures[figureUnreturned] = c.heap/(1<<20), c.unreturned/(1<<20)
+	known(sample.Figures)
 	sample.Figures[figureIdleCPU] = 100 * float64(after-before) / float64(lasts)
 	if resident := processResident(s.subject.pid()); resident > 0 {
 		sample.Figures[figureResident] = float64(resident) / (1 << 20)

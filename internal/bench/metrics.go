@@ -23,6 +23,9 @@ const (
 	metricRows       = "postern_rows"
 	metricProbing    = "postern_lanes_probing"
 	metricProcs      = "go_sched_gomaxprocs_threads"
+	metricHeap       = "go_memstats_heap_inuse_bytes"
+	metricHeapHeld   = "go_memstats_heap_sys_bytes"
+	metricHeapGiven  = "go_memstats_heap_released_bytes"
 	metricCollected  = "go_gc_duration_seconds_count"
 )
 
@@ -95,6 +98,8 @@ type counters struct {
 	probing                     float64 // endpoints that are sent probes only
 	gomaxprocs                  float64
 	collected                   float64 // garbage collections
+	heap                        float64 // bytes of the heap that are in use
+	unreturned                  float64 // bytes that the heap does not use, and keeps
 }
 
 // counters picks out what a measurement needs.
@@ -111,6 +116,8 @@ func (s scrape) counters() counters {
 		probing:    s.get(metricProbing),
 		gomaxprocs: s.get(metricProcs),
 		collected:  s.get(metricCollected),
+		heap:       s.get(metricHeap),
+		unreturned: s.get(metricHeapHeld) - s.get(metricHeapGiven) - s.get(metricHeap),
 	}
 }
 

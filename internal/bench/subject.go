@@ -93,6 +93,8 @@ func (f *floorSubject) counters(ctx context.Context) (counters, error) {
 		rows:       math.NaN(),
 		probing:    math.NaN(),
 		collected:  math.NaN(),
+		heap:       math.NaN(),
+		unreturned: math.NaN(),
 		debt:       0,
 		busy:       0,
 		gomaxprocs: float64(s.GOMAXPROCS),

@@ -93,5 +93,8 @@ type Final struct {
 	Message     MessageID
 	State       State // Canceled or Dead
 	Reason      Reason
-	At          time.Time
+	// Attempts counts those recorded before: one with a higher number came
+	// after, and tells the state if it ended the delivery.
+	Attempts int
+	At       time.Time
 }

@@ -104,7 +104,7 @@ func (e *Engine) wire(head store.Head) {
 	if lines == nil {
 		lines = &sender{
 			client: e.client, secrets: e.cfg.Secrets, timeout: e.cfg.AttemptTimeout,
-			now: e.cfg.Now, forwards: e.forwards,
+			now: e.cfg.Now, log: e.cfg.Log, forwards: e.forwards,
 		}
 	}
 	e.dispatcher = dispatch.New(dispatch.Config{

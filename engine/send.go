@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
 	"slices"
 	"strconv"
@@ -26,6 +27,7 @@ type sender struct {
 	secrets Secrets
 	timeout time.Duration
 	now     func() time.Time
+	log     *slog.Logger
 	// forwards reports whether a source passes its requests' headers on.
 	forwards func(app postern.ApplicationNumber, id postern.SourceID) bool
 }
@@ -107,8 +109,8 @@ func (l *httpLine) Send(ctx context.Context, m *postern.Message, c *postern.Cont
 	if !signer.until.IsZero() && !now.Before(signer.until) {
 		renewed, err := l.sign(now)
 		if err != nil {
-			a.Failure = err.Error()
-			return true
+			l.sender.log.Error("an endpoint's secrets cannot be used", "endpoint", l.view.ID.String(), "error", err)
+			return false
 		}
 		signer = renewed
 		l.signer.Store(signer)

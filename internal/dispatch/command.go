@@ -154,7 +154,7 @@ func (cmd *command) cancel(b *store.Batch, c *claim, s store.Standing) error {
 	}
 	b.Finals = append(b.Finals, postern.Final{
 		Endpoint: cmd.key.Endpoint, Application: cmd.key.Application, Message: cmd.key.Message,
-		State: postern.Canceled, Reason: postern.ReasonCanceled, At: b.Head.LastTime,
+		State: postern.Canceled, Reason: postern.ReasonCanceled, Attempts: s.Attempts, At: b.Head.LastTime,
 	})
 	if s.Row != nil {
 		b.Rows = append(b.Rows, store.RowChange{Delete: s.Row})

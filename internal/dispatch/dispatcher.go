@@ -30,8 +30,8 @@ type Catalogue interface {
 
 // Sender makes lines.
 type Sender interface {
-	// Prepare makes what sends an endpoint's deliveries. An error is a fault of
-	// the configuration and fails the attempt.
+	// Prepare makes what sends an endpoint's deliveries. An error is a fault on
+	// our side, such as a lost key ring: deliveries wait, and none is an attempt.
 	Prepare(v *postern.EndpointView) (Line, error)
 }
 
@@ -214,8 +214,8 @@ func (d *Dispatcher) Changed(n postern.EndpointNumber) {
 func (d *Dispatcher) Reset(n postern.EndpointNumber, h postern.Health) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if l := d.lanes[n]; l != nil {
-		l.health = h
+	if view := d.cfg.Catalogue.EndpointByNumber(n); view != nil {
+		d.lane(n, view.Application).health = h // also for a lane made before the batch is synced
 	}
 }
 

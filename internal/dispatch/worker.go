@@ -130,13 +130,11 @@ func (d *Dispatcher) try(ctx context.Context, c *claim) {
 		Message: c.id, Application: m.Application, Endpoint: c.lane.number,
 		N: made + 1, Trigger: c.start.Trigger, URL: view.URL, Started: d.now(),
 	}
-	counts := true
-	if line, err := d.lineOf(c.lane, view); err != nil {
-		a.Failure = err.Error()
-	} else {
-		counts = line.Send(ctx, m, content, a)
+	line, err := d.lineOf(c.lane, view)
+	if err != nil {
+		d.cfg.Log.Error("an endpoint cannot be sent to", "endpoint", view.ID.String(), "error", err)
 	}
-	if !counts {
+	if err != nil || !line.Send(ctx, m, content, a) {
 		d.setAside(c)
 		return
 	}

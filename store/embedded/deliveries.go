@@ -266,8 +266,8 @@ func (s *Store) Standing(_ context.Context, d store.DeliveryKey) (st store.Stand
 }
 
 // ending reads a delivery's attempts and final record. Where both ended it,
-// because a resend brought it back, the attempt tells the state if it began
-// after the final record was made.
+// because a resend brought it back, the attempt tells the state if it came
+// after the final record, by its number: clocks can be set.
 func (v *view) ending(d store.DeliveryKey, st *store.Standing) error {
 	prefix := deliveryKey(nil, d)
 	it, err := v.keys(prefix...)
@@ -281,7 +281,7 @@ func (v *view) ending(d store.DeliveryKey, st *store.Standing) error {
 			if err != nil {
 				return err
 			}
-			if !st.Final || last.Started.Before(final.At) {
+			if !st.Final || last.N <= final.Attempts {
 				st.State, st.Reason = final.State, final.Reason
 			}
 			st.Final = true

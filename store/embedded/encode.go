@@ -211,7 +211,8 @@ func decodeAttempt(k store.DeliveryKey, value []byte) (postern.Attempt, error) {
 
 func appendFinal(b []byte, f *postern.Final) []byte {
 	b = append(b, encodingVersion, byte(f.State))
-	return appendTime(appendString(b, string(f.Reason)), f.At)
+	b = appendTime(appendString(b, string(f.Reason)), f.At)
+	return binary.AppendUvarint(b, uint64(f.Attempts))
 }
 
 func decodeFinal(k store.DeliveryKey, value []byte) (postern.Final, error) {
@@ -220,6 +221,7 @@ func decodeFinal(k store.DeliveryKey, value []byte) (postern.Final, error) {
 	f.State = postern.State(d.byte())
 	f.Reason = postern.Reason(d.string())
 	f.At = d.time()
+	f.Attempts = int(d.uvarint())
 	return f, d.err
 }
 

@@ -140,12 +140,11 @@ func testStanding(t *testing.T, h Harness) {
 	expect("retrying", 2, store.Standing{Message: true, Attempts: 1, State: postern.Retrying})
 
 	w.advance(time.Second)
-	cancel := postern.Final{Endpoint: 2, Application: 1, Message: m.ID, State: postern.Canceled, Reason: postern.ReasonCanceled, At: w.now}
+	cancel := postern.Final{Endpoint: 2, Application: 1, Message: m.ID, State: postern.Canceled, Reason: postern.ReasonCanceled, Attempts: 1, At: w.now}
 	w.commit(store.Batch{Finals: []postern.Final{cancel}, Rows: []store.RowChange{{Delete: row}}})
 	expect("canceled", 2, store.Standing{Message: true, Attempts: 1, State: postern.Canceled, Reason: postern.ReasonCanceled, Final: true})
 
-	w.advance(time.Second)
-	w.commit(store.Batch{Attempts: []*postern.Attempt{w.attempt(m, 2, 2, postern.Delivered)}})
+	w.commit(store.Batch{Attempts: []*postern.Attempt{w.attempt(m, 2, 2, postern.Delivered)}}) // in the same millisecond
 	again := store.Standing{Message: true, Attempts: 2, State: postern.Delivered, Final: true}
 	expect("resent after cancel, and delivered", 2, again)
 

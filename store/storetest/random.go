@@ -140,7 +140,7 @@ func (o *oracle) change(b *store.Batch, d store.DeliveryKey) {
 	var put *postern.Row
 	switch what := o.rnd.IntN(6); {
 	case what == 0: // cancel or expire
-		f := postern.Final{Endpoint: d.Endpoint, Application: d.Application, Message: d.Message, State: postern.Canceled, Reason: postern.ReasonCanceled, At: o.now}
+		f := postern.Final{Endpoint: d.Endpoint, Application: d.Application, Message: d.Message, State: postern.Canceled, Reason: postern.ReasonCanceled, Attempts: len(o.attempts[d]), At: o.now}
 		b.Finals = append(b.Finals, f)
 		o.finals[d] = f
 	case what == 1 && o.final(d): // resend
@@ -310,13 +310,14 @@ func (o *oracle) state(d store.DeliveryKey) postern.State {
 	if o.rows[d] != nil {
 		return postern.Retrying
 	}
-	state, since := postern.Pending, time.Time{}
+	state, last := postern.Pending, 0
 	for _, a := range o.attempts[d] {
+		last = max(last, a.N)
 		if a.State.Final() {
-			state, since = a.State, a.Started
+			state = a.State
 		}
 	}
-	if f, ok := o.finals[d]; ok && f.At.After(since) {
+	if f, ok := o.finals[d]; ok && (!state.Final() || last <= f.Attempts) {
 		state = f.State
 	}
 	return state

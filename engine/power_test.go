@@ -48,8 +48,8 @@ type power struct {
 	healthy  bool
 	acked    map[postern.MessageID][]postern.EndpointNumber
 	received map[pair]int
-	allowed  map[pair]int // duplicates that a crash excuses
-	inflight map[pair]bool
+	allowed  map[pair]int  // duplicates that a crash excuses
+	inflight map[pair]int  // the attempt under way, by its number, until it is settled
 	arrived  chan struct{} // capacity 1: something arrived
 	machine  int           // how often the power went
 
@@ -69,7 +69,7 @@ type pair struct {
 func (p *power) run() {
 	p.fs = vfs.NewCrashableMem()
 	p.acked = map[postern.MessageID][]postern.EndpointNumber{}
-	p.received, p.allowed, p.inflight = map[pair]int{}, map[pair]int{}, map[pair]bool{}
+	p.received, p.allowed, p.inflight = map[pair]int{}, map[pair]int{}, map[pair]int{}
 	p.arrived = make(chan struct{}, 1)
 	st := p.open()
 	p.setUp(st)
@@ -204,7 +204,7 @@ func (p *power) live(st store.Store) store.Store {
 			delete(p.acked, id)
 		}
 	}
-	p.inflight = map[pair]bool{}
+	p.inflight = map[pair]int{}
 	p.fs = clone
 	p.mu.Unlock()
 	again := p.open()
@@ -286,7 +286,10 @@ func (p *power) settled(machine int) func(*postern.Attempt) {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		if a.Succeeded && machine == p.machine {
-			delete(p.inflight, pair{a.Message, a.Endpoint})
+			// A resend can be under way already when the attempt before is told.
+			if key := (pair{a.Message, a.Endpoint}); p.inflight[key] == a.N {
+				delete(p.inflight, key)
+			}
 		}
 	}
 }
@@ -317,10 +320,10 @@ func (l *powerLine) Send(_ context.Context, m *postern.Message, _ *postern.Conte
 	if l.machine != p.machine {
 		return false
 	}
-	if p.inflight[key] && !p.resent[key] {
+	if p.inflight[key] != 0 && !p.resent[key] {
 		p.t.Errorf("%s: %s is tried twice at once at %d", p.seed, m.ID, l.endpoint)
 	}
-	p.inflight[key] = true // until its settle is stored
+	p.inflight[key] = a.N
 	healthy := p.healthy
 	if !healthy && l.endpoint%3 == 0 {
 		p.mu.Unlock()

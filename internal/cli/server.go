@@ -91,6 +91,7 @@ func (s *server) run(ctx context.Context, ready func(context.Context) error) err
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	ran, served := make(chan error, 1), make(chan error, 1)
+	go giveBack(ctx) // ends with ctx, which is canceled below
 	go func() { ran <- s.engine.Run(ctx) }()
 	go func() { served <- s.http.Serve(s.listener) }()
 	var failure error

@@ -20,7 +20,7 @@ type Options struct {
 	// Now is the wall clock; nil for time.Now.
 	Now func() time.Time
 	// MemtableBytes is what is gathered in memory before it goes to a table;
-	// 0 for 16 MiB. A batch may have a quarter of it. Up to twice as much is
+	// 0 for 8 MiB. A batch may have a quarter of it. Up to twice as much is
 	// held while a full one is written out.
 	MemtableBytes int
 	// CacheBytes bounds the cache of blocks read; 0 for 8 MiB, as the operating
@@ -52,7 +52,7 @@ func (o Options) withDefaults() Options {
 		o.Now = time.Now
 	}
 	if o.MemtableBytes <= 0 {
-		o.MemtableBytes = 16 << 20
+		o.MemtableBytes = 8 << 20
 	}
 	if o.CacheBytes <= 0 {
 		o.CacheBytes = 8 << 20
@@ -78,7 +78,7 @@ func (o Options) database(fs vfs.FS, cache *pebble.Cache) *pebble.Options {
 		FS:                 fs,
 		Cache:              cache,
 		FormatMajorVersion: pebble.FormatTableFormatV6,
-		MemTableSize:       uint64(o.MemtableBytes), // 32 MiB: no difference
+		MemTableSize:       uint64(o.MemtableBytes), // 16 and 32 MiB: no difference, but memory at rest
 		// One is filled while two wait: a burst does not stall on one slow flush.
 		MemTableStopWritesThreshold: 3,
 		// 4, the default: 24 us for 50 applications; 2: 11 us for one. Tables of

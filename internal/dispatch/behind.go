@@ -68,7 +68,7 @@ func (d *Dispatcher) uncount(l *lane) {
 		return
 	}
 	l.counting = false
-	for c := l.open.head; c != nil; c = c.next {
+	for c := l.open.head; c != nil; c = l.open.after(c) {
 		if c.counts {
 			c.counts = false
 			d.cover.remove(c.position())
@@ -79,7 +79,7 @@ func (d *Dispatcher) uncount(l *lane) {
 // count has the open claims at or after Low hold it again.
 func (d *Dispatcher) count(l *lane) {
 	l.counting = true
-	for c := l.open.head; c != nil; c = c.next {
+	for c := l.open.head; c != nil; c = l.open.after(c) {
 		if !c.counts && c.position() >= d.cover.low {
 			c.counts = true
 			d.cover.add(c.position(), 1)
@@ -102,7 +102,7 @@ func (d *Dispatcher) park(l *lane) {
 
 // putBack takes a claim that was not started out of memory, to be read again.
 func (d *Dispatcher) putBack(c *claim) {
-	if c.open && !c.ended.Final() {
+	if c.open() && !c.ended.Final() {
 		d.fall(c.lane, c.id)
 	}
 	d.forget(c)
@@ -204,7 +204,7 @@ func (d *Dispatcher) putRow(b *store.Batch, l *lane, from postern.MessageID, now
 // buryRow removes the row of a deleted endpoint: its tombstone covers.
 func (d *Dispatcher) buryRow(b *store.Batch, l *lane) {
 	d.letGo(l)
-	for c := l.open.head; c != nil; c = c.next {
+	for c := l.open.head; c != nil; c = l.open.after(c) {
 		if c.counts {
 			c.counts = false
 			d.cover.remove(c.position())

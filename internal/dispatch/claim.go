@@ -39,14 +39,9 @@ type claim struct {
 	row, start postern.Row
 	hasRow     bool
 
-	// counts: it holds Low at its position. open: it is in the lane's list of
-	// deliveries that a behind row may have to cover.
-	counts, open bool
-	prev, next   *claim
-	// runs: it is in the lane's list of running claims.
-	runs          bool
-	before, after *claim
-	since         time.Time // when it came into memory
+	counts bool             // it holds Low at its position
+	links  [listKinds]links // its places in the lane's lists
+	since  time.Time        // when it came into memory
 
 	// ended is final when the delivery was ended while it was in memory.
 	ended  postern.State
@@ -67,62 +62,59 @@ type claim struct {
 
 func (c *claim) position() uint64 { return c.id.Position() }
 
-// starts is a lane's running claims, the one that has run longest first.
-type starts struct{ head, tail *claim }
+// open reports whether a behind row may have to cover the claim.
+func (c *claim) open() bool { return c.links[openList].in }
 
-func (s *starts) push(c *claim) {
-	c.runs, c.before, c.after = true, s.tail, nil
-	if s.tail != nil {
-		s.tail.after = c
-	} else {
-		s.head = c
-	}
-	s.tail = c
+// list is a lane's claims in the order in which they came, to be taken out
+// anywhere. kind says which of a claim's links it uses.
+type list struct {
+	kind       listKind
+	head, tail *claim
 }
 
-func (s *starts) remove(c *claim) {
-	if !c.runs {
-		return
-	}
-	if c.before != nil {
-		c.before.after = c.after
-	} else {
-		s.head = c.after
-	}
-	if c.after != nil {
-		c.after.before = c.before
-	} else {
-		s.tail = c.before
-	}
-	c.runs, c.before, c.after = false, nil, nil
+// listKind is one of the lists that a claim can be in at once.
+type listKind uint8
+
+const (
+	openList    listKind = iota // first tries that a behind row may have to cover
+	runningList                 // attempts under way
+	listKinds
+)
+
+// links are a claim's place in one list.
+type links struct {
+	in         bool
+	prev, next *claim
 }
 
-// list is a lane's open claims, roughly in the order of positions.
-type list struct{ head, tail *claim }
+// after is the claim that follows c; nil for the last.
+func (l *list) after(c *claim) *claim { return c.links[l.kind].next }
 
 func (l *list) push(c *claim) {
-	c.open, c.prev, c.next = true, l.tail, nil
+	c.links[l.kind] = links{in: true, prev: l.tail}
 	if l.tail != nil {
-		l.tail.next = c
+		l.tail.links[l.kind].next = c
 	} else {
 		l.head = c
 	}
 	l.tail = c
 }
 
+// remove takes c out, if it is in.
 func (l *list) remove(c *claim) {
-	if !c.open {
+	at := c.links[l.kind]
+	if !at.in {
 		return
 	}
-	if c.prev != nil {
-		c.prev.next = c.next
+	if at.prev != nil {
+		at.prev.links[l.kind].next = at.next
 	} else {
-		l.head = c.next
+		l.head = at.next
 	}
-	if c.next != nil {
-		c.next.prev = c.prev
+	if at.next != nil {
+		at.next.links[l.kind].prev = at.prev
 	} else {
-		l.tail = c.prev
+		l.tail = at.prev
 	}
-	c.open, c.prev, c.next = false, nil, nil
+	c.links[l.kind] = links{}
 }

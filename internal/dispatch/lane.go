@@ -97,7 +97,7 @@ func (l *lane) oldest(handed postern.MessageID) postern.MessageID {
 	if l.fed {
 		first = handed // everything handed over is in memory or settled
 	}
-	for c := l.open.head; c != nil; c = c.next {
+	for c := l.open.head; c != nil; c = l.open.after(c) {
 		if c.id.Compare(first) < 0 {
 			first = c.id
 		}

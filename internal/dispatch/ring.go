@@ -17,16 +17,6 @@ func (r *ring[T]) push(v T) {
 	r.size++
 }
 
-// front puts v before all others.
-func (r *ring[T]) front(v T) {
-	if r.size == len(r.items) {
-		r.grow()
-	}
-	r.head = (r.head + len(r.items) - 1) % len(r.items)
-	r.items[r.head] = v
-	r.size++
-}
-
 // peek is the first item of a ring that is not empty.
 func (r *ring[T]) peek() T { return r.items[r.head] }
 

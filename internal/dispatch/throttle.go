@@ -39,7 +39,7 @@ type throttle struct {
 	halved time.Time
 
 	inflight int
-	starts   starts // running claims in the order of their starts
+	starts   list // running claims in the order of their starts
 	latency  time.Duration
 	known    bool // an attempt has ended
 
@@ -55,7 +55,9 @@ type throttle struct {
 	rateSet int
 }
 
-func newThrottle() throttle { return throttle{limit: firstLimit, calm: maxLimit} }
+func newThrottle() throttle {
+	return throttle{limit: firstLimit, calm: maxLimit, starts: list{kind: runningList}}
+}
 
 // failing reports whether the endpoint has failed repeatedly without success.
 func (t *throttle) failing() bool { return t.failures >= 5 }

@@ -149,19 +149,23 @@ func (c *call) number(name string, highest int) (*int, error) {
 	return &n, nil
 }
 
+// attemptWindow reads which page of attempts is asked for, and which of them.
+func (c *call) attemptWindow() (w window, page store.Page, q attemptQuery, err error) {
+	if w, err = c.window(true); err != nil {
+		return w, page, q, err
+	}
+	if page, err = w.history(c, attemptCursor); err != nil {
+		return w, page, q, err
+	}
+	q, err = c.attemptQuery()
+	return w, page, q, err
+}
+
 // listMessageAttempts lists what was tried for one message. That is little, and
 // is read whole.
 func (h *handler) listMessageAttempts(c *call, _ none) (listing[attemptOut], error) {
 	var list listing[attemptOut]
-	w, err := c.window(true)
-	if err != nil {
-		return list, err
-	}
-	page, err := w.history(c, attemptCursor)
-	if err != nil {
-		return list, err
-	}
-	q, err := c.attemptQuery()
+	w, page, q, err := c.attemptWindow()
 	if err != nil {
 		return list, err
 	}
@@ -217,15 +221,7 @@ func within(page store.Page, t time.Time) bool {
 // listEndpointAttempts lists the newest first over all messages.
 func (h *handler) listEndpointAttempts(c *call, _ none) (listing[attemptOut], error) {
 	var list listing[attemptOut]
-	w, err := c.window(true)
-	if err != nil {
-		return list, err
-	}
-	page, err := w.history(c, attemptCursor)
-	if err != nil {
-		return list, err
-	}
-	q, err := c.attemptQuery()
+	w, page, q, err := c.attemptWindow()
 	if err != nil {
 		return list, err
 	}

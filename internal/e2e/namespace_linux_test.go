@@ -32,7 +32,7 @@ func inNamespace(t *testing.T, flags uintptr, body func(t *testing.T)) {
 		body(t)
 		return
 	}
-	child := exec.Command(os.Args[0], "-test.v", "-test.count=1", "-test.run="+exactly(t.Name())) //nolint:gosec // this very program
+	child := exec.Command(os.Args[0], "-test.v", "-test.count=1", "-test.run="+exactly(t.Name()))
 	child.Env = append(os.Environ(), insideVariable+"="+t.Name(), binaryVariable+"="+binary)
 	child.SysProcAttr = &syscall.SysProcAttr{Cloneflags: flags}
 	if os.Getuid() != 0 {

@@ -19,6 +19,7 @@ const (
 	kindSwitch = "switch" // does what it was last told to do; at first it answers at once
 	kindFlaky  = "flaky"  // fails, but for every flakyEvery-th request; only counted
 	kindSink   = "sink"   // answers at once; only counted
+	kindRough  = "rough"  // answers at once, but every=N-th request not, in the way how=MODE
 )
 
 // flakyEvery is often enough that no lane takes the endpoint for one that is down.
@@ -27,8 +28,10 @@ const flakyEvery = 8
 // What a switch can be told.
 const (
 	modeAnswer = "answer"
-	modeFail   = "fail" // 503 at once
-	modeHang   = "hang" // until it is told something else, then the connection breaks
+	modeFail   = "fail"  // 503 at once
+	modeHang   = "hang"  // until it is told something else, then the connection breaks
+	modeError  = "error" // of a rough one: 500 at once
+	modeBusy   = "busy"  // of a rough one: 429 at once, with a Retry-After of a second
 )
 
 // endpointPath is what the request target asks of the receiver.
@@ -36,7 +39,12 @@ type endpointPath struct {
 	kind  string
 	index int
 	delay time.Duration
+	every int64  // of a rough one: how many requests there are to one that goes wrong
+	how   string // of a rough one: how that goes wrong
 }
+
+// roughHang is longer than any subject waits for an answer.
+const roughHang = 20 * time.Second
 
 // wait behaves as the path says; false when ctx ended first.
 func (p endpointPath) wait(ctx context.Context) bool {
@@ -111,11 +119,29 @@ func parseTarget(line []byte) (endpointPath, error) {
 		if p.delay, err = parseDelay(query); err != nil {
 			return endpointPath{}, err
 		}
+	case kindRough:
+		if p.every, p.how, err = parseRough(query); err != nil {
+			return endpointPath{}, err
+		}
 	default:
 		return endpointPath{}, fmt.Errorf("%w: unknown behaviour", errMalformed)
 	}
 	p.kind = kind
 	return p, nil
+}
+
+// parseRough reads every=N&how=MODE.
+func parseRough(query string) (every int64, how string, err error) {
+	values, err := url.ParseQuery(query)
+	if err != nil {
+		return 0, "", fmt.Errorf("%w: query", errMalformed)
+	}
+	every, err = strconv.ParseInt(values.Get("every"), 10, 64)
+	how = values.Get("how")
+	if err != nil || every < 1 || (how != modeError && how != modeBusy && how != modeHang) {
+		return 0, "", fmt.Errorf("%w: roughness", errMalformed)
+	}
+	return every, how, nil
 }
 
 // parseDelay reads ms=N, at most ten minutes.

@@ -12,6 +12,9 @@ import (
 // maxPublishers bounds the connections of a load.
 const maxPublishers = 4096
 
+// maxWindows bounds the histograms over time of one load.
+const maxWindows = 1000
+
 // publishCommand is the load's command "publish": count messages numbered from
 // first, fewer if the seconds are over before. A rate of 0 is a closed loop: each
 // publisher sends when its last message is acknowledged.
@@ -23,6 +26,7 @@ type publishCommand struct {
 	Rate       float64 `json:"rate,omitempty"`    // messages a second, over all publishers
 	Seconds    float64 `json:"seconds,omitempty"` // of a closed loop; 0 means until count
 	Stamps     bool    `json:"stamps,omitempty"`  // report when each message was acknowledged
+	Window     float64 `json:"window,omitempty"`  // seconds that each have a histogram of their own; 0 means none
 }
 
 // loadStats is the answer to "publish".
@@ -33,6 +37,9 @@ type loadStats struct {
 	Refused int64      `json:"refused"` // 429 and 503 answers, tried again
 	Latency *Histogram `json:"latency"` // from send (closed) or intended send (open) to ack
 	Acks    []int64    `json:"acks,omitempty"`
+	// Windows have the latencies of what was due in each window, in turn.
+	Windows []*Histogram `json:"windows,omitempty"`
+	Repeats int64        `json:"repeats,omitempty"` // publishes of unknown outcome, made again
 	// Unacked names the messages of unknown fate; FirstError says why the first is.
 	Unacked    []uint64 `json:"unacked,omitempty"`
 	FirstError string   `json:"firstError,omitempty"`
@@ -56,6 +63,9 @@ func runLoad(ctx context.Context, _ []string, stdin io.Reader, stdout io.Writer)
 func (c publishCommand) validate() error {
 	if c.Count < 1 || c.Count > maxExpected || c.Publishers < 1 || c.Publishers > maxPublishers {
 		return fmt.Errorf("publish: %d messages by %d publishers is out of bounds", c.Count, c.Publishers)
+	}
+	if c.Window != 0 && !(c.Window >= 0.1) {
+		return fmt.Errorf("publish: windows of %v s are out of bounds", c.Window)
 	}
 	if c.Rate < 0 || (c.Stamps && c.Count > maxStamped) {
 		return fmt.Errorf("publish: rate %v or %d stamps out of bounds", c.Rate, c.Count)
@@ -190,6 +200,24 @@ func (l *load) one(ctx context.Context, p *publisher, own *tally, n int, sent in
 	if l.acks != nil {
 		l.acks[n] = now
 	}
+	if l.with.Window > 0 {
+		l.plot(sent, now)
+	}
+}
+
+// plot notes a latency in the window in which the message was due. Publishers share
+// the windows, as each is thousands of buckets.
+func (l *load) plot(due, now int64) {
+	n := int(float64(due-l.stats.StartNs) / (l.with.Window * float64(time.Second)))
+	if n < 0 || n >= maxWindows {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for len(l.stats.Windows) <= n {
+		l.stats.Windows = append(l.stats.Windows, &Histogram{})
+	}
+	l.stats.Windows[n].Add(time.Duration(now - due))
 }
 
 // collect adds a publisher's counts to the whole.
@@ -198,6 +226,7 @@ func (l *load) collect(p *publisher, own *tally) {
 	defer l.mu.Unlock()
 	l.stats.Acked += own.acked
 	l.stats.Refused += p.refused
+	l.stats.Repeats += p.repeats
 	l.stats.EndNs = max(l.stats.EndNs, own.last)
 	l.stats.Latency.Merge(&own.latency)
 	l.stats.Unacked = append(l.stats.Unacked, own.unacked...)

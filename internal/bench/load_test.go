@@ -74,7 +74,7 @@ func TestClosedLoopPublishesEachNumberOnce(t *testing.T) {
 // TestMessagesAreWhatTheAPITakes also holds the size of the workload: a payload of
 // 1 KiB, and another text in each.
 func TestMessagesAreWhatTheAPITakes(t *testing.T) {
-	m := newMessage(true, 0, newCorpus(), 3)
+	m := newMessage(target{Envelope: true}, newCorpus(), 3)
 	seen := map[string]bool{}
 	for n := range uint64(50) {
 		m.set(n, int64(n)*1e15)

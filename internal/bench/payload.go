@@ -12,6 +12,7 @@ const (
 	// seqBase gives every sequence number ten digits, so that a message keeps its
 	// length and is written in place.
 	seqBase   = 1_000_000_000
+	seqDigits = 10
 	eventType = "bench.event"
 )
 
@@ -22,36 +23,42 @@ type message struct {
 	seq, sent int // offsets of the digits
 	channel   int // offset of the channel's digits; 0 when it has none
 	channels  int // how many take turns
+	event     int // offset of the event id's digits; 0 when it has none
 	text      int // offset of the filler
 	textLen   int
 	corpus    []byte
 	random    *rand.Rand
 }
 
-// newMessage makes the body: a payload of exactly 1 KiB, alone (for the floor) or
-// in the API's envelope, there with one of so many channels in turn. seed varies
-// the filler over publishers.
-func newMessage(envelope bool, channels int, corpus []byte, seed uint64) *message {
+// newMessage makes the body as the target wants it: a payload of exactly 1 KiB, or of
+// the size it names, alone (for the floor) or in the API's envelope, there perhaps
+// with one of some channels in turn, and with an event id. seed varies the filler
+// over publishers.
+func newMessage(to target, corpus []byte, seed uint64) *message {
 	const head = `{"seq":%d,"sent":"%019d","customer":"cus_8fJ2kQ","currency":"EUR","amount":129900,"note":"`
 	payload := fmt.Appendf(nil, head, seqBase, 0)
 	text := len(payload)
-	textLen := payloadSize - text - len(`"}`)
+	textLen := max(0, or(to.Payload, payloadSize)-text-len(`"}`))
 	payload = append(payload, corpus[:textLen]...)
 	payload = append(payload, `"}`...)
 
 	body := payload
-	channel := 0
-	if envelope {
+	channel, event := 0, 0
+	if to.Envelope {
 		body = fmt.Appendf(nil, `{"eventType":%q,`, eventType)
-		if channels > 0 {
+		if to.Channels > 0 {
 			body = fmt.Appendf(body, `"channels":[%q],`, channelName(0))
 			channel = len(body) - channelDigits - len(`"],`)
+		}
+		if to.Repeat {
+			body = fmt.Appendf(body, `"eventId":"load-%d",`, seqBase)
+			event = len(body) - seqDigits - len(`",`)
 		}
 		body = fmt.Appendf(body, `"payload":%s}`, payload)
 	}
 	offset := bytes.Index(body, payload)
 	return &message{
-		channel: channel, channels: channels,
+		channel: channel, channels: to.Channels, event: event,
 		body:    body,
 		seq:     bytes.Index(body, []byte(seqKey)) + len(seqKey),
 		sent:    bytes.Index(body, []byte(sentKey)) + len(sentKey),
@@ -65,10 +72,13 @@ func newMessage(envelope bool, channels int, corpus []byte, seed uint64) *messag
 // set numbers the message and stamps it. Each gets other words, since equal ones
 // would compress away in the store and flatter it.
 func (m *message) set(seq uint64, sentNs int64) {
-	putDigits(m.body[m.seq:m.seq+10], seqBase+seq)
+	putDigits(m.body[m.seq:m.seq+seqDigits], seqBase+seq)
 	putDigits(m.body[m.sent:m.sent+19], uint64(sentNs))
 	if m.channel > 0 {
 		putDigits(m.body[m.channel:m.channel+channelDigits], seq%uint64(m.channels))
+	}
+	if m.event > 0 {
+		putDigits(m.body[m.event:m.event+seqDigits], seqBase+seq)
 	}
 	from := m.random.IntN(len(m.corpus) - m.textLen)
 	copy(m.body[m.text:m.text+m.textLen], m.corpus[from:])

@@ -17,7 +17,26 @@ const (
 	refusalLimit = 10_000
 )
 
+const (
+	// repeatPause is how long a publisher rests before it repeats a message; repeatTime
+	// is how long it goes on doing so.
+	repeatPause = 20 * time.Millisecond
+	repeatTime  = 2 * time.Minute
+)
+
 var errRefused = errors.New("publish refused")
+
+// refusalError is an answer that no repetition of the same will change.
+type refusalError struct {
+	code int
+	body string
+}
+
+func (e *refusalError) Error() string {
+	return fmt.Sprintf("%v: status %d: %s", errRefused, e.code, e.body)
+}
+
+func (e *refusalError) Unwrap() error { return errRefused }
 
 // target is where the load publishes.
 type target struct {
@@ -26,6 +45,9 @@ type target struct {
 	Token    string `json:"token,omitempty"`    // bearer; empty for the floor
 	Envelope bool   `json:"envelope,omitempty"` // wrap the payload as the API wants it
 	Channels int    `json:"channels,omitempty"` // name one of so many in each message, in turn
+	Payload  int    `json:"payload,omitempty"`  // bytes; 0 means 1 KiB
+	// Repeat gives each message an event id, and repeats what has an unknown outcome.
+	Repeat bool `json:"repeat,omitempty"`
 }
 
 // publisher sends one message at a time over a connection of its own. It is used by
@@ -39,12 +61,13 @@ type publisher struct {
 	in      *bufio.Reader
 	scratch struct{ line, body []byte }
 	refused int64 // answers that said: not now
+	repeats int64 // exchanges of unknown outcome that were made again
 }
 
 // newPublisher lays out the whole request once; only digits and text change from
 // message to message. It dials at the first publish.
 func newPublisher(to target, corpus []byte, seed uint64) *publisher {
-	m := newMessage(to.Envelope, to.Channels, corpus, seed)
+	m := newMessage(to, corpus, seed)
 	request := fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: %s\r\n", to.Path, to.Addr)
 	if to.Token != "" {
 		request = fmt.Appendf(request, "Authorization: Bearer %s\r\n", to.Token)
@@ -58,9 +81,38 @@ func newPublisher(to target, corpus []byte, seed uint64) *publisher {
 
 // publish sends the message with this number and returns when it is acknowledged.
 // A refusal (429 or 503) is tried again; after any other failure it is unknown
-// whether the message was taken, and it is not repeated.
+// whether the message was taken, and it is not repeated, unless its event id lets the
+// subject recognise it.
 func (p *publisher) publish(ctx context.Context, seq uint64, sentNs int64) error {
 	p.message.set(seq, sentNs)
+	if p.target.Repeat {
+		return p.insist(ctx)
+	}
+	return p.once(ctx)
+}
+
+// insist publishes until the message is acknowledged. A conflict is an
+// acknowledgement of one that went before.
+func (p *publisher) insist(ctx context.Context) error {
+	for deadline := time.Now().Add(repeatTime); ; p.repeats++ {
+		err := p.once(ctx)
+		var refusal *refusalError
+		switch {
+		case err == nil:
+			return nil
+		case errors.As(err, &refusal) && refusal.code == 409:
+			return nil
+		case time.Now().After(deadline):
+			return err
+		}
+		if err := pause(ctx, repeatPause); err != nil {
+			return err
+		}
+	}
+}
+
+// once is one publish, with its refusals.
+func (p *publisher) once(ctx context.Context) error {
 	for range refusalLimit {
 		code, err := p.exchange(ctx)
 		switch {
@@ -70,7 +122,7 @@ func (p *publisher) publish(ctx context.Context, seq uint64, sentNs int64) error
 		case code/100 == 2:
 			return nil
 		case code != 429 && code != 503:
-			return fmt.Errorf("%w: status %d: %.200s", errRefused, code, p.scratch.body)
+			return &refusalError{code: code, body: fmt.Sprintf("%.200s", p.scratch.body)}
 		}
 		p.refused++
 		if err := pause(ctx, refusalPause); err != nil {

@@ -18,7 +18,7 @@ type receiver struct {
 	clock    clock
 	ledger   *ledger
 	switches switches
-	flaky    atomic.Int64 // requests to endpoints of that kind
+	turns    atomic.Int64 // requests to endpoints that now and then do otherwise
 
 	mu    sync.Mutex
 	conns map[net.Conn]struct{} // open connections, closed at the end
@@ -116,7 +116,7 @@ func (r *receiver) serveOne(ctx context.Context, path endpointPath, body []byte,
 		r.ledger.sunk.Add(1)
 		return ok, true
 	case kindFlaky:
-		if r.flaky.Add(1)%flakyEvery == 0 {
+		if r.turns.Add(1)%flakyEvery == 0 {
 			return ok, true
 		}
 		return failed, true
@@ -125,8 +125,24 @@ func (r *receiver) serveOne(ctx context.Context, path endpointPath, body []byte,
 			return r.turnAway(ctx, path.index, mode, arrived)
 		}
 	}
+	if path.kind == kindRough && r.turns.Add(1)%path.every == 0 {
+		return r.goWrong(ctx, path, arrived)
+	}
 	r.note(path.index, body, arrived)
 	return ok, path.wait(ctx)
+}
+
+// goWrong is a rough endpoint at its worst: the message has not arrived.
+func (r *receiver) goWrong(ctx context.Context, path endpointPath, arrived int64) (status string, answers bool) {
+	r.ledger.turn(path.index, arrived)
+	switch path.how {
+	case modeBusy:
+		return "429 Too Many Requests\r\nRetry-After: 1", true
+	case modeError:
+		return "500 Internal Server Error", true
+	}
+	_ = pause(ctx, roughHang) // the connection breaks either way
+	return "", false
 }
 
 // turnAway is a switch that does not answer as it should: the request is counted, and

@@ -59,7 +59,7 @@ func (l *liveRole) must(t *testing.T, do string, with, result any) {
 // deliver posts one message as a server would, and returns the status.
 func deliver(t *testing.T, addr, path string, seq uint64, sent int64) int {
 	t.Helper()
-	m := newMessage(false, 0, newCorpus(), 1)
+	m := newMessage(target{}, newCorpus(), 1)
 	m.set(seq, sent)
 	return post(t, "http://"+addr+path, string(m.body))
 }

@@ -91,7 +91,7 @@ func TestNeighboursInTurn(t *testing.T) {
 	if len(got) != 500 || got[17].Channels[0] != "n0017" || got[17].URL != "http://a:1/slow/18?ms=30000" {
 		t.Errorf("%d neighbours, the 18th is %+v", len(got), got[17])
 	}
-	m := newMessage(true, len(got), newCorpus(), 1)
+	m := newMessage(target{Envelope: true, Channels: len(got)}, newCorpus(), 1)
 	m.set(517, 1)
 	if want := `{"eventType":"bench.event","channels":["n0017"],"payload":{"seq":1000000517,`; !strings.HasPrefix(string(m.body), want) {
 		t.Errorf("message 517 is %.90s", m.body)

@@ -90,6 +90,9 @@ type Health struct {
 	// FailingSince is when the first of an unbroken row of failures ended;
 	// zero while the last attempt succeeded.
 	FailingSince time.Time
+	// Failures counts that row up to DisableFailures, and no further: health is
+	// stored when it changes.
+	Failures int
 	// Disabled is why the engine disabled the endpoint, one of the Disabled
 	// reasons; "" while it is enabled. DisabledAt is when.
 	Disabled   string

@@ -6,6 +6,10 @@ import "time"
 // disabled.
 const DisableAfter = 5 * 24 * time.Hour
 
+// DisableFailures is how many failures in a row that takes at least: two that
+// fail five days apart, with nothing in between, are no five days of failure.
+const DisableFailures = 20
+
 // Delivery is what is known of a delivery when one of its attempts ends, in
 // the order of commits: a cancel that was stored before the attempt ended
 // shows here.
@@ -57,7 +61,7 @@ type Outcome struct {
 func Settle(d Delivery, a Attempt, p Policy, now time.Time) Outcome {
 	out := Outcome{Health: d.Health}
 	if a.Succeeded {
-		out.Health.FailingSince = time.Time{}
+		out.Health.FailingSince, out.Health.Failures = time.Time{}, 0
 	} else {
 		out = failing(out, a, p, now)
 	}
@@ -93,15 +97,16 @@ const statusGone = 410
 // that is reason enough to disable it.
 func failing(out Outcome, a Attempt, p Policy, now time.Time) Outcome {
 	if out.Health.FailingSince.IsZero() {
-		out.Health.FailingSince = now
+		out.Health.FailingSince, out.Health.Failures = now, 0
 	}
+	out.Health.Failures = min(out.Health.Failures+1, DisableFailures)
 	if out.Health.Disabled != "" {
 		return out
 	}
 	switch {
 	case a.Code == statusGone:
 		out.Health.Disabled, out.Health.DisabledAt = DisabledGone, now
-	case now.Sub(out.Health.FailingSince) >= DisableAfter && !p.KeepEnabled:
+	case now.Sub(out.Health.FailingSince) >= DisableAfter && out.Health.Failures >= DisableFailures && !p.KeepEnabled:
 		out.Health.Disabled, out.Health.DisabledAt = DisabledFailing, now
 	}
 	return out

@@ -13,7 +13,22 @@ const day = 24 * time.Hour
 // settleAt is when the attempts of these tests end.
 func settleAt() time.Time { return time.Date(2026, 11, 3, 12, 0, 0, 0, time.UTC) }
 
-func ago(d time.Duration) postern.Health { return postern.Health{FailingSince: settleAt().Add(-d)} }
+// ago is the health of an endpoint that has failed for so long, and so often
+// that only time counts; 0 for that of its first failure.
+func ago(d time.Duration) postern.Health {
+	h := postern.Health{FailingSince: settleAt().Add(-d), Failures: postern.DisableFailures}
+	if d == 0 {
+		h.Failures = 1
+	}
+	return h
+}
+
+// seldom is as ago, of an endpoint that failed so often.
+func seldom(d time.Duration, failures int) postern.Health {
+	h := ago(d)
+	h.Failures = failures
+	return h
+}
 
 func disabled(why string, failing, since time.Duration) postern.Health {
 	h := ago(failing)
@@ -104,6 +119,9 @@ func TestSettle(t *testing.T) {
 		"permanent after five days":             {sending(0, ago(5*day)), permanent, standard, dead(postern.ReasonPermanent, disabled(postern.DisabledFailing, 5*day, 0))},
 		"a moment short of five days":           {sending(0, ago(5*day-1)), failed, standard, retrying(1, 5*time.Second, ago(5*day-1))},
 		"five days: disabled, the row waits":    {sending(0, ago(5*day)), failed, standard, retrying(1, 5*time.Second, disabled(postern.DisabledFailing, 5*day, 0))},
+		"five days, the second failure":         {sending(0, seldom(5*day, 1)), failed, standard, retrying(1, 5*time.Second, seldom(5*day, 2))},
+		"a month, the nineteenth failure":       {sending(0, seldom(30*day, 18)), failed, standard, retrying(1, 5*time.Second, seldom(30*day, 19))},
+		"five days, the twentieth failure":      {sending(0, seldom(5*day, 19)), failed, standard, retrying(1, 5*time.Second, disabled(postern.DisabledFailing, 5*day, 0))},
 		"five days at the last try":             {sending(3, ago(9*day)), failed, standard, dead(postern.ReasonExhausted, disabled(postern.DisabledFailing, 9*day, 0))},
 		"five days while most endpoints fail":   {sending(0, ago(9*day)), failed, keep, retrying(1, 5*time.Second, ago(9*day))},
 		"five days, disabled already":           {sending(0, disabled(postern.DisabledFailing, 9*day, 4*day)), failed, standard, retrying(1, 5*time.Second, disabled(postern.DisabledFailing, 9*day, 4*day))},
@@ -201,7 +219,7 @@ func FuzzSettle(f *testing.F) {
 			d.State, d.Reason = s, postern.ReasonCanceled
 		}
 		if failingFor > 0 {
-			d.Health = ago(time.Duration(failingFor))
+			d.Health = seldom(time.Duration(failingFor), tries&31)
 		}
 		if flags&2 != 0 {
 			d.Health.Disabled, d.Health.DisabledAt = postern.DisabledGone, settleAt()
@@ -229,6 +247,7 @@ func FuzzSettle(f *testing.F) {
 			{"a success clears failing since, a failure sets it", a.Succeeded == out.Health.FailingSince.IsZero()},
 			{"failing since never moves", a.Succeeded || d.Health.FailingSince.IsZero() || out.Health.FailingSince.Equal(d.Health.FailingSince)},
 			{"nothing enables an endpoint", d.Health.Disabled == "" || out.Health.Disabled == d.Health.Disabled && out.Health.DisabledAt.Equal(d.Health.DisabledAt)},
+			{"few failures disable nothing but by 410", a.Code == 410 || d.Health.Failures >= postern.DisableFailures-1 || out.Health.Disabled == d.Health.Disabled},
 			{"a success disables nothing", !a.Succeeded || out.Health.Disabled == d.Health.Disabled},
 			{"disabled has a time", (out.Health.Disabled == "") == out.Health.DisabledAt.IsZero()},
 		} {

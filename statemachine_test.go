@@ -56,6 +56,7 @@ func causes() []cause {
 		{"failure, `Retry-After: 172800`", sending, wish(48 * time.Hour), schedule},
 		{"failure after five days of nothing else", long, failed, schedule},
 		{"the same while most endpoints fail", long, failed, keep},
+		{"the same, of fewer than 20 failures", postern.Delivery{State: postern.Sending, Health: seldom(postern.DisableAfter, 1)}, failed, schedule},
 		{"failure of an endpoint that is disabled", off, failed, schedule},
 		{"failure of the schedule's last try", last, failed, schedule},
 		{"the same after five days of nothing else", postern.Delivery{State: postern.Sending, Tries: 2, Health: long.Health}, failed, schedule},

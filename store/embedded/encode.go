@@ -283,12 +283,13 @@ func decodeRow(endpoint postern.EndpointNumber, id postern.MessageID, value []by
 
 func appendHealth(b []byte, h postern.Health) []byte {
 	b = appendTime(append(b, encodingVersion), h.FailingSince)
-	return appendTime(appendString(b, h.Disabled), h.DisabledAt)
+	b = appendTime(appendString(b, h.Disabled), h.DisabledAt)
+	return binary.AppendUvarint(b, uint64(max(h.Failures, 0)))
 }
 
 func decodeHealth(value []byte) (postern.Health, error) {
 	d := newDecoder(value)
-	h := postern.Health{FailingSince: d.time(), Disabled: d.string(), DisabledAt: d.time()}
+	h := postern.Health{FailingSince: d.time(), Disabled: d.string(), DisabledAt: d.time(), Failures: int(d.uvarint())}
 	return h, d.err
 }
 

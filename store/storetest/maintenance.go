@@ -71,7 +71,7 @@ func testCatalogue(t *testing.T, h Harness) {
 	source := &postern.Source{ID: postern.SourceID(w.id()), Application: 1, Provider: "github", Token: postern.Sealed{9}, TokenHash: [32]byte{1}, Config: map[string]string{"a": "b"}, CreatedAt: at, UpdatedAt: at}
 	admin := &postern.Key{ID: postern.KeyID(w.id()), Name: "admin", Scope: postern.ScopeAdmin, Hash: [32]byte{7}, CreatedAt: at, ExpiresAt: at}
 	scoped := &postern.Key{ID: postern.KeyID(w.id()), Scope: postern.ScopeApplication, Application: 1, CreatedAt: at, ExpiresAt: at}
-	health := store.HealthChange{Endpoint: 5, Health: postern.Health{FailingSince: at, Disabled: postern.DisabledFailing, DisabledAt: at.Add(time.Hour)}}
+	health := store.HealthChange{Endpoint: 5, Health: postern.Health{FailingSince: at, Failures: 7, Disabled: postern.DisabledFailing, DisabledAt: at.Add(time.Hour)}}
 	var batch store.Batch
 	for _, record := range []any{scoped, endpoint, source, app, kind, admin, later} {
 		batch.Changes = append(batch.Changes, store.Change{Put: record})

@@ -70,6 +70,11 @@ type Deliveries interface {
 	Schedules(ctx context.Context, fn func(first postern.Row) error) error
 	// Standing is what is stored of one delivery.
 	Standing(ctx context.Context, d DeliveryKey) (Standing, error)
+	// Covered calls fn for each delivery that one of the rows covers and that has
+	// neither a final record nor a row of its own, of messages of a day and
+	// before: what dropping that day ends without anybody's doing. However many
+	// rows an application has, its messages are read once.
+	Covered(ctx context.Context, rows []BehindRow, until Day, fn func(d DeliveryKey) error) error
 	// Behind lists all behind rows.
 	Behind(ctx context.Context) ([]BehindRow, error)
 }
@@ -151,6 +156,8 @@ type Head struct {
 	LastTime time.Time
 	// Newest is the time of the newest message; zero before the first.
 	Newest time.Time
+	// Dropped is when the last DropDay was asked for; zero before the first.
+	Dropped time.Time
 	// Rows counts the rows that are stored.
 	Rows int64
 	// Applications and Endpoints are the highest catalogue numbers given out.

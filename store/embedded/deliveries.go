@@ -72,7 +72,7 @@ func (v *view) open(attempts *pebble.Iterator, m *postern.Message, open []poster
 		}
 	}
 	for _, endpoint := range m.Routes {
-		if slices.Contains(ended, endpoint) {
+		if _, found := slices.BinarySearch(ended, endpoint); found { // keys are in their order
 			continue
 		}
 		row, err := v.has(rowKey(buf[:0], endpoint, m.ID))

@@ -278,3 +278,50 @@ func scanAll(t *testing.T, s store.Store, q store.ScanQuery) []*postern.Message 
 	t.Fatal("a scan without end")
 	return nil
 }
+
+// What behind rows cover of a day and before, and nobody ended.
+func testCovered(t *testing.T, h Harness) {
+	w := newWorld(t, h)
+	var batch store.Batch
+	var all []*postern.Message
+	for i := range 30 {
+		if i%10 == 0 {
+			w.advance(24 * time.Hour)
+		}
+		a := w.accept(postern.ApplicationNumber(1+i%2), 1, 2)
+		if i%2 == 1 {
+			a.Message.Routes = []postern.EndpointNumber{3}
+		}
+		batch.Accepts, all = append(batch.Accepts, a), append(all, a.Message)
+	}
+	batch.Attempts = []*postern.Attempt{w.attempt(all[2], 1, 1, postern.Delivered), w.attempt(all[4], 1, 1, postern.Retrying), w.attempt(all[4], 2, 1, postern.Delivered)}
+	batch.Finals = []postern.Final{{Endpoint: 2, Application: 1, Message: all[6].ID, State: postern.Canceled, Reason: postern.ReasonCanceled, At: w.now}}
+	batch.Rows = []store.RowChange{{Put: w.row(all[8], 1, 1, time.Minute)}}
+	w.commit(batch)
+	rows := []store.BehindRow{
+		{Endpoint: 1, Application: 1},
+		{Endpoint: 2, Application: 1, From: all[4].ID},
+		{Endpoint: 3, Application: 2, From: all[17].ID},
+		{Endpoint: 4, Application: 2},
+	}
+	want := map[store.DeliveryKey]int{}
+	for _, i := range []int{0, 4, 6, 10, 12, 14, 16, 18} {
+		want[key(all[i], 1)] = 1
+	}
+	for _, i := range []int{8, 10, 12, 14, 16, 18} {
+		want[key(all[i], 2)] = 1
+	}
+	want[key(all[17], 3)], want[key(all[19], 3)] = 1, 1
+	w.everywhere(func(t *testing.T) {
+		got := map[store.DeliveryKey]int{}
+		must[any](t)(nil, w.s.Covered(t.Context(), rows, store.DayOf(all[19].ID.Time()), func(d store.DeliveryKey) error {
+			got[d]++
+			return nil
+		}))
+		equal(t, "covered", want, got)
+	})
+	enough := errors.New("enough")
+	if err := w.s.Covered(t.Context(), rows, store.DayOf(w.now), func(store.DeliveryKey) error { return enough }); !errors.Is(err, enough) {
+		t.Errorf("an error of who is told is returned as %v", err)
+	}
+}

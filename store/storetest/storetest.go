@@ -61,6 +61,7 @@ func Run(t *testing.T, h Harness) {
 		{"Standing", testStanding},
 		{"Recover", testRecover},
 		{"Scan", testScan},
+		{"Covered", testCovered},
 		{"Records", testRecords},
 		{"MessagePages", testMessagePages},
 		{"PagesUnderInserts", testPagesUnderInserts},

@@ -200,7 +200,7 @@ func causeOf(ended, err error, other Cause) Cause {
 		return dialCause(dial.Kind)
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return Timeout
-	case egress.IsLocal(err):
+	case egress.FaultOf(err) != "":
 		return Local
 	case errors.Is(err, errMalformed):
 		return Malformed

@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
-	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -16,7 +15,6 @@ const (
 	maxAddrs    = 8                      // addresses of one host that are tried
 	minShare    = 2 * time.Second        // of the time left, per address, before the next one is tried
 	checkBudget = 500 * time.Millisecond // for the lookup of CheckURL
-	aliveFor    = 10 * time.Second       // an answer proves for so long that the resolver works
 )
 
 // Resolver looks names up. *[net.Resolver] implements it.
@@ -35,18 +33,17 @@ type Config struct {
 	// is tunnelled through. The proxy itself may be at any address. nil: none; the
 	// environment is never asked.
 	Proxy *url.URL
-	// Resolver looks names up; nil: [net.DefaultResolver].
+	// Resolver looks names up; nil: the system's.
 	Resolver Resolver
 }
 
 // Dialer opens guarded TCP connections. It holds no connection and starts nothing in
 // the background; it is safe for concurrent use.
 type Dialer struct {
-	guard    *Guard
-	resolver Resolver
-	proxy    *proxy // nil: direct
-	guarded  net.Dialer
-	answered atomic.Int64 // Unix nanoseconds of the resolver's last answer, a negative one counted in
+	guard   *Guard
+	book    *book
+	proxy   *proxy // nil: direct
+	guarded net.Dialer
 }
 
 // Trace tells what a dial did, as far as it got.
@@ -58,10 +55,7 @@ type Trace struct {
 
 // New returns a dialer, or an error when the proxy's URL is not one of an HTTP proxy.
 func New(cfg Config) (*Dialer, error) {
-	d := &Dialer{guard: NewGuard(cfg.Allow), resolver: cfg.Resolver}
-	if d.resolver == nil {
-		d.resolver = net.DefaultResolver
-	}
+	d := &Dialer{guard: NewGuard(cfg.Allow), book: newBook(cfg.Resolver)}
 	if cfg.Proxy != nil {
 		p, err := newProxy(cfg.Proxy)
 		if err != nil {
@@ -126,7 +120,7 @@ func (d *Dialer) Dial(ctx context.Context, host string, port uint16) (net.Conn, 
 			worst = err
 		}
 		// Without time or descriptors the next address fares no better.
-		if ctx.Err() != nil || IsLocal(err) {
+		if ctx.Err() != nil || err.Fault == Descriptors || err.Fault == Memory {
 			break
 		}
 	}
@@ -159,7 +153,7 @@ func (d *Dialer) resolve(ctx context.Context, host string) ([]netip.Addr, error)
 	all := []netip.Addr{}
 	if addr, err := netip.ParseAddr(host); err == nil {
 		all = append(all, addr)
-	} else if all, err = d.lookup(ctx, host); err != nil {
+	} else if all, err = d.book.lookup(ctx, host); err != nil {
 		return nil, err
 	}
 	var refused error
@@ -180,29 +174,5 @@ func (d *Dialer) resolve(ctx context.Context, host string) ([]netip.Addr, error)
 	case refused != nil:
 		return nil, &Error{Kind: Forbidden, Err: refused}
 	}
-	return nil, &Error{Kind: Resolve, Err: fmt.Errorf("lookup %s: no addresses", host)}
-}
-
-// lookup asks the resolver. A failure that is not an answer is ours, unless the
-// resolver has just answered for another name: then the name servers of this one are at
-// fault, and it must not be waited for without end.
-func (d *Dialer) lookup(ctx context.Context, host string) ([]netip.Addr, error) {
-	addrs, err := d.resolver.LookupNetIP(ctx, "ip", host)
-	now := time.Now()
-	var dns *net.DNSError
-	switch {
-	case err == nil, errors.As(err, &dns) && dns.IsNotFound:
-		d.answered.Store(now.UnixNano())
-		if err == nil {
-			return addrs, nil
-		}
-		return nil, &Error{Kind: Resolve, Err: err}
-	case errors.Is(ctx.Err(), context.Canceled):
-		return nil, &Error{Kind: Canceled, Err: err}
-	case now.Sub(time.Unix(0, d.answered.Load())) > aliveFor:
-		return nil, &Error{Kind: Local, Err: err}
-	case ctx.Err() != nil:
-		return nil, &Error{Kind: Timeout, Err: err}
-	}
-	return nil, &Error{Kind: Resolve, Err: err}
+	return nil, noAddresses(host)
 }

@@ -182,26 +182,6 @@ func TestDialKinds(t *testing.T) {
 	}
 }
 
-// TestOneBrokenZone: when other names resolve, a name whose servers fail is its
-// endpoint's fault.
-func TestOneBrokenZone(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		d := dialer(t, egress.Config{Resolver: resolver(func(_ context.Context, host string) ([]netip.Addr, error) {
-			if host == "broken.example" {
-				return nil, &net.DNSError{Err: "server misbehaving", IsTemporary: true}
-			}
-			return nil, &net.DNSError{Err: "no such host", IsNotFound: true}
-		})})
-		_, _, err := d.Dial(t.Context(), "other.example", 80)
-		wantKind(t, err, egress.Resolve)
-		_, _, err = d.Dial(t.Context(), "broken.example", 80)
-		wantKind(t, err, egress.Resolve)
-		time.Sleep(11 * time.Second) // fake time: the other answer is no proof any more
-		_, _, err = d.Dial(t.Context(), "broken.example", 80)
-		wantKind(t, err, egress.Local)
-	})
-}
-
 func TestDialHangingResolverEndsAtDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hang := resolver(func(ctx context.Context, _ string) ([]netip.Addr, error) {
@@ -368,14 +348,18 @@ func TestProxyAnswerIsBounded(t *testing.T) {
 	}
 }
 
-func TestIsLocal(t *testing.T) {
-	for no, want := range map[syscall.Errno]bool{
-		syscall.EMFILE: true, syscall.ENFILE: true, syscall.ENOBUFS: true, syscall.ENOMEM: true, syscall.EADDRNOTAVAIL: true,
-		syscall.ECONNREFUSED: false, syscall.ECONNRESET: false, syscall.EHOSTUNREACH: false,
+func TestFaultOf(t *testing.T) {
+	for no, want := range map[syscall.Errno]egress.Fault{
+		syscall.EMFILE: egress.Descriptors, syscall.ENFILE: egress.Descriptors, syscall.ENOBUFS: egress.Memory,
+		syscall.ENOMEM: egress.Memory, syscall.EADDRNOTAVAIL: egress.Ports,
+		syscall.ECONNREFUSED: "", syscall.ECONNRESET: "", syscall.EHOSTUNREACH: "",
 	} {
 		err := fmt.Errorf("wrapped: %w", &net.OpError{Op: "dial", Err: os.NewSyscallError("socket", no)})
-		if got := egress.IsLocal(err); got != want {
-			t.Errorf("%v: got %v", no, got)
+		if got := egress.FaultOf(err); got != want {
+			t.Errorf("%v: got %q", no, got)
 		}
+	}
+	if got := egress.FaultOf(fmt.Errorf("dialing: %w", &egress.Error{Kind: egress.Local, Fault: egress.Route, Err: io.EOF})); got != egress.Route {
+		t.Errorf("a dial's fault: %q", got)
 	}
 }

@@ -4,12 +4,17 @@ package egress
 
 import "syscall"
 
-// shortages are errors of this machine, whatever it was talking to.
-func shortages() []syscall.Errno {
-	return []syscall.Errno{
-		syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM,
-		syscall.EADDRNOTAVAIL, // every local port towards the address is in use
+// shortage names an error of this machine, whatever it was talking to; "" for any other.
+func shortage(no syscall.Errno) Fault {
+	switch no {
+	case syscall.EMFILE, syscall.ENFILE:
+		return Descriptors
+	case syscall.ENOBUFS, syscall.ENOMEM:
+		return Memory
+	case syscall.EADDRNOTAVAIL:
+		return Ports
 	}
+	return ""
 }
 
 // unreachable are errors that this machine or a router on the way may have reported.

@@ -5,9 +5,19 @@ import "syscall"
 // The numbers below are Winsock's; the names of package syscall stand for invented ones
 // there.
 
-// shortages are errors of this machine, whatever it was talking to: WSAEMFILE,
-// WSAENOBUFS, WSAEADDRNOTAVAIL.
-func shortages() []syscall.Errno { return []syscall.Errno{10024, 10055, 10049} }
+// shortage names an error of this machine, whatever it was talking to; "" for any other:
+// WSAEMFILE, WSAENOBUFS, WSAEADDRNOTAVAIL.
+func shortage(no syscall.Errno) Fault {
+	switch no {
+	case 10024:
+		return Descriptors
+	case 10055:
+		return Memory
+	case 10049:
+		return Ports
+	}
+	return ""
+}
 
 // unreachable are errors that this machine or a router on the way may have reported:
 // WSAENETDOWN, WSAENETUNREACH, WSAEHOSTUNREACH.

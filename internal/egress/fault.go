@@ -24,10 +24,24 @@ const (
 	Local                     // a fault on our side: no descriptors, memory, ports, route, resolver or proxy; not the endpoint's attempt
 )
 
+// Fault says what was short or missing on our side.
+type Fault string
+
+// The faults of our own side, a closed set.
+const (
+	Descriptors  Fault = "descriptors" // the limit of open files
+	Memory       Fault = "memory"      // the kernel's, for sockets
+	Ports        Fault = "ports"       // every local port towards the address is in use
+	Route        Fault = "route"       // the routing table leads nowhere
+	ResolverDown Fault = "resolver"    // no name server answers for any name
+	ProxyDown    Fault = "proxy"       // the egress proxy cannot be used
+)
+
 // Error is a failed dial.
 type Error struct {
-	Kind Kind
-	Err  error
+	Kind  Kind
+	Fault Fault // set for Local
+	Err   error
 }
 
 // Error returns the cause's text.
@@ -36,12 +50,23 @@ func (e *Error) Error() string { return e.Err.Error() }
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// IsLocal reports whether err comes from a shortage on this machine (descriptors,
-// memory, buffers, ports), which no endpoint causes and which the next try may not
-// meet.
-func IsLocal(err error) bool {
+// FaultOf says which fault of our own side err is, of a dial or of a socket in use; ""
+// when it is none. No endpoint causes such a fault, and the next try may not meet it.
+func FaultOf(err error) Fault {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Fault
+	}
+	return shortageOf(err)
+}
+
+// shortageOf finds a shortage on this machine in a socket's error; "" for none.
+func shortageOf(err error) Fault {
 	var no syscall.Errno
-	return errors.As(err, &no) && slices.Contains(shortages(), no)
+	if !errors.As(err, &no) {
+		return ""
+	}
+	return shortage(no)
 }
 
 // classify turns the error of a connect to addr into an *Error. The context decides
@@ -50,13 +75,19 @@ func classify(ctx context.Context, err error, addr netip.AddrPort) *Error {
 	e := &Error{Err: err}
 	var no syscall.Errno
 	errors.As(err, &no)
+	fault := shortage(no)
 	switch {
 	case errors.Is(err, ErrForbidden):
 		e.Kind = Forbidden
 	case ctx.Err() != nil:
 		e.Kind = endKind(ctx)
-	case IsLocal(err), slices.Contains(unreachable(), no) && noRoute(addr, routed):
-		e.Kind = Local
+	// Where IPv6 is switched off, it is the local address that is not there.
+	case (slices.Contains(unreachable(), no) || fault == Ports) && !routed(addr):
+		if e.Kind = Connect; noRoute(addr, routed) {
+			e.Kind, e.Fault = Local, Route
+		}
+	case fault != "":
+		e.Kind, e.Fault = Local, fault
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		e.Kind = Timeout
 	case slices.Contains(refusals(), no):

@@ -48,7 +48,11 @@ func newProxy(u *url.URL) (*proxy, error) {
 func (p *proxy) connect(ctx context.Context, target netip.AddrPort) (net.Conn, *Error) {
 	conn, err := p.dialer.DialContext(ctx, "tcp", p.addr)
 	if err != nil {
-		return nil, p.fault(ctx, Local, err)
+		e := p.fault(ctx, Local, err)
+		if e.Kind == Timeout {
+			e.Kind, e.Fault = Local, ProxyDown // nobody came to ask for the endpoint
+		}
+		return nil, e
 	}
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	kind, err := p.open(conn, target)
@@ -105,5 +109,11 @@ func (p *proxy) fault(ctx context.Context, kind Kind, err error) *Error {
 	if ctx.Err() != nil {
 		kind = endKind(ctx)
 	}
-	return &Error{Kind: kind, Err: fmt.Errorf("proxy %s: %w", p.addr, err)}
+	e := &Error{Kind: kind, Err: fmt.Errorf("proxy %s: %w", p.addr, err)}
+	if kind == Local {
+		if e.Fault = shortageOf(err); e.Fault == "" {
+			e.Fault = ProxyDown
+		}
+	}
+	return e
 }

@@ -18,8 +18,12 @@ const (
 	// limitedRate is the limit of the run about one, in deliveries a second.
 	limitedRate = 50
 	// The curves of a sample.
-	curveDrain = "delivered by second after the endpoint's return"
-	curveDown  = "requests by second of the phase, while down"
+	curveDrain   = "delivered after the endpoint's return"
+	curveDown    = "requests while down"
+	curveLimited = "delivered under the limit"
+	// downStep is how many steps of the receiver's a plot of probes joins: they are
+	// rare.
+	downStep = int(10 * time.Second / curveStep)
 )
 
 // patientRetries outlasts every backlog of a measurement: no delivery may use up its
@@ -44,7 +48,7 @@ func backlog(ctx context.Context, s *session) (Sample, error) {
 	if sample, err = s.take(ctx); err != nil {
 		return sample, err
 	}
-	sample.Curves = map[string][]int{}
+	sample.Curves = map[string]Curve{}
 	lasts := s.run.lasts(s.options)
 	before, err := s.snapshot(ctx)
 	if err != nil {
@@ -124,31 +128,13 @@ func (s *session) drain(ctx context.Context, sample *Sample, index, messages int
 	sample.Figures[figureDuplicates] += float64(p.Duplicates)
 	if p.FirstNs >= back {
 		sample.Figures[figureReturn] = float64(p.FirstNs-back) / 1e9
-		curve := since(p.Curve, p.BeginNs, back)
+		curve := newCurve(p.Curve).since(p.BeginNs, back)
 		sample.Curves[curveDrain] = curve
-		sample.Figures[figureDrain] = drainRate(curve)
-		sample.Figures[figureFastest] = float64(slices.Max(curve))
+		sample.Figures[figureDrain] = curve.perSecond()
+		sample.Figures[figureFastest] = float64(slices.Max(curve.seconds().Counts))
 		sample.Figures[figureDrained] = float64(p.LastNs-back) / 1e9
 	}
 	return nil
-}
-
-// drainRate is the mean over the seconds in which all but a hundredth was delivered:
-// the last few wait for their retries. What comes before the first is no part of it.
-func drainRate(curve []int) float64 {
-	first := slices.IndexFunc(curve, func(n int) bool { return n > 0 })
-	total, most := 0, sum(curve)-sum(curve)/100
-	for i := max(0, first); i < len(curve); i++ {
-		if total += curve[i]; total >= most {
-			return float64(total) / float64(i-first+1)
-		}
-	}
-	return 0
-}
-
-// since cuts off the seconds of a curve before an instant.
-func since(curve []int, begin, instant int64) []int {
-	return curve[min(len(curve), int(max(0, instant-begin)/int64(time.Second))):]
 }
 
 // probe has an endpoint be down until it is probed only, lets messages pile up and
@@ -232,7 +218,7 @@ func (s *session) countProbes(ctx context.Context, sample *Sample) error {
 	}
 	requests := sum(after.Paths[0].Turned) - sum(before.Paths[0].Turned)
 	sample.Figures[figureProbes] = float64(requests) / lasts.Minutes()
-	sample.Curves[curveDown] = after.Paths[0].Turned
+	sample.Curves[curveDown] = newCurve(after.Paths[0].Turned).by(downStep)
 	return nil
 }
 
@@ -260,9 +246,10 @@ func rateLimit(ctx context.Context, s *session) (Sample, error) {
 	}
 	sample.Messages, sample.Ack = sent.Acked, sent.Latency
 	limited := got.Paths[path]
-	sample.Curves["delivered by second"] = limited.Curve
+	bySecond := newCurve(limited.Curve).seconds()
+	sample.Curves[curveLimited] = bySecond
 	// The first and the last second are cut by the phase.
-	whole := limited.Curve[min(1, len(limited.Curve)):]
+	whole := bySecond.Counts[min(1, len(bySecond.Counts)):]
 	whole = whole[:min(len(whole), seconds)]
 	if len(whole) == 0 {
 		return sample, fmt.Errorf("all came in the first second")
@@ -347,12 +334,4 @@ func (s *session) hungBoth(ctx context.Context, hung, other int) (waiting, few i
 		acked[i] = sent.Acked
 	}
 	return acked[0], acked[1], nil
-}
-
-func sum(list []int) int {
-	total := 0
-	for _, n := range list {
-		total += n
-	}
-	return total
 }

@@ -34,12 +34,7 @@ func Run(ctx context.Context, options Options, out io.Writer) error {
 		return fmt.Errorf("make folder: %w", err)
 	}
 	b := &bench{options: o, dir: dir}
-	var found findings
-	if len(o.Chart) > 0 {
-		found, err = b.chart(ctx)
-	} else {
-		found, err = b.measure(ctx, runs)
-	}
+	found, err := b.measure(ctx, onFilled(runs, o.fills()))
 	err = errors.Join(err, os.RemoveAll(dir))
 	if found.empty() {
 		return err
@@ -47,45 +42,21 @@ func Run(ctx context.Context, options Options, out io.Writer) error {
 	return errors.Join(err, found.write(out, o.Format), found.loss())
 }
 
-// findings are what a bench reports.
-type findings interface {
-	empty() bool
-	write(w io.Writer, format Format) error
-	loss() error // [ErrLoss], if there was any
-}
-
 // bench is one call of [Run].
 type bench struct {
-	options  Options
-	dir      string
-	template *template // nil while measurements start empty
+	options   Options
+	dir       string
+	templates map[string]*template // by the subject that starts on it; others start empty
 }
 
-// measure makes the runs, on a filled store if the options want one, and reports
-// what it got to.
+// measure makes the filled stores and the runs, and reports what it got to.
 func (b *bench) measure(ctx context.Context, runs []run) (report, error) {
 	var samples []Sample
-	err := b.fill(ctx, b.options.Stored, b.options.Pending)
+	err := b.fillAll(ctx)
 	if err == nil {
 		samples, err = b.measureAll(ctx, runs)
 	}
 	return newReport(b.options, runs, samples), err
-}
-
-// fill makes the template, or lets it grow.
-func (b *bench) fill(ctx context.Context, stored, pending int) error {
-	if stored == 0 && pending == 0 {
-		return nil
-	}
-	if b.template == nil {
-		b.template = &template{dir: filepath.Join(b.dir, "template")}
-	}
-	began := time.Now()
-	if err := b.template.grow(ctx, b.options, stored, pending); err != nil {
-		return fmt.Errorf("fill a store with %d messages and %d retries: %w", stored, pending, err)
-	}
-	note(b.options.Progress, "filled   %d stored, %d pending  (%s)\n", stored, pending, time.Since(began).Round(time.Second))
-	return nil
 }
 
 // measureAll goes round by round over all runs and subjects, so that what disturbs
@@ -96,12 +67,12 @@ func (b *bench) measureAll(ctx context.Context, runs []run) ([]Sample, error) {
 		for _, r := range runs {
 			for _, subject := range r.subjects(round) {
 				began := time.Now()
-				name := fmt.Sprintf("%d-%s-%s", round+1, r.name, subject)
-				s := &session{run: r, options: b.options, template: b.template, as: subject, dir: filepath.Join(b.dir, name)}
+				s := &session{run: r, options: b.options, template: b.templates[subject], as: subject, dir: filepath.Join(b.dir, "measured")}
 				sample, err := measure(ctx, s, round+1)
 				if err != nil {
 					return samples, fmt.Errorf("round %d, run %s, %s: %w", round+1, r.name, subject, err)
 				}
+				sample.TookSeconds = time.Since(began).Seconds()
 				samples = append(samples, sample)
 				note(b.options.Progress, "%s  (%s)\n", sample.line(), time.Since(began).Round(time.Second))
 			}
@@ -112,7 +83,7 @@ func (b *bench) measureAll(ctx context.Context, runs []run) ([]Sample, error) {
 
 // line is the sample for somebody who waits.
 func (s Sample) line() string {
-	line := fmt.Sprintf("round %d  %-9s %-8s", s.Round, s.Run, s.Subject)
+	line := fmt.Sprintf("round %d  %-9s %-11s", s.Round, s.Run, s.Subject)
 	for _, key := range []string{figureCPU, figureDeliveries, figureAckP99, figureE2EP99} {
 		if value, ok := s.Figures[key]; ok {
 			line += fmt.Sprintf("  %s %s", key, number(&value))

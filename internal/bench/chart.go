@@ -1,12 +1,8 @@
 package bench
 
 import (
-	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"slices"
 )
 
 // ChartPoints are the numbers of stored messages that a chart is made of, unless
@@ -18,89 +14,96 @@ func ChartPoints(quick bool) []int {
 	return []int{100_000, 500_000, 1_000_000, 3_000_000}
 }
 
-// chart is cost and latency against what is stored.
-type chart struct {
-	Points []chartPoint `json:"points"`
+// chartRuns are made when a chart is asked for and no run is named.
+func chartRuns() []string { return []string{"one", "accept"} }
+
+// chartLine is one curve of the chart: a figure of a run against what is stored.
+type chartLine struct{ run, figure string }
+
+func chartLines() []chartLine {
+	return []chartLine{
+		{"one", figureCPU}, {"one", figureDeliveries}, {"one", figureAckP99}, {"accept", figureAckP99}, {"one", figurePeak},
+	}
 }
 
-// chartPoint is one number of stored messages, with the runs one and accept.
-type chartPoint struct {
-	Stored int    `json:"stored"`
-	Report report `json:"report"`
-}
-
-// chart measures at each of the numbers, lowest first: each store is the last one,
-// grown.
-func (b *bench) chart(ctx context.Context) (chart, error) {
-	runs, err := chooseRuns([]string{"one", "accept"})
-	if err != nil {
-		return chart{}, err
+// writeChart writes a table with a line for each number of stored messages, the empty
+// store first, then a plot for each of its columns.
+func (r report) writeChart(w io.Writer, table func(io.Writer, [][]string) error) error {
+	tables := [][][]string{r.chartTable()}
+	for _, line := range chartLines() {
+		tables = append(tables, r.chartPlot(line))
 	}
-	for i := range runs {
-		runs[i].against = nil
-	}
-	var c chart
-	for _, stored := range slices.Sorted(slices.Values(b.options.Chart)) {
-		if err := b.fill(ctx, stored, b.options.Pending); err != nil {
-			return c, err
+	for _, rows := range tables {
+		if len(rows) < 2 {
+			continue // a run that was not made
 		}
-		samples, err := b.measureAll(ctx, runs)
-		o := b.options
-		o.Stored = stored
-		c.Points = append(c.Points, chartPoint{Stored: stored, Report: newReport(o, runs, samples)})
-		if err != nil {
-			return c, err
+		if err := table(w, rows); err != nil {
+			return err
 		}
-	}
-	return c, nil
-}
-
-// empty reports whether nothing was measured.
-func (c chart) empty() bool { return len(c.Points) == 0 }
-
-func (c chart) loss() error {
-	var errs []error
-	for _, p := range c.Points {
-		errs = append(errs, p.Report.loss())
-	}
-	return errors.Join(errs...)
-}
-
-func (c chart) write(w io.Writer, format Format) error {
-	switch format {
-	case JSON:
-		return json.NewEncoder(w).Encode(c)
-	case Markdown:
-		return c.writeTable(w, writeMarkdown)
-	}
-	return c.writeTable(w, writeAligned)
-}
-
-// writeTable is one line per number of stored messages.
-func (c chart) writeTable(w io.Writer, table func(io.Writer, [][]string) error) error {
-	rows := [][]string{{
-		"stored", "CPU us/delivery", "spread", "deliveries/s", "accept p99 ms, full speed", "accept p99 ms, 5000/s", "peak MiB",
-	}}
-	for _, p := range c.Points {
-		var one, accept result
-		for _, res := range p.Report.Results {
-			switch res.Run {
-			case "one":
-				one = res
-			case "accept":
-				accept = res
-			}
-		}
-		rows = append(rows, []string{
-			fmt.Sprint(p.Stored),
-			one.median(figureCPU, "%.1f"), one.spread(figureCPU), one.median(figureDeliveries, "%.0f"),
-			one.median(figureAckP99, "%.2f"), accept.median(figureAckP99, "%.2f"), one.median(figurePeak, "%.0f"),
-		})
-	}
-	if len(c.Points) > 0 {
-		if err := c.Points[0].Report.writeHead(w, "as below"); err != nil {
+		if _, err := io.WriteString(w, "\n"); err != nil {
 			return err
 		}
 	}
-	return table(w, rows)
+	return nil
 }
+
+// chartPoints are the subjects of the chart, with what each has stored.
+func (r report) chartPoints() []fill {
+	points := []fill{{Subject: subjectServer}}
+	for _, f := range r.Fills {
+		if f.Pending == 0 {
+			points = append(points, f)
+		}
+	}
+	return points
+}
+
+// chartTable is one line for each number of stored messages, a heading first.
+func (r report) chartTable() [][]string {
+	heading := []string{"stored"}
+	for _, line := range chartLines() {
+		heading = append(heading, line.run+": "+title(line.figure))
+	}
+	rows := [][]string{heading}
+	for _, point := range r.chartPoints() {
+		row := []string{shortly(point.Stored)}
+		for _, line := range chartLines() {
+			stat, ok := r.figure(line.run, point.Subject, line.figure)
+			row = append(row, stat.cell(ok))
+		}
+		rows = append(rows, row)
+	}
+	return rows
+}
+
+// chartPlot is one figure as bars from zero, a heading first, and that alone if it was
+// not measured.
+func (r report) chartPlot(line chartLine) [][]string {
+	rows := [][]string{{"stored", line.run + ": " + title(line.figure), ""}}
+	most := 0.0
+	for _, point := range r.chartPoints() {
+		if stat, ok := r.figure(line.run, point.Subject, line.figure); ok {
+			most = max(most, stat.Median)
+		}
+	}
+	for _, point := range r.chartPoints() {
+		if stat, ok := r.figure(line.run, point.Subject, line.figure); ok {
+			rows = append(rows, []string{shortly(point.Stored), number(&stat.Median), plotBar(stat.Median, most)})
+		}
+	}
+	return rows
+}
+
+// cell is the median with how far the rounds lie apart, if there were several.
+func (s Stat) cell(ok bool) string {
+	if !ok {
+		return "-"
+	}
+	if s.Min == s.Max {
+		return number(&s.Median)
+	}
+	return fmt.Sprintf("%s (%s)", number(&s.Median), s.between())
+}
+
+// between is the lowest and the highest round.
+func (s Stat) between() string { return number(&s.Min) + " - " + number(&s.Max) }

@@ -27,8 +27,12 @@
 //     duplicate; nor is that of a neighbour which hangs longer than a delivery may.
 //  5. Memory is the resident size, after as many scrapes as make the server collect
 //     its garbage: nothing else makes one collect that has nothing to do.
-//  6. Measurements on a filled store start on copies of one, which share the tables
-//     that are never changed.
+//     It is in MB of a million bytes, as the promises are; what a store holds is in MiB.
+//  6. A filled store holds delivered messages, or retries that are not due for hours:
+//     what waits is to cost nothing, while what comes due would be work of its own. It
+//     is made once. Measurements start on copies, which share the tables that are
+//     never changed, and take turns with those on the empty store; no figure may be
+//     worse by more than a fifth than there.
 //  7. Times of different processes are compared on the machine's monotonic clock.
 //
 // Role processes read commands as JSON lines from stdin, answer on stdout, and end

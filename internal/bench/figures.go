@@ -25,10 +25,15 @@ type Sample struct {
 	FirstError string     `json:"firstError,omitempty"`
 	Ack        *Histogram `json:"ack"`      // publish to acknowledgement
 	EndToEnd   *Histogram `json:"endToEnd"` // publish to arrival at the fast endpoints
-	// Curves are counts by second, by what was counted.
-	Curves   map[string][]int `json:"curves,omitempty"`
+	// Curves are counts over time, by what was counted.
+	Curves   map[string]Curve `json:"curves,omitempty"`
 	AfterAck *Histogram       `json:"afterAck,omitempty"` // acknowledgement to arrival, open loop only
+	// TookSeconds is how long the measurement took, with what came before and after.
+	TookSeconds float64 `json:"tookSeconds"`
 }
+
+// megabyte is the unit of memory in figures and bars, as it is of the promises.
+const megabyte = 1e6
 
 // The keys of a sample's figures; the unit is part of the key.
 const (
@@ -52,10 +57,10 @@ const (
 	figureAttempts   = "attemptsPerDelivery" // over 1: there were retries
 	figureProcs      = "gomaxprocs"          // of the subject
 	figureDebt       = "debtGrowthMiB"       // flush and compaction work put off
-	figurePeak       = "peakResidentMiB"     // of the subject
-	figureResident   = "residentMiB"         // at rest
-	figureHeap       = "heapInUseMiB"        // of that
-	figureUnreturned = "heapUnreturnedMiB"   // of that: free, and kept by the runtime
+	figurePeak       = "peakResidentMB"      // of the subject
+	figureResident   = "residentMB"          // at rest
+	figureHeap       = "heapInUseMB"         // of that
+	figureUnreturned = "heapUnreturnedMB"    // of that: free, and kept by the runtime
 	figureIdleCPU    = "idleCPUPercent"      // of one core
 	figureWaiting    = "waiting"             // messages or retries that waited
 	figureCreateP50  = "createP50Ms"         // of an endpoint
@@ -103,9 +108,9 @@ func title(figure string) string {
 	case figureAfterP99:
 		return "first attempt p99 ms after the ack"
 	case figurePeak:
-		return "peak resident MiB"
+		return "peak resident MB"
 	case figureResident:
-		return "resident MiB at rest"
+		return "resident MB at rest"
 	case figureIdleCPU:
 		return "CPU at rest, % of a core"
 	case figureWaiting:
@@ -120,6 +125,12 @@ func title(figure string) string {
 		return "requests/min while down"
 	case figureRate:
 		return "deliveries/s under the limit"
+	case figureSlowest:
+		return "deliveries in the slowest second"
+	case figureFastest:
+		return "deliveries in the fastest second"
+	case figureDrain:
+		return "drained, deliveries/s"
 	case figureReady:
 		return "ready after, s"
 	case figureFirst:

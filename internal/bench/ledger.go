@@ -14,8 +14,6 @@ const (
 	maxStamped = 200_000
 	// maxListed bounds the missing sequence numbers that are named.
 	maxListed = 1000
-	// maxCurve bounds the seconds of which each has its own count.
-	maxCurve = 2 * 3600
 )
 
 // ledger knows which sequence numbers reached which endpoint in the present phase.
@@ -41,7 +39,7 @@ type pathLedger struct {
 	earliest   int64     // when the first of the first arrivals was
 	last       int64     // when the last first arrival was
 	arrivals   []int64   // first arrival of each number, 0 = none; nil unless asked for
-	curve      []int     // first arrivals by second of the phase
+	curve      []int     // first arrivals by step of the phase
 	turned     []int     // requests that were turned away, likewise
 }
 
@@ -78,7 +76,7 @@ type pathStats struct {
 	LastNs     int64      `json:"lastNs"`
 	Latency    *Histogram `json:"latency"`
 	Arrivals   []int64    `json:"arrivals,omitempty"`
-	Curve      []int      `json:"curve,omitempty"`  // arrivals by second of the phase
+	Curve      []int      `json:"curve,omitempty"`  // arrivals by [curveStep] of the phase
 	Turned     []int      `json:"turned,omitempty"` // turned away, likewise
 }
 
@@ -161,16 +159,16 @@ func (p *pathLedger) arrived(n int, sent, at int64) {
 	p.curve = p.plot(p.curve, at)
 }
 
-// plot adds one to the second of at.
+// plot adds one to the step of at.
 func (p *pathLedger) plot(curve []int, at int64) []int {
-	second := int(max(0, at-p.begin) / int64(time.Second))
-	if second >= maxCurve {
+	step := int(max(0, at-p.begin) / int64(curveStep))
+	if step >= maxCurve {
 		return curve
 	}
-	for len(curve) <= second {
+	for len(curve) <= step {
 		curve = append(curve, 0)
 	}
-	curve[second]++
+	curve[step]++
 	return curve
 }
 

@@ -203,7 +203,7 @@ func (s *session) take(ctx context.Context) (Sample, error) {
 // notePeak adds the most memory that the subject has used so far.
 func (s *session) notePeak(sample *Sample) {
 	if peak := processPeak(s.subject.pid()); peak > 0 {
-		sample.Figures[figurePeak] = float64(peak) / (1 << 20)
+		sample.Figures[figurePeak] = float64(peak) / megabyte
 	}
 }
 

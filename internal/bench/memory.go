@@ -161,11 +161,11 @@ func (s *session) rest(ctx context.Context, sample *Sample) error {
 	if err != nil {
 		return err
 	}
-	sample.Figures[figureHeap], sample.Figures[figureUnreturned] = c.heap/(1<<20), c.unreturned/(1<<20)
+	sample.Figures[figureHeap], sample.Figures[figureUnreturned] = c.heap/megabyte, c.unreturned/megabyte
 	known(sample.Figures)
 	sample.Figures[figureIdleCPU] = 100 * float64(after-before) / float64(lasts)
 	if resident := processResident(s.subject.pid()); resident > 0 {
-		sample.Figures[figureResident] = float64(resident) / (1 << 20)
+		sample.Figures[figureResident] = float64(resident) / megabyte
 	}
 	return nil
 }
@@ -194,6 +194,6 @@ func (s *session) collect(ctx context.Context) error {
 func newSample() Sample {
 	return Sample{
 		Figures: map[string]float64{figureLost: 0, figureDuplicates: 0}, Quiet: true,
-		Ack: &Histogram{}, EndToEnd: &Histogram{}, Curves: map[string][]int{},
+		Ack: &Histogram{}, EndToEnd: &Histogram{}, Curves: map[string]Curve{},
 	}
 }

@@ -30,15 +30,17 @@ type Options struct {
 	Messages int
 	// Warmup is what is delivered before; 0 means 50,000, negative none.
 	Warmup int
-	// Stored is how many delivered messages are stored, and Pending how many retries
-	// wait, before measuring; 0 means none. They are made once, and each measurement
-	// starts on a copy. The floor stores nothing, and has neither.
+	// Stored and Pending have every run measured again on a store with so many
+	// delivered messages, and on one with so many retries that are not due, in the same
+	// rounds as on the empty store and judged against it; 0 means not. Each store is
+	// made once, and a measurement starts on a copy.
 	Stored, Pending int
 	// Size is how many messages wait, or endpoints exist, in the runs that are about
 	// such; 0 means as many as each says.
 	Size int
-	// Chart measures speed at each of these numbers of stored messages, instead of
-	// Runs and Stored; empty means no chart.
+	// Chart does what Stored does at each of these numbers, and reports cost and
+	// latency as a chart of them; Runs is then by default what the chart shows. Empty
+	// means no chart.
 	Chart []int
 	// Seconds is how long an open loop or a rest lasts; 0 means as long as its run says.
 	Seconds int
@@ -80,6 +82,9 @@ func (o Options) withDefaults() (Options, error) {
 	o.Publishers = or(o.Publishers, 64)
 	o.Stall = or(o.Stall, stallTimeout)
 	o.Format = or(o.Format, Text)
+	if len(o.Chart) > 0 && len(o.Runs) == 0 {
+		o.Runs = chartRuns()
+	}
 	if o.Progress == nil {
 		o.Progress = io.Discard
 	}

@@ -261,11 +261,11 @@ func TestPhasesOfEndpointsAreTheirOwn(t *testing.T) {
 	l.arrive(0, 3, 0, second)
 	l.arrive(0, 4, 0, 3*second)
 	l.arrive(1, 12, 0, second)
-	l.arrive(1, 3, 0, second)    // of the phase before
-	l.arrive(0, 10, 0, second)   // not for this one
-	l.turn(1, 2*maxCurve*second) // beyond the curve
+	l.arrive(1, 3, 0, second)           // of the phase before
+	l.arrive(0, 10, 0, second)          // not for this one
+	l.turn(1, 2*int64(maxCurve)*second) // beyond the curve
 	got := l.stats()
-	if diff := cmp.Diff([]int{0, 1, 0, 1}, got.Paths[0].Curve); diff != "" {
+	if diff := cmp.Diff([]int{0, 0, 1, 0, 0, 0, 1}, got.Paths[0].Curve); diff != "" {
 		t.Errorf("curve (-want +got):\n%s", diff)
 	}
 	if a, b := got.Paths[0], got.Paths[1]; a.Unique != 2 || b.Unique != 1 || b.Duplicates != 1 || got.Rejected != 1 || b.Turned != nil {

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -16,8 +15,8 @@ type report struct {
 	Environment environment `json:"environment"`
 	Rounds      int         `json:"rounds"`
 	Warmup      int         `json:"warmup"`
-	Stored      int         `json:"stored"`
-	Pending     int         `json:"pending"`
+	Fills       []fill      `json:"fills,omitempty"` // of the stores beside the empty one
+	Chart       bool        `json:"chart,omitempty"` // wanted
 	Publishers  int         `json:"publishers"`
 	ServerFlags []string    `json:"serverFlags,omitempty"`
 	Results     []result    `json:"results"`
@@ -36,18 +35,22 @@ type result struct {
 
 // verdict is one bar and whether the medians keep it.
 type verdict struct {
-	Run    string   `json:"run"`
-	Figure string   `json:"figure"`
-	Value  *float64 `json:"value"` // nil: not measured
-	Limit  *float64 `json:"limit"` // nil: what it compares with was not measured
-	Least  bool     `json:"atLeast,omitempty"`
-	OK     bool     `json:"ok"`
+	Run     string   `json:"run"`
+	Subject string   `json:"subject"`
+	Figure  string   `json:"figure"`
+	Value   *float64 `json:"value"`             // nil: not measured
+	Rounds  *Stat    `json:"rounds,omitempty"`  // that the value sums up
+	Against string   `json:"against,omitempty"` // subject; empty: an absolute bar
+	Other   *float64 `json:"other,omitempty"`   // what that one has; nil: not measured
+	Limit   *float64 `json:"limit"`             // nil: what it compares with was not measured
+	Least   bool     `json:"atLeast,omitempty"`
+	OK      bool     `json:"ok"`
 }
 
 func newReport(o Options, runs []run, samples []Sample) report {
 	r := report{
 		Environment: newEnvironment(o),
-		Rounds:      o.Rounds, Warmup: o.Warmup, Stored: o.Stored, Pending: o.Pending, Publishers: o.Publishers,
+		Rounds:      o.Rounds, Warmup: o.Warmup, Fills: o.fills(), Chart: len(o.Chart) > 0, Publishers: o.Publishers,
 		ServerFlags: o.ServerFlags,
 		Samples:     samples,
 	}
@@ -57,8 +60,14 @@ func newReport(o Options, runs []run, samples []Sample) report {
 				r.Results = append(r.Results, res)
 			}
 		}
-		for _, b := range append(run.bars, always()...) {
-			r.Verdicts = append(r.Verdicts, r.judge(run, b))
+		bars := append(slices.Clip(run.bars), always(subjectServer)...)
+		for _, f := range r.Fills {
+			bars = append(bars, always(f.Subject)...)
+		}
+		for _, b := range bars {
+			if v := r.judge(run, b); !b.ifMeasured || v.Value != nil || v.Other != nil {
+				r.Verdicts = append(r.Verdicts, v)
+			}
 		}
 	}
 	return r
@@ -85,28 +94,24 @@ func resultOf(run run, subject string, samples []Sample) (result, bool) {
 	return res, len(values) > 0
 }
 
-// judge holds the server's figure against one bar. Loss and duplicates are judged
+// judge holds a subject's figure against one bar. Loss and duplicates are judged
 // by the worst round: a median would forgive them.
 func (r report) judge(run run, b bar) verdict {
-	stat, ok := r.figure(run.name, subjectServer, b.figure)
-	value := stat.Median
-	if b.figure == figureLost || b.figure == figureDuplicates {
-		value = stat.Max
+	v := verdict{Run: run.name, Subject: or(b.of, subjectServer), Figure: b.figure, Against: b.against, Least: b.atLeast}
+	value, other := math.NaN(), math.NaN()
+	if stat, ok := r.figure(run.name, v.Subject, b.figure); ok {
+		value, v.Rounds = stat.Median, &stat
+		if b.figure == figureLost || b.figure == figureDuplicates {
+			value = stat.Max
+		}
 	}
-	if !ok {
-		value = math.NaN()
-	}
-	other := math.NaN()
-	if b.against == "" {
-		other = 0
-	} else if stat, ok := r.figure(run.name, b.against, b.figure); ok {
+	if stat, ok := r.figure(run.name, b.against, b.figure); ok {
 		other = stat.Median
+		v.Other = &other
 	}
 	limit := b.limit(other)
-	return verdict{
-		Run: run.name, Figure: b.figure, Least: b.atLeast,
-		Value: optional(value), Limit: optional(limit), OK: b.keeps(value, limit),
-	}
+	v.Value, v.Limit, v.OK = optional(value), optional(limit), b.keeps(value, limit)
+	return v
 }
 
 // figure looks up one figure of one subject; false when it was not measured.
@@ -147,8 +152,13 @@ func (r report) write(w io.Writer, format Format) error {
 
 // writeTables writes the environment, the figures, the bars and the curves.
 func (r report) writeTables(w io.Writer, table func(io.Writer, [][]string) error) error {
-	if err := r.writeHead(w, fmt.Sprint(r.Stored)); err != nil {
+	if err := r.writeHead(w); err != nil {
 		return err
+	}
+	if r.Chart {
+		if err := r.writeChart(w, table); err != nil {
+			return err
+		}
 	}
 	tables := [][][]string{r.figureRows(), r.furtherRows(), r.verdictRows()}
 	for _, s := range r.Samples {
@@ -170,12 +180,12 @@ func (r report) writeTables(w io.Writer, table func(io.Writer, [][]string) error
 	return nil
 }
 
-// writeHead writes what a reader must know to compare; stored is how many messages.
-func (r report) writeHead(w io.Writer, stored string) error {
+// writeHead writes what a reader must know to compare.
+func (r report) writeHead(w io.Writer) error {
 	e := r.Environment
-	_, err := fmt.Fprintf(w, "%s, %s, kernel %s, cores %v, %s\n%d rounds (median; spread = highest - lowest), warm-up %d, stored %s, pending %d, %d publishers%s\n\n",
+	_, err := fmt.Fprintf(w, "%s, %s, kernel %s, cores %v, %s\n%d rounds (median; spread = highest - lowest), warm-up %d, %d publishers%s\n\n",
 		e.Go, e.Platform, e.Kernel, e.CPUs, e.FileSystem,
-		r.Rounds, max(r.Warmup, 0), stored, r.Pending, r.Publishers, flagNote(r.ServerFlags))
+		r.Rounds, max(r.Warmup, 0), r.Publishers, flagNote(r.ServerFlags))
 	return err
 }
 
@@ -193,7 +203,7 @@ func (r report) figureRows() [][]string {
 	rows := [][]string{{
 		"run", "subject", "CPU us/delivery", "spread", "deliveries/s", "spread",
 		"ack p50 / p99 ms", "e2e p50 / p99 ms", "after ack p50 / p99 ms",
-		"lost / dup", "fsyncs/s", "batch", "behind", "GOMAXPROCS", "debt growth MiB", "peak MiB",
+		"lost / dup", "fsyncs/s", "batch", "behind", "GOMAXPROCS", "debt growth MiB", "peak MB",
 	}}
 	for _, res := range r.Results {
 		if _, ok := res.Figures[figureAckP99]; !ok {
@@ -231,34 +241,9 @@ func (r report) furtherRows() [][]string {
 	return rows
 }
 
-// curveSteps is how many lines a curve gets at most.
-const curveSteps = 30
-
-// curveRows is a table for each of the sample's curves, a line for every so many
-// seconds, with a bar in proportion.
-func (s Sample) curveRows() [][][]string {
-	var tables [][][]string
-	for _, name := range slices.Sorted(maps.Keys(s.Curves)) {
-		curve := s.Curves[name]
-		step := max(1, (len(curve)+curveSteps-1)/curveSteps)
-		var means []float64
-		for from := 0; from < len(curve); from += step {
-			part := curve[from:min(from+step, len(curve))]
-			means = append(means, float64(sum(part))/float64(len(part)))
-		}
-		rows := [][]string{{fmt.Sprintf("%s, %s, round %d: second", s.Run, s.Subject, s.Round), name, ""}}
-		for i, mean := range means {
-			length := int(40 * mean / max(1, slices.Max(means)))
-			rows = append(rows, []string{fmt.Sprint(i * step), number(&mean), strings.Repeat("#", length)})
-		}
-		tables = append(tables, rows)
-	}
-	return tables
-}
-
 // verdictRows is one line per bar, a heading first.
 func (r report) verdictRows() [][]string {
-	rows := [][]string{{"run", "bar", "measured", "limit", "verdict"}}
+	rows := [][]string{{"run", "subject", "bar", "measured", "rounds", "beside", "limit", "verdict"}}
 	for _, v := range r.Verdicts {
 		relation, word := "<= ", "MISSED"
 		if v.Least {
@@ -270,7 +255,16 @@ func (r report) verdictRows() [][]string {
 		case v.Value == nil || v.Limit == nil:
 			word = "not measured"
 		}
-		rows = append(rows, []string{v.Run, title(v.Figure), number(v.Value), relation + number(v.Limit), word})
+		rounds, beside := "-", ""
+		if v.Rounds != nil {
+			rounds = v.Rounds.between()
+		}
+		if v.Against != "" {
+			beside = v.Against + " " + number(v.Other)
+		}
+		rows = append(rows, []string{
+			v.Run, v.Subject, title(v.Figure), number(v.Value), rounds, beside, relation + number(v.Limit), word,
+		})
 	}
 	return rows
 }

@@ -51,6 +51,8 @@ func TestBarsAreTheDesigns(t *testing.T) {
 		{"hang", figureE2EP99, subjectControl, 10, 12, 12.1},
 		{"host", figureE2EP99, subjectControl, 10, 12, 12.1},
 		{"flood", figureE2EP99, subjectControl, 10, 12, 12.1},
+		{"ratelimit", figureSlowest, "", 0, 45, 44},
+		{"ratelimit", figureFastest, "", 0, 55, 56},
 		{"idle", figureResident, "", 0, 64, 64.1},
 		{"idle", figureIdleCPU, "", 0, 0.5, 0.6},
 		{"pending", figureResident, "", 0, 256, 256.1},
@@ -132,23 +134,23 @@ func TestReportReadsAsATable(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := `go1, p, kernel k, cores [0 1], ext4
-3 rounds (median; spread = highest - lowest), warm-up 50000, stored 0, pending 0, 64 publishers, server flags --x 1
+3 rounds (median; spread = highest - lowest), warm-up 50000, 64 publishers, server flags --x 1
 
-| run | subject | CPU us/delivery | spread | deliveries/s | spread | ack p50 / p99 ms | e2e p50 / p99 ms | after ack p50 / p99 ms | lost / dup | fsyncs/s | batch | behind | GOMAXPROCS | debt growth MiB | peak MiB |
+| run | subject | CPU us/delivery | spread | deliveries/s | spread | ack p50 / p99 ms | e2e p50 / p99 ms | after ack p50 / p99 ms | lost / dup | fsyncs/s | batch | behind | GOMAXPROCS | debt growth MiB | peak MB |
 |---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|
 | 10 endpoints, full speed | postern | 42.0 (not quiet) | 10 % | 20000 | 10 % | 1.00 / 2.50 | - | - | 0 / 0 | - | 31.4 | 1.50 % | 2 | - | - |
 
-| run | bar | measured | limit | verdict |
-|---|---|---|---|---|
-| ten | CPU us per delivery | 42 | <= 45 | ok |
-| ten | lost | 0 | <= 0 | ok |
-| ten | duplicates | 0 | <= 0 | ok |
+| run | subject | bar | measured | rounds | beside | limit | verdict |
+|---|---|---|---|---|---|---|---|
+| ten | postern | CPU us per delivery | 42 | 40 - 44 |  | <= 45 | ok |
+| ten | postern | lost | 0 | 0 - 0 |  | <= 0 | ok |
+| ten | postern | duplicates | 0 | 0 - 0 |  | <= 0 | ok |
 `
 	if diff := cmp.Diff(want, got.String()); diff != "" {
 		t.Errorf("markdown (-want +got):\n%s", diff)
 	}
 	got.Reset()
-	if err := r.write(&got, Text); err != nil || !strings.Contains(got.String(), "run  bar                  measured  limit  verdict") {
+	if err := r.write(&got, Text); err != nil || !strings.Contains(got.String(), "run  subject  bar                  measured  rounds   beside  limit  verdict") {
 		t.Errorf("text, %v:\n%s", err, got.String())
 	}
 }

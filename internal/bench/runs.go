@@ -158,6 +158,8 @@ func backlogRuns() []run {
 			bars: []bar{
 				{figure: figureRate, atLeast: true, limit: fixed(0.9 * limitedRate)},
 				{figure: figureRate, limit: fixed(1.1 * limitedRate)},
+				{figure: figureSlowest, atLeast: true, limit: fixed(0.9 * limitedRate)},
+				{figure: figureFastest, limit: fixed(1.1 * limitedRate)},
 			},
 		},
 		{
@@ -262,19 +264,21 @@ func spread(addrs []string, path string, first, count int) []endpoint {
 	return out
 }
 
-// bar is a limit that the server's median must keep.
+// bar is a limit that a subject's median must keep.
 type bar struct {
-	figure  string                      // key of the figure
-	against string                      // subject whose same figure limit gets; empty: an absolute bar
-	atLeast bool                        // the figure must not fall below the limit
-	limit   func(other float64) float64 // in the figure's unit
+	of         string                      // the subject; empty: the server on the empty store
+	figure     string                      // key of the figure
+	against    string                      // subject whose same figure limit gets; empty: an absolute bar
+	atLeast    bool                        // the figure must not fall below the limit
+	ifMeasured bool                        // a figure that neither has is no miss
+	limit      func(other float64) float64 // in the figure's unit
 }
 
-// always are the bars of every run: nothing lost, nothing twice.
-func always() []bar {
+// always are the bars of every subject of every run: nothing lost, nothing twice.
+func always(of string) []bar {
 	return []bar{
-		{figure: figureLost, limit: fixed(0)},
-		{figure: figureDuplicates, limit: fixed(0)},
+		{of: of, figure: figureLost, limit: fixed(0)},
+		{of: of, figure: figureDuplicates, limit: fixed(0)},
 	}
 }
 

@@ -1,7 +1,6 @@
 package bench
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"os/exec"
@@ -108,51 +107,8 @@ func TestRateLimitIsSeen(t *testing.T) {
 	if rate := got.Samples[0].Figures[figureRate]; rate < 40 || rate > 60 {
 		t.Errorf("%v/s under a limit of %d/s", rate, limitedRate)
 	}
-	if curve := got.Samples[0].Curves["delivered by second"]; len(curve) < 3 || sum(curve) != 200 {
+	if curve := got.Samples[0].Curves[curveLimited]; len(curve.Counts) < 3 || sum(curve.Counts) != 200 {
 		t.Errorf("the curve is %v, want 200 over at least 3 s", curve)
-	}
-}
-
-// TestMeasuresOnAFilledStore: each measurement starts with what was stored and what
-// is pending, and stores into its own copy.
-func TestMeasuresOnAFilledStore(t *testing.T) {
-	o := small(t, "pending")
-	o.Stored, o.Pending, o.Rounds, o.Size = 300, 40, 2, 10
-	var progress bytes.Buffer
-	o.Progress = &progress
-	got, err := runJSON(t, o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, s := range got.Samples {
-		if n := s.Figures[figureWaiting]; n < 50 || n > 70 {
-			t.Errorf("round %d: %v retries are pending, want 40 and 10, and a few", s.Round, n)
-		}
-	}
-	if !strings.Contains(progress.String(), "filled   300 stored, 40 pending") {
-		t.Errorf("progress is %q", progress.String())
-	}
-}
-
-func TestChartGrowsTheStore(t *testing.T) {
-	o := small(t)
-	o.Chart, o.Format = []int{400, 200}, Markdown
-	var out, progress bytes.Buffer
-	o.Progress = &progress
-	if err := Run(t.Context(), o, &out); err != nil {
-		t.Fatal(err)
-	}
-	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
-	if n := len(lines); n != 7 || !strings.HasPrefix(lines[5], "| 200 | ") || !strings.HasPrefix(lines[6], "| 400 | ") {
-		t.Errorf("the chart is:\n%s", out.String())
-	}
-	if strings.Contains(lines[len(lines)-1], "| - |") {
-		t.Errorf("not all was measured: %s", lines[len(lines)-1])
-	}
-	for _, want := range []string{"filled   200 stored", "filled   400 stored"} {
-		if !strings.Contains(progress.String(), want) {
-			t.Errorf("progress lacks %q:\n%s", want, progress.String())
-		}
 	}
 }
 
@@ -187,48 +143,6 @@ func TestCopiesShareOnlyWhatNeverChanges(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(to, storeName, "sub", ballastFile)); err == nil {
 		t.Error("the ballast is copied")
-	}
-}
-
-func TestDrainRate(t *testing.T) {
-	for _, tc := range []struct {
-		curve []int
-		want  float64
-	}{
-		{nil, 0},
-		{[]int{0, 0, 100}, 100},
-		{[]int{0, 600, 400}, 500},
-		{[]int{500, 500, 0, 0, 0, 10}, 500}, // the stragglers are a hundredth
-	} {
-		if got := drainRate(tc.curve); got != tc.want {
-			t.Errorf("%v drains at %v/s, want %v", tc.curve, got, tc.want)
-		}
-	}
-	const second = int64(time.Second)
-	if got := since([]int{1, 2, 3}, 10*second, 11*second+5); len(got) != 2 || got[0] != 2 {
-		t.Errorf("since the second second: %v", got)
-	}
-	if got := since([]int{1}, 0, 9*second); len(got) != 0 {
-		t.Errorf("since after the end: %v", got)
-	}
-}
-
-func TestCurvesAndFurtherFiguresAreShown(t *testing.T) {
-	s := Sample{Run: "probe", Subject: subjectServer, Round: 1, Quiet: true,
-		Figures: map[string]float64{figureProbes: 6, figureDrain: 1234.5},
-		Curves:  map[string][]int{curveDrain: make([]int, 90)}}
-	s.Curves[curveDrain][3] = 30
-	var out bytes.Buffer
-	if err := reportOf(t, []string{"probe"}, []Sample{s}).write(&out, Text); err != nil {
-		t.Fatal(err)
-	}
-	for _, want := range []string{"drainPerSecond", "1234", "requests/min while down", "<= 12", "\n3 ", "10", strings.Repeat("#", 40)} {
-		if !strings.Contains(out.String(), want) {
-			t.Errorf("%q is not in the report:\n%s", want, out.String())
-		}
-	}
-	if lines := strings.Count(out.String(), "\n"); lines > curveSteps+20 {
-		t.Errorf("%d lines for a curve of 90 s", lines)
 	}
 }
 

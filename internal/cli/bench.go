@@ -16,10 +16,10 @@ type benchCmd struct {
 	Rounds      int      `help:"How often each is measured; 3 by default." placeholder:"N"`
 	Messages    int      `help:"Deliveries per closed-loop measurement; 300000 by default." placeholder:"N"`
 	Warmup      int      `help:"Deliveries before measuring; 50000 by default, negative for none." placeholder:"N"`
-	Stored      int      `help:"Delivered messages stored before measuring." placeholder:"N"`
-	Pending     int      `help:"Retries pending before measuring." placeholder:"N"`
+	Stored      int      `help:"Measure every run again on a store with so many delivered messages, in the same rounds, and judge it against the empty store." placeholder:"N"`
+	Pending     int      `help:"Measure every run again on a store with so many retries that are not due, likewise." placeholder:"N"`
 	Size        int      `help:"How many messages wait, or endpoints exist, in the runs about such; by default as the run says." placeholder:"N"`
-	Chart       bool     `help:"Chart CPU per delivery and accept p99 against 0.1, 0.5, 1 and 3 million stored messages, instead of runs."`
+	Chart       bool     `help:"Chart CPU per delivery and accept p99 against 0.1, 0.5, 1 and 3 million stored messages; the runs are then one and accept by default."`
 	Seconds     int      `help:"How long an open loop or a rest lasts; by default as its run says." placeholder:"N"`
 	CPUs        []int    `name:"cpus" help:"Cores that all processes share; the first two by default." placeholder:"N,..."`
 	Dir         string   `help:"Folder for stores and logs: it decides which disk is measured." placeholder:"DIR"`

@@ -16,8 +16,10 @@ import (
 	"github.com/postern-dev/postern/internal/deliver"
 	"github.com/postern-dev/postern/internal/dispatch"
 	"github.com/postern-dev/postern/internal/egress"
+	"github.com/postern-dev/postern/internal/intake"
 	"github.com/postern-dev/postern/internal/journal"
 	"github.com/postern-dev/postern/internal/keyring"
+	"github.com/postern-dev/postern/internal/sweep"
 	"github.com/postern-dev/postern/store"
 )
 
@@ -31,6 +33,8 @@ type Engine struct {
 	client     *deliver.Client
 	dialer     *egress.Dialer
 	sweeper    *sweeper
+	refusals   *intake.Quota
+	clock      *sweep.Clock // of ages: whatever is dropped or forgotten for being old
 	handler    http.Handler
 	bodies     bodyGate
 	newest     atomic.Int64 // the newest message's time, in Unix ms
@@ -49,7 +53,7 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 	if cfg.Secrets == nil {
 		cfg.Secrets = keyring.New().For(SecretsPurpose)
 	}
-	e := &Engine{cfg: cfg}
+	e := &Engine{cfg: cfg, clock: sweep.NewClock(cfg.Now)}
 	head, err := cfg.Store.Head(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("reading the journal's head: %w", err)
@@ -105,6 +109,7 @@ func (e *Engine) wire(head store.Head) {
 		lines = &sender{
 			client: e.client, secrets: e.cfg.Secrets, timeout: e.cfg.AttemptTimeout,
 			now: e.cfg.Now, log: e.cfg.Log, forwards: e.forwards,
+			faults: &faults{log: e.cfg.Log, observe: e.cfg.Observer.OwnFault},
 		}
 	}
 	e.dispatcher = dispatch.New(dispatch.Config{
@@ -130,9 +135,10 @@ func (e *Engine) wire(head store.Head) {
 		Accept: func(p accept.Part, size int) error {
 			return e.committer.Enqueue(journal.Accept, p, size)
 		},
-		Now: e.cfg.Now, Accepted: e.accepted,
+		Now: e.clock.Now, Accepted: e.accepted,
 	})
-	e.sweeper = &sweeper{engine: e}
+	e.refusals = intake.NewQuota(intake.QuotaConfig{History: e.cfg.Store, Keep: e.keepRefusal, Now: e.clock.Now})
+	e.sweeper = &sweeper{engine: e, dropped: head.Dropped}
 }
 
 // Run accepts and delivers until ctx is done, then stops in order: nothing new

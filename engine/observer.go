@@ -19,6 +19,10 @@ type Observer struct {
 	Refused   func(reason string)
 	// Attempted is told of each attempt once it is durable.
 	Attempted func(a *postern.Attempt)
+	// OwnFault is told of each try that is no attempt because of a fault on our
+	// own side, with its name: descriptors, memory, ports, route, resolver,
+	// proxy.
+	OwnFault func(fault string)
 	// Ended is told of each delivery that ended without an attempt: expired,
 	// canceled, or its endpoint deleted.
 	Ended func(reason postern.Reason)

@@ -28,6 +28,7 @@ type sender struct {
 	timeout time.Duration
 	now     func() time.Time
 	log     *slog.Logger
+	faults  *faults
 	// forwards reports whether a source passes its requests' headers on.
 	forwards func(app postern.ApplicationNumber, id postern.SourceID) bool
 }
@@ -140,7 +141,10 @@ func (l *httpLine) record(res *deliver.Result, a *postern.Attempt, now time.Time
 		a.Succeeded = res.Status >= 200 && res.Status < 300
 		a.Response = res.Body
 		a.RetryAfter = retryAfter(res.RetryAfter, now)
-	case deliver.Local, deliver.Canceled:
+	case deliver.Local:
+		l.sender.faults.tell(res.Err)
+		return false
+	case deliver.Canceled:
 		return false
 	default:
 		a.Failure = res.Cause.String()

@@ -26,6 +26,11 @@ func endReasons() []string {
 	}
 }
 
+// ownFaults are the faults of our own side.
+func ownFaults() []string {
+	return []string{"descriptors", "memory", "ports", "route", "resolver", "proxy"}
+}
+
 // refusalReasons are the words that the verifier refuses with; a test compares
 // them with its own.
 func refusalReasons() []string {

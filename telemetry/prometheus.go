@@ -33,6 +33,7 @@ func NewPrometheus(stats func(context.Context) (engine.Stats, error)) (engine.Ob
 		Duplicate: m.duplicates.Inc,
 		Refused:   m.requestRefused,
 		Attempted: m.attempted,
+		OwnFault:  m.ownFault,
 		Ended:     m.deliveryEnded,
 		Committed: m.batchCommitted,
 		Answered:  m.apiAnswered,
@@ -64,6 +65,7 @@ type meters struct {
 	attemptSeconds    prometheus.Histogram
 	ended             [len(endStates)]prometheus.Counter
 	withoutAttempt    labelled
+	ownFaults         labelled
 
 	batches, operations      prometheus.Counter
 	batchSize, commitSeconds prometheus.Histogram
@@ -87,6 +89,8 @@ func newMeters(r prometheus.Registerer) *meters {
 			[]float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 15}), // 15 s is an attempt's deadline
 		withoutAttempt: newLabelled(counters(r, "postern_deliveries_without_attempt_total",
 			"Deliveries that ended otherwise than by an attempt, by reason.", "reason"), endReasons()),
+		ownFaults: newLabelled(counters(r, "postern_own_faults_total",
+			"Tries that do not count as attempts because of a fault on this side, by fault.", "fault"), ownFaults()),
 		batches:    counter(r, "postern_batches_total", "Batches that were committed."),
 		operations: counter(r, "postern_batch_operations_total", "Accepts, settles and commands in committed batches."),
 		batchSize: histogram(r, "postern_batch_size", "Operations of a batch.",
@@ -122,6 +126,8 @@ func (m *meters) attempted(a *postern.Attempt) {
 		m.end(a.State)
 	}
 }
+
+func (m *meters) ownFault(fault string) { m.ownFaults.of(fault).Inc() }
 
 // endedBy tells an attempt that ended its delivery from one that only outlived
 // it: then the end has been told already.

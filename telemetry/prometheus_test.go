@@ -119,6 +119,10 @@ func TestObservationsMoveTheirMetrics(t *testing.T) {
 		"expunged": {func(o engine.Observer) { o.Ended(postern.ReasonExpunged) }, endedFor("expunged", "canceled")},
 		"unknown":  {func(o engine.Observer) { o.Ended("lost") }, endedFor("other", "canceled")},
 
+		"no descriptors": {func(o engine.Observer) { o.OwnFault("descriptors") },
+			map[string]float64{`postern_own_faults_total{fault="descriptors"}`: 1}},
+		"an unknown fault": {func(o engine.Observer) { o.OwnFault("") }, map[string]float64{`postern_own_faults_total{fault="other"}`: 1}},
+
 		"batch": {func(o engine.Observer) {
 			o.Committed(engine.Batch{Accepts: 20, Settles: 19, Commands: 1, Commit: 500 * time.Millisecond})
 		}, map[string]float64{

@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"syscall"
 )
 
 // The exit codes of the binary. Scripts and service managers rely on them: a
@@ -17,8 +18,8 @@ const (
 	// again without a change cannot help.
 	ExitUsage = 2
 	// ExitDisk is a server that stopped because its store could no longer
-	// write. What it acknowledged is kept; it can start again once there is
-	// space.
+	// write, or did not start because the disk is full. What was acknowledged
+	// is kept; it can start again once there is space.
 	ExitDisk = 3
 )
 
@@ -33,6 +34,14 @@ func (e *codedError) Unwrap() error { return e.err }
 
 // withCode gives an error an exit code.
 func withCode(code int, err error) error { return &codedError{code, err} }
+
+// diskCode gives an error the code ExitDisk if a full disk is its cause.
+func diskCode(err error) error {
+	if errors.Is(err, syscall.ENOSPC) {
+		return withCode(ExitDisk, err)
+	}
+	return err
+}
 
 // usage is a mistake of the caller's.
 func usage(format string, args ...any) error {

@@ -10,8 +10,6 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"runtime"
-	"runtime/debug"
 	"strings"
 	"time"
 
@@ -33,11 +31,6 @@ type server struct {
 }
 
 const (
-	// memoryLimit is what the process tries to stay below, and gcPercent how
-	// much garbage it lets grow until then: the live heap is small, and a
-	// collection costs more than the memory.
-	memoryLimit = 224 << 20
-	gcPercent   = 300
 	// What a client may take its time for.
 	headerTimeout = 10 * time.Second
 	bodyTimeout   = time.Minute
@@ -51,11 +44,11 @@ func openServer(ctx context.Context, settings *config.Config, version string, lo
 	s := &server{settings: settings, log: log}
 	st, secrets, err := openStore(ctx, settings, log)
 	if err != nil {
-		return nil, err
+		return nil, diskCode(err)
 	}
 	s.store = st
 	if err := s.build(ctx, version, secrets); err != nil {
-		return nil, errors.Join(err, st.Close())
+		return nil, diskCode(errors.Join(err, st.Close()))
 	}
 	return s, nil
 }
@@ -87,11 +80,12 @@ func (s *server) build(ctx context.Context, version string, secrets engine.Secre
 // run serves until ctx ends, then drains. ready is called once requests are
 // answered; its error ends the server.
 func (s *server) run(ctx context.Context, ready func(context.Context) error) error {
-	tuneProcess()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	ran, served := make(chan error, 1), make(chan error, 1)
-	go giveBack(ctx) // ends with ctx, which is canceled below
+	if tuneProcess() {
+		go newThrift().watch(ctx) // ends with ctx, which is canceled below
+	}
 	go func() { ran <- s.engine.Run(ctx) }()
 	go func() { served <- s.http.Serve(s.listener) }()
 	var failure error
@@ -221,18 +215,4 @@ func withMetrics(rest, metrics http.Handler) http.Handler {
 		}
 		rest.ServeHTTP(w, r)
 	})
-}
-
-// tuneProcess sets what only a program may set for itself, not a library.
-func tuneProcess() {
-	if runtime.GOMAXPROCS(0) == 1 {
-		// A blocking fsync holds the only processor, and batches shrink to one.
-		runtime.GOMAXPROCS(2)
-	}
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
-	}
-	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(memoryLimit)
-	}
 }

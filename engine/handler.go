@@ -61,10 +61,7 @@ func (e *Engine) intake() http.Handler {
 	return intake.New(intake.Config{
 		Sources: e.catalogue, Secrets: e.cfg.Secrets, Publisher: e, EventTypes: e.catalogue,
 		IDs:   &postern.IDSource{Now: e.cfg.Now, Random: rand.Reader},
-		Admit: func(int64) error { return e.Admit() },
-		Refusals: intake.NewQuota(intake.QuotaConfig{
-			History: e.cfg.Store, Keep: e.keepRefusal, Now: e.cfg.Now,
-		}),
+		Admit: func(int64) error { return e.Admit() }, Refusals: e.refusals,
 		MaxBody: e.cfg.InboundMaxBody, PublicURL: e.cfg.PublicURL, TrustedProxies: e.cfg.TrustedProxies,
 		Now: e.cfg.Now, Logger: e.cfg.Log,
 		Refused: e.cfg.Observer.Refused,

@@ -2,49 +2,131 @@ package engine
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
 
+	"github.com/postern-dev/postern"
 	"github.com/postern-dev/postern/internal/sweep"
 	"github.com/postern-dev/postern/store"
 )
 
-// sweeper drops whole days of history once they are older than retention.
-type sweeper struct{ engine *Engine }
+// sweeper drops what is older than it is kept: whole days of history, one at a
+// time, and the refusals of sources that refuse no more.
+type sweeper struct {
+	engine *Engine
+	// dropped is when a day was last dropped; the zero time if never.
+	dropped time.Time
+	// ahead is how far the wall clock was when that was last told.
+	ahead time.Duration
+}
 
 // start sweeps now and then until the returned function is called, which waits
 // for a sweep under way.
 func (s *sweeper) start(ctx context.Context) (stop func()) {
-	quit, done := make(chan struct{}), make(chan struct{})
-	clocks := sweep.NewClocks(s.engine.cfg.Now)
-	go func() { // ends when quit is closed, by stop alone
+	ctx, cancel := context.WithCancelCause(ctx)
+	done := make(chan struct{})
+	go func() { // ends with ctx, by stop alone
 		defer close(done)
-		ticker := time.NewTicker(sweep.Every)
-		defer ticker.Stop()
+		timer := time.NewTimer(sweep.First)
+		defer timer.Stop()
 		for {
-			if err := s.sweep(ctx, clocks); err != nil {
-				s.engine.cfg.Log.Error("retention failed", "error", err)
-			}
 			select {
-			case <-ticker.C:
-			case <-quit:
+			case <-timer.C:
+			case <-ctx.Done():
 				return
 			}
+			if err := s.sweep(ctx); err != nil && ctx.Err() == nil {
+				s.engine.cfg.Log.Error("retention failed", "error", err)
+			}
+			timer.Reset(sweep.Every)
 		}
 	}()
-	return func() { close(quit); <-done }
+	return func() { cancel(errStopping); <-done }
 }
 
-// sweep drops at most one day.
-func (s *sweeper) sweep(ctx context.Context, clocks *sweep.Clocks) error {
-	e := s.engine
+func (s *sweeper) sweep(ctx context.Context) error {
+	s.watchClock()
+	return errors.Join(s.dropDay(ctx), s.dropRefusals(ctx))
+}
+
+// watchClock tells when things begin to be kept for longer than they should,
+// because the wall clock was set, or the machine slept.
+func (s *sweeper) watchClock() {
+	ahead := s.engine.clock.Ahead()
+	if ahead-s.ahead >= time.Hour {
+		s.engine.cfg.Log.Warn("the clock leapt: until the next start nothing is taken to be as old as it says", "ahead", ahead)
+	}
+	s.ahead = ahead
+}
+
+// dropDay drops at most one day.
+func (s *sweeper) dropDay(ctx context.Context) error {
+	e, now := s.engine, s.engine.clock.Now()
 	oldest, any, err := e.cfg.Store.OldestDay(ctx)
 	if err != nil || !any {
 		return err
 	}
 	newest := time.UnixMilli(e.newest.Load()) // of a store without messages long ago
-	if !clocks.Agree() || !sweep.Expired(oldest, newest, e.cfg.Now(), e.cfg.Retention) {
+	if !sweep.Due(s.dropped, now) || !sweep.Expired(oldest, newest, now, e.cfg.Retention) {
 		return nil
 	}
 	e.cfg.Log.Info("retention drops a day", "day", oldest.Start().Format(time.DateOnly))
-	return e.store(ctx, 0, func(b *store.Batch) { b.DropDay = oldest }, nil)
+	err = e.store(ctx, 0, func(b *store.Batch) {
+		b.DropDay, b.Head.Dropped = oldest, now.UTC().Truncate(time.Millisecond)
+	}, nil)
+	if err == nil {
+		s.dropped = now
+	}
+	return err
+}
+
+// dropRefusals drops those that are too old of every source. New ones push old
+// ones out by themselves.
+func (s *sweeper) dropRefusals(ctx context.Context) error {
+	c := s.engine.catalogue
+	for page := (postern.ListPage{Limit: sweepPage}); ; {
+		apps, more := c.Applications(page)
+		for _, app := range apps {
+			if err := s.dropRefusalsOf(ctx, app.Number); err != nil {
+				return err
+			}
+			page.After = app.ID.String()
+		}
+		if !more || len(apps) == 0 {
+			return nil
+		}
+	}
+}
+
+// sweepPage is how many of the catalogue are looked at at a time.
+const sweepPage = 100
+
+func (s *sweeper) dropRefusalsOf(ctx context.Context, app postern.ApplicationNumber) error {
+	for page := (postern.ListPage{Limit: sweepPage}); ; {
+		sources, more := s.engine.catalogue.Sources(app, page)
+		for _, source := range sources {
+			if err := s.dropExpired(ctx, source.ID); err != nil {
+				return fmt.Errorf("refusals of %s: %w", source.ID, err)
+			}
+			page.After = source.ID.String()
+		}
+		if !more || len(sources) == 0 {
+			return nil
+		}
+	}
+}
+
+// dropExpired drops the refusals of one source, some hundreds in a batch.
+func (s *sweeper) dropExpired(ctx context.Context, source postern.SourceID) error {
+	for {
+		old, err := s.engine.refusals.Expired(ctx, source)
+		if err != nil || len(old) == 0 {
+			return err
+		}
+		err = s.engine.store(ctx, 0, func(b *store.Batch) { b.DropRefusals = append(b.DropRefusals, old...) }, nil)
+		if err != nil {
+			return err
+		}
+	}
 }

@@ -12,9 +12,12 @@ const (
 	// Every is how often at most one day is dropped: a clock that jumped ahead
 	// does its harm slowly enough to be noticed.
 	Every = time.Hour
-	// disagree is by how much wall and monotonic clock may differ over an hour
-	// before the wall clock counts as having been set.
-	disagree = time.Hour
+	// First is when a server looks for the first time after its start: messages
+	// have come by then which tell the time, and recovery is over.
+	First = 30 * time.Second
+	// slack is by how much two sweeps may come closer than Every by the wall
+	// clock, which can be slewed.
+	slack = time.Minute
 )
 
 // Expired reports whether all of a day is older than retention, both by the
@@ -25,22 +28,38 @@ func Expired(day store.Day, newest, now time.Time, retention time.Duration) bool
 	return newest.Sub(end) > retention && now.Sub(end) > retention
 }
 
-// Clocks compares the wall clock with the monotonic one.
-type Clocks struct {
-	now        func() time.Time
-	wall, mono time.Time
+// Due reports whether a day may be dropped again when the last one was at last;
+// zero for none. A last that lies ahead was noted by a clock that has been set
+// back since, and says nothing.
+func Due(last, now time.Time) bool {
+	since := now.Sub(last)
+	return since < 0 || since > Every-slack
 }
 
-// NewClocks begins to compare; now is the wall clock.
-func NewClocks(now func() time.Time) *Clocks {
-	return &Clocks{now: now, wall: now().Round(0), mono: time.Now()}
+// Clock is the wall clock as far as it is believed: never ahead of the time at
+// which it was made and what has gone by since on the monotonic clock. However
+// far the wall clock is set, forth and back, nothing is older by this one than
+// it is. One that was set right by going forward, or a machine that slept, has
+// it lag until the next start: things are kept for longer. It is safe for
+// concurrent use.
+type Clock struct {
+	wall        func() time.Time
+	began, mono time.Time
 }
 
-// Agree reports whether both clocks went on by about the same since the start,
-// or since they last did not agree.
-func (c *Clocks) Agree() bool {
-	wall, mono := c.now().Round(0), time.Now()
-	off := wall.Sub(c.wall) - mono.Sub(c.mono)
-	c.wall, c.mono = wall, mono
-	return off.Abs() < disagree
+// NewClock begins to compare; wall is the wall clock.
+func NewClock(wall func() time.Time) *Clock {
+	return &Clock{wall: wall, began: wall().Round(0), mono: time.Now()}
 }
+
+// Now is the time by the slower of both clocks.
+func (c *Clock) Now() time.Time {
+	wall, elapsed := c.wall().Round(0), c.began.Add(time.Since(c.mono))
+	if elapsed.Before(wall) {
+		return elapsed
+	}
+	return wall
+}
+
+// Ahead is how far ahead of this clock the wall clock is.
+func (c *Clock) Ahead() time.Duration { return c.wall().Round(0).Sub(c.Now()) }

@@ -31,25 +31,56 @@ func TestExpired(t *testing.T) {
 	}
 }
 
-// A clock that was set by an hour or more is not believed, once.
-func TestClocks(t *testing.T) {
-	for by, want := range map[time.Duration]bool{
-		0: true, 59 * time.Minute: true, -59 * time.Minute: true, time.Hour: false, -time.Hour: false, 24 * 365 * time.Hour: false,
+// What both clocks say went by is believed, and nothing else; a clock that is
+// set back is.
+func TestClock(t *testing.T) {
+	const month = 31 * 24 * time.Hour
+	for name, tc := range map[string]struct {
+		ahead []time.Duration // of the wall clock, a day each
+		want  time.Duration   // that the clock says went by
+	}{
+		"not set":           {[]time.Duration{0, 0, 0}, 72 * time.Hour},
+		"forth":             {[]time.Duration{0, month, month}, 72 * time.Hour},
+		"forth and back":    {[]time.Duration{0, month, 0}, 72 * time.Hour},
+		"back":              {[]time.Duration{0, -month, -month}, 72*time.Hour - month},
+		"back and forth":    {[]time.Duration{0, -month, 0}, 72 * time.Hour},
+		"slewed":            {[]time.Duration{0, -time.Second, time.Second}, 72 * time.Hour},
+		"forth and further": {[]time.Duration{month, 2 * month, 3 * month}, 72 * time.Hour},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			var ahead time.Duration
-			c := sweep.NewClocks(func() time.Time { return time.Now().Add(ahead) })
-			<-time.After(48 * time.Hour)
-			if !c.Agree() {
-				t.Error("they disagree by themselves")
+			began := time.Now()
+			c := sweep.NewClock(func() time.Time { return time.Now().Add(ahead) })
+			for _, ahead = range tc.ahead {
+				<-time.After(24 * time.Hour)
+				if now := c.Now(); now.After(time.Now()) {
+					t.Errorf("%s: %v ahead of the time", name, now.Sub(time.Now()))
+				}
 			}
-			ahead = by
-			if got := c.Agree(); got != want {
-				t.Errorf("set by %v: %t", by, got)
+			if got := c.Now().Sub(began); got != tc.want {
+				t.Errorf("%s: %v went by, want %v", name, got, tc.want)
 			}
-			if <-time.After(time.Hour); !c.Agree() {
-				t.Errorf("set by %v an hour ago, and still not believed", by)
+			if got, want := c.Ahead(), 72*time.Hour+ahead-tc.want; got != want {
+				t.Errorf("%s: %v ahead, want %v", name, got, want)
 			}
 		})
+	}
+}
+
+// One day in an hour, also over a restart; what a clock noted that was wrong
+// holds nobody up.
+func TestDue(t *testing.T) {
+	now := time.UnixMilli(1_770_000_000_000)
+	for since, want := range map[time.Duration]bool{
+		0: false, time.Minute: false, 50 * time.Minute: false,
+		time.Hour - time.Second: true, time.Hour: true, 24 * time.Hour: true,
+		-time.Second: true, -31 * 24 * time.Hour: true,
+	} {
+		if got := sweep.Due(now.Add(-since), now); got != want {
+			t.Errorf("%v after the last: %t", since, got)
+		}
+	}
+	if !sweep.Due(time.Time{}, now) {
+		t.Error("not due although no day was dropped yet")
 	}
 }

@@ -131,7 +131,7 @@ func (s *Store) build(batch *pebble.Batch, b *store.Batch) error {
 		w.sweep.begin(b.DropDay)
 	}
 	p.trim(b.Head.Low)
-	p.dropBuckets(b.Head.LastTime.UnixMilli() - s.opts.DedupeWindow.Milliseconds())
+	p.dropBuckets(s.outlived(b.Head.LastTime.UnixMilli()))
 	if err := s.sweepEvents(&p, b.Accepts); err != nil {
 		return err
 	}

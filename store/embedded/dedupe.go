@@ -26,6 +26,21 @@ func bucketKind(scope store.Scope) byte {
 	return kindIdempotency
 }
 
+// outlived is the time before which dedupe records are too old, in Unix
+// milliseconds, when the newest id is of newest. That id's time alone does not
+// tell: a clock that is set forth takes it along, and what was recorded just
+// before would be forgotten at once. So no more counts than went by since the
+// store was opened; a clock that was right to be set has records kept for
+// longer, until the next start.
+func (s *Store) outlived(newest int64) int64 {
+	elapsed := s.began.Add(time.Since(s.mono)).UnixMilli()
+	return min(newest, max(elapsed, newest-maxLeap.Milliseconds())) - s.opts.DedupeWindow.Milliseconds()
+}
+
+// maxLeap bounds how many half days Dedupe looks at, and is how far a clock may
+// be set without harm: one that leaps farther had never been set before.
+const maxLeap = 62 * 24 * time.Hour
+
 // dropBuckets removes the half days that end before the oldest moment of a
 // window.
 func (p *putter) dropBuckets(oldest int64) {
@@ -51,7 +66,7 @@ func (s *Store) Dedupe(_ context.Context, scope store.Scope, digest store.Digest
 		return s.dedupeEvent(digest, since)
 	}
 	newest := halfDay(s.newest.Load())
-	oldest := max(halfDayOf(since.UnixMilli()), s.oldestBucket(newest))
+	oldest := min(max(halfDayOf(since.UnixMilli()), s.oldestBucket(newest)), newest)
 	for bucket := newest; ; bucket-- {
 		value, err := s.get(s.db, bucketKey(buf[:0], bucketKind(scope), bucket, digest))
 		if err != nil {
@@ -66,11 +81,9 @@ func (s *Store) Dedupe(_ context.Context, scope store.Scope, digest store.Digest
 	}
 }
 
-// oldestBucket bounds a window that is longer than what is kept. Age is
-// counted back from the newest id, not from the clock.
+// oldestBucket bounds a window that is longer than what is kept.
 func (s *Store) oldestBucket(newest halfDay) halfDay {
-	kept := halfDay(s.opts.DedupeWindow.Milliseconds()/halfDayMillis) + 2
-	return max(newest, kept) - kept
+	return halfDayOf(s.outlived(int64(newest) * halfDayMillis))
 }
 
 // dedupeEvent holds as long as the message does.

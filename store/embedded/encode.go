@@ -298,7 +298,7 @@ func appendHead(b []byte, h store.Head) []byte {
 	for _, v := range [...]uint64{h.Batch, h.Next, h.Low, uint64(h.Applications), uint64(h.Endpoints), uint64(max(h.Rows, 0))} {
 		b = binary.AppendUvarint(b, v)
 	}
-	return appendTime(appendTime(b, h.LastTime), h.Newest)
+	return appendTime(appendTime(appendTime(b, h.LastTime), h.Newest), h.Dropped)
 }
 
 func decodeHead(value []byte) (store.Head, error) {
@@ -309,6 +309,7 @@ func decodeHead(value []byte) (store.Head, error) {
 	h.Rows = int64(d.uvarint())
 	h.LastTime = d.time()
 	h.Newest = d.time()
+	h.Dropped = d.time()
 	return h, d.err
 }
 

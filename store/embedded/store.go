@@ -20,6 +20,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -60,6 +61,8 @@ type Store struct {
 	// writer belongs to Commit; head is the last durable one.
 	writer writer
 	head   atomic.Pointer[store.Head]
+	// began is when the store was opened, mono the same by the monotonic clock.
+	began, mono time.Time
 	// newest is the half day of the newest id, that of a batch under way
 	// included.
 	newest atomic.Uint32
@@ -82,7 +85,7 @@ func Open(_ context.Context, url string, o Options) (*Store, error) {
 			o.FS = vfs.NewMem()
 		}
 	}
-	s := &Store{opts: o, dir: dir, durable: durable, down: make(chan struct{})}
+	s := &Store{opts: o, dir: dir, durable: durable, down: make(chan struct{}), began: o.Now().Round(0), mono: time.Now()}
 	s.gate.init()
 	s.guard = &guard{FS: o.FS, onFault: s.fail}
 	if err := s.makeFolder(); err != nil {

@@ -93,13 +93,31 @@ func (s *session) drainBeside(ctx context.Context, sample *Sample, b *bystander,
 	if err != nil {
 		return err
 	}
-	t, err := s.trickle(ctx, b, lasts)
+	t, err := s.trickleWhileBusy(ctx, b, lasts)
 	if err != nil {
 		return err
 	}
 	t.count(sample)
 	sample.Figures[figureDrainP99] = millis(t.got.Latency.Quantile(0.99))
 	return s.drain(ctx, sample, index, messages, back)
+}
+
+// trickleWhileBusy has the bystander publish beside the drain. In the control run
+// nothing drains; there a second server at full speed keeps the same cores busy.
+func (s *session) trickleWhileBusy(ctx context.Context, b *bystander, lasts time.Duration) (trickled, error) {
+	if s.as != subjectControl {
+		return s.trickle(ctx, b, lasts)
+	}
+	to, err := s.flooded(ctx)
+	if err != nil {
+		return trickled{}, err
+	}
+	t, sent, err := s.trickleBeside(ctx, b, *to, lasts)
+	if err != nil {
+		return trickled{}, err
+	}
+	_, err = s.arrivals(ctx, sent.Acked, s.run.endpoints, maxArrivalWait)
+	return t, err
 }
 
 // comeBack has a switch answer, and returns when it was told to.

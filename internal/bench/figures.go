@@ -121,6 +121,8 @@ func title(figure string) string {
 		return "accept p99 as a share of a fan-out"
 	case figureOthersP99:
 		return "end-to-end p99 ms, another application"
+	case figureDrainP99:
+		return "the same while the backlog drains"
 	case figureProbes:
 		return "requests/min while down"
 	case figureRate:

@@ -60,6 +60,7 @@ func TestBarsAreTheDesigns(t *testing.T) {
 		{"fanout", figureCreateP99, "", 0, 5, 5.1},
 		{"backlog", figurePeak, "", 0, 256, 256.1},
 		{"backlog", figureOthersP99, subjectControl, 10, 12, 12.1},
+		{"backlog", figureDrainP99, subjectControl, 10, 12, 12.1},
 		{"restart", figureReady, "", 0, 2, 2.1},
 		{"restart", figureFirst, "", 0, 1, 1.1},
 		{"one", figureDuplicates, "", 0, 0, 1},

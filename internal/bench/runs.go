@@ -147,6 +147,7 @@ func backlogRuns() []run {
 			bars: []bar{
 				{figure: figurePeak, limit: fixed(256)},
 				{figure: figureOthersP99, against: subjectControl, limit: unharmed},
+				{figure: figureDrainP99, against: subjectControl, limit: unharmed},
 			},
 		},
 		{

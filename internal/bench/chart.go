@@ -79,7 +79,7 @@ func (r report) chartTable() [][]string {
 // chartPlot is one figure as bars from zero, a heading first, and that alone if it was
 // not measured.
 func (r report) chartPlot(line chartLine) [][]string {
-	rows := [][]string{{"stored", line.run + ": " + title(line.figure), ""}}
+	rows := [][]string{{"stored", "median", line.run + ": " + title(line.figure)}}
 	most := 0.0
 	for _, point := range r.chartPoints() {
 		if stat, ok := r.figure(line.run, point.Subject, line.figure); ok {

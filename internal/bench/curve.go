@@ -14,7 +14,7 @@ const (
 	// maxCurve bounds the steps that are counted: two hours of them.
 	maxCurve = int(2 * time.Hour / curveStep)
 	// curveLines is how many lines a plot has at most, and plotWidth its longest bar.
-	curveLines = 60
+	curveLines = 70
 	plotWidth  = 40
 )
 
@@ -78,8 +78,8 @@ func (s Sample) curveRows() [][][]string {
 	for _, name := range slices.Sorted(maps.Keys(s.Curves)) {
 		c := s.Curves[name].fitting()
 		rows := [][]string{{
-			fmt.Sprintf("%s, %s, round %d: second", s.Run, s.Subject, s.Round),
-			fmt.Sprintf("%s, in each %g s", name, c.StepSeconds), "",
+			"second", fmt.Sprintf("in each %g s", c.StepSeconds),
+			fmt.Sprintf("%s, %s, round %d: %s", s.Run, s.Subject, s.Round, name),
 		}}
 		for i, n := range c.Counts {
 			at := fmt.Sprintf("%g", float64(i)*c.StepSeconds)

@@ -163,7 +163,7 @@ func TestChartIsDrawnFromZero(t *testing.T) {
 	)
 	r := newReport(o, onFilled(runs, o.fills()), samples)
 	want := [][]string{
-		{"stored", "one: CPU us per delivery", ""},
+		{"stored", "median", "one: CPU us per delivery"},
 		{"0", "51", strings.Repeat("#", plotWidth/2)},
 		{"1M", "25.50", strings.Repeat("#", plotWidth/4)},
 		{"3M", "102", strings.Repeat("#", plotWidth)},

@@ -102,7 +102,7 @@ func (d *Dispatcher) park(l *lane) {
 
 // putBack takes a claim that was not started out of memory, to be read again.
 func (d *Dispatcher) putBack(c *claim) {
-	if c.open() && !c.ended.Final() {
+	if c.open() && !c.ended.Final() && !d.lost(c) {
 		d.fall(c.lane, c.id)
 	}
 	d.forget(c)

@@ -111,6 +111,8 @@ type Dispatcher struct {
 	workers    workers
 	healths    []store.HealthChange // stored, to be made visible
 	told       []*claim             // settled, to be told to Events
+	expiry     *expiry              // under way; nil for none
+	dropped    postern.MessageID    // messages below it are gone
 	stopping   bool
 }
 

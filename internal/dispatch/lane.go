@@ -64,6 +64,8 @@ type lane struct {
 	// ordered counts, by position, commands that are built and not yet synced:
 	// what a read finds of their deliveries is not the last word.
 	ordered map[uint64]int
+	// expiring: days that the lane has still to read are being dropped.
+	expiring bool
 
 	ready    bool // in the rotation
 	waitSlow bool // waits for a place among slow lanes

@@ -53,13 +53,16 @@ func (d *Dispatcher) needsRefill(l *lane) bool {
 	if d.claims >= d.cfg.MaxClaims {
 		room = 1
 	}
-	if l.queue.len() >= room || !l.dueNow && l.fed {
+	if l.queue.len() >= room || !l.dueNow && !l.scans() {
 		return false
 	}
 	view := d.cfg.Catalogue.EndpointByNumber(l.number)
 	// A deleted endpoint's rows are read to be removed.
 	return view == nil || view.Deleted || view.Deliverable()
 }
+
+// scans reports whether there is a backlog to read.
+func (l *lane) scans() bool { return !l.fed && !l.expiring }
 
 // refill serves the queue until it is empty.
 func (d *Dispatcher) refill(ctx context.Context) {
@@ -102,7 +105,7 @@ func (d *Dispatcher) begin(l *lane) *reading {
 	if d.claims >= d.cfg.MaxClaims {
 		r.limit = scantSize
 	}
-	r.scan, r.from, r.before = !l.fed, l.cursor, d.handed
+	r.scan, r.from, r.before = l.scans(), l.cursor, d.handed
 	l.dueNow = false
 	return r
 }
@@ -143,7 +146,7 @@ func (d *Dispatcher) finish(l *lane, r *reading) {
 			l.due = *back
 		}
 	}
-	if r.scan && !l.fed {
+	if r.scan && l.scans() {
 		d.finishScan(l, r, usable)
 	}
 	l.lastUsed = d.now()

@@ -87,7 +87,7 @@ func Open(_ context.Context, url string, o Options) (*Store, error) {
 	}
 	s := &Store{opts: o, dir: dir, durable: durable, down: make(chan struct{}), began: o.Now().Round(0), mono: time.Now()}
 	s.gate.init()
-	s.guard = &guard{FS: o.FS, onFault: s.fail}
+	s.guard = &guard{FS: &patient{FS: o.FS, log: o.Logger, ended: s.down}, onFault: s.fail}
 	if err := s.makeFolder(); err != nil {
 		return nil, err
 	}

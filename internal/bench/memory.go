@@ -89,10 +89,14 @@ func fanOut(ctx context.Context, s *session) (Sample, error) {
 		return sample, err
 	}
 	whole := time.Since(began)
-	// Each is sent when the last one's fan-out has hardly begun.
-	rate := min(1/whole.Seconds(), 10)
-	if err := s.fan(ctx, &sample, publishCommand{Count: fanOuts, Publishers: 4, Rate: rate}, count); err != nil {
-		return sample, err
+	// In pairs, the second in the midst of the first one's fan-out: neither may wait
+	// for it. More at a time would measure a queue that grows.
+	sample.Ack = &Histogram{}
+	pair := publishCommand{Count: 2, Publishers: 2, Rate: 2 / whole.Seconds()}
+	for range fanOuts / pair.Count {
+		if err := s.fan(ctx, &sample, pair, count); err != nil {
+			return sample, err
+		}
 	}
 	sample.Figures[figureAckP50] = millis(sample.Ack.Quantile(0.50))
 	sample.Figures[figureAckP99] = millis(sample.Ack.Quantile(0.99))
@@ -121,7 +125,7 @@ func (s *session) fan(ctx context.Context, sample *Sample, cmd publishCommand, e
 	})
 	sample.Messages += sent.Acked
 	sample.Deliveries += int(sunk)
-	sample.Ack = sent.Latency
+	sample.Ack.Merge(sent.Latency)
 	sample.Figures[figureLost] += float64(max(0, want-sunk))
 	sample.Figures[figureDuplicates] += float64(max(0, sunk-want))
 	return err

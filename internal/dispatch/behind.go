@@ -96,7 +96,7 @@ func (d *Dispatcher) park(l *lane) {
 		d.putBack(c)
 	}
 	if l.fed {
-		d.fall(l, d.handed)
+		d.fall(l, d.handedTo(l.number))
 	}
 }
 
@@ -165,7 +165,7 @@ func (d *Dispatcher) buildRow(b *store.Batch, l *lane, now time.Time) bool {
 		d.buryRow(b, l)
 		return false
 	}
-	oldest := l.oldest(d.handed)
+	oldest := l.oldest(d.handedTo(l.number))
 	switch l.rowState {
 	case rowNone:
 		return false

@@ -71,7 +71,13 @@ func (cmd *command) Build(b *store.Batch) {
 		claim = l.set[position]
 	}
 	if cmd.err = cmd.act(cmd, b, claim, standing(b, cmd.key, claim, stored)); cmd.err == nil {
+		if claim == nil {
+			d.leaveTo(cmd.key)
+		}
 		cmd.lane = d.lane(cmd.key.Endpoint, cmd.key.Application)
+		if cmd.lane.ordered == nil {
+			cmd.lane.ordered = make(map[uint64]int)
+		}
 		cmd.lane.ordered[position]++
 	}
 }

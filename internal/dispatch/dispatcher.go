@@ -68,6 +68,9 @@ type Config struct {
 	// when 0.
 	QueueLength, MaxClaims int
 	MaxBytes               int
+	// Slice is how many routes of a message are handed to their lanes at once;
+	// 64 when 0.
+	Slice int
 	// Now is the wall clock of stored times; time.Now when nil.
 	Now    func() time.Time
 	Log    *slog.Logger
@@ -95,9 +98,10 @@ type Dispatcher struct {
 	waiting ring[*lane]     // slow lanes that wait for a place
 	dirty   []*lane
 	cover   *cover
-	// handed is the id that follows everything that was handed over: ids of
-	// later messages are not below it.
-	handed postern.MessageID
+	// handed is the id that follows everything that was handed over to all: ids
+	// of later messages are not below it. See handedTo.
+	handed   postern.MessageID
+	arrivals arrivals
 
 	inflight   int // places taken
 	slow       int // of these, by slow lanes
@@ -131,6 +135,7 @@ func New(cfg Config, head store.Head) *Dispatcher {
 	cfg.Places = orDefault(cfg.Places, 2048)
 	cfg.QueueLength = orDefault(cfg.QueueLength, 1024)
 	cfg.MaxClaims = orDefault(cfg.MaxClaims, 1<<16)
+	cfg.Slice = orDefault(cfg.Slice, 64)
 	cfg.MaxBytes = orDefault(cfg.MaxBytes, 64<<20)
 	low, next := max(head.Low, 1), max(head.Next, 1)
 	d := &Dispatcher{
@@ -154,26 +159,6 @@ func (d *Dispatcher) Accepting(m *postern.Message) {
 	position := m.ID.Position()
 	d.cover.extend(position + 1)
 	d.cover.add(position, len(m.Routes))
-}
-
-// Accepted hands a durable message to the lanes of its routes.
-func (d *Dispatcher) Accepted(m *postern.Message, c *postern.Content) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.handed = postern.NewMessageID(m.ID.Time(), m.ID.Journal(), m.ID.Position()+1, 0)
-	if len(m.Routes) == 0 {
-		return
-	}
-	shared := &load{message: m, content: c, bytes: len(c.Payload) + 256}
-	if d.bytes+shared.bytes > d.cfg.MaxBytes {
-		shared.content, shared.bytes = nil, 0
-	}
-	d.bytes += shared.bytes
-	shared.claims = 1 // this function's own
-	for _, n := range m.Routes {
-		d.feed(n, m.Application, m.ID, shared)
-	}
-	d.release(shared)
 }
 
 // Synced ends a batch: what became durable is made visible, and what can start

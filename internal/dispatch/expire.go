@@ -59,7 +59,7 @@ func (d *Dispatcher) holdLanes(day store.Day) *expiry {
 		if l.rowState == rowNone || view == nil || view.Deleted {
 			continue
 		}
-		from := l.oldest(d.handed)
+		from := l.oldest(d.handedTo(l.number))
 		if from.Compare(x.before) >= 0 {
 			continue
 		}

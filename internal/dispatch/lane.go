@@ -82,7 +82,7 @@ type lane struct {
 
 func newLane(number postern.EndpointNumber, app *rotation) *lane {
 	return &lane{
-		number: number, app: app, set: make(map[uint64]*claim), ordered: make(map[uint64]int),
+		number: number, app: app, set: make(map[uint64]*claim),
 		fed: true, counting: true, heapSlot: -1, throttle: newThrottle(),
 	}
 }

@@ -68,6 +68,9 @@ func (m *model) run(t *testing.T) {
 	st := m.open(t)
 	m.rig = &rig{t: t, st: &heldStore{Store: st}, cat: &catalogue{views: map[postern.EndpointNumber]*postern.EndpointView{}}}
 	m.rig.cfg = Config{Places: 6, QueueLength: 4, MaxClaims: 9}
+	if m.byHand = m.r.IntN(2) == 0; m.byHand {
+		m.rig.cfg.Slice = 1
+	}
 	m.head = store.Head{Next: 1, Low: 1}
 	m.start()
 	defer func() {
@@ -110,7 +113,7 @@ func (m *model) step() {
 	}{
 		{8, m.accepted}, {30, m.advance}, {20, m.answer}, {6, m.wait},
 		{6, m.hold}, {8, m.st.release}, {5, m.resend}, {5, m.cancel},
-		{3, m.configure}, {1, m.setClock}, {1, m.crash},
+		{3, m.configure}, {1, m.setClock}, {1, m.crash}, {25, func() { m.spread() }},
 	}
 	sum := 0
 	for _, s := range steps {
@@ -340,6 +343,8 @@ func (m *model) heal() {
 		}
 	}
 	for quiet := 0; quiet < 12; quiet++ {
+		for m.spread() {
+		}
 		for m.batch != nil || len(m.commands)+len(m.settles)+len(m.ready) > 0 {
 			m.advance()
 			synctest.Wait()

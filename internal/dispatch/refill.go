@@ -105,7 +105,7 @@ func (d *Dispatcher) begin(l *lane) *reading {
 	if d.claims >= d.cfg.MaxClaims {
 		r.limit = scantSize
 	}
-	r.scan, r.from, r.before = l.scans(), l.cursor, d.handed
+	r.scan, r.from, r.before = l.scans(), l.cursor, d.handedTo(l.number)
 	l.dueNow = false
 	return r
 }
@@ -209,7 +209,7 @@ func (d *Dispatcher) finishScan(l *lane, r *reading, usable func(postern.Message
 	if !l.again.IsZero() && l.again.Compare(l.cursor) < 0 {
 		l.cursor = l.again
 	}
-	if l.cursor.Compare(d.handed) >= 0 {
+	if l.cursor.Compare(d.handedTo(l.number)) >= 0 {
 		l.fed = true
 	}
 	d.mark(l)

@@ -40,6 +40,7 @@ type rig struct {
 	head    store.Head
 	stop    context.CancelFunc
 	callers []context.CancelFunc // of commands, gone with the dispatcher
+	byHand  bool                 // the test spreads what has arrived, slice by slice
 
 	mu       sync.Mutex
 	commands []Part
@@ -106,7 +107,20 @@ func (r *rig) start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	r.stop = cancel
 	r.d.Start(ctx)
+	if r.byHand {
+		r.d.mu.Lock()
+		r.d.workers.spread = func() {}
+		r.d.mu.Unlock()
+	}
 	synctest.Wait()
+}
+
+// spread hands a slice over, if there is more than a batch did by itself.
+func (r *rig) spread() bool {
+	r.d.mu.Lock()
+	active := r.d.arrivals.active
+	r.d.mu.Unlock()
+	return active && r.d.spreadSlice()
 }
 
 // end stops the dispatcher; what is being tried is cut off.
@@ -118,6 +132,8 @@ func (r *rig) end() {
 	}
 	r.callers = nil
 	r.st.release()
+	for r.spread() {
+	}
 	synctest.Wait()
 	if err := r.d.Stop(r.t.Context()); err != nil {
 		r.t.Errorf("Stop: %v", err)

@@ -20,6 +20,9 @@ func (r *ring[T]) push(v T) {
 // peek is the first item of a ring that is not empty.
 func (r *ring[T]) peek() T { return r.items[r.head] }
 
+// at is the item that so many others come before.
+func (r *ring[T]) at(i int) T { return r.items[(r.head+i)%len(r.items)] }
+
 // pop takes the first item of a ring that is not empty.
 func (r *ring[T]) pop() T {
 	v := r.items[r.head]

@@ -28,8 +28,8 @@ func (d *Dispatcher) Stats() Stats {
 		if l.throttle.probing() {
 			s.Probing++
 		}
-		if oldest := l.oldest(d.handed); oldest.Compare(d.handed) < 0 {
-			s.Oldest = max(s.Oldest, now.Sub(oldest.Time()))
+		if handed := d.handedTo(l.number); l.oldest(handed).Compare(handed) < 0 {
+			s.Oldest = max(s.Oldest, now.Sub(l.oldest(handed).Time()))
 		}
 	}
 	return s

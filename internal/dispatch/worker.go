@@ -13,10 +13,12 @@ type workers struct {
 	idle  []chan *claim
 	count int
 	done  chan struct{} // closed by the last worker to end while stopping; nil before
-	// spawn starts a worker with its first claim, fill a refiller. Both are set
+	// spawn starts a worker with its first claim, fill a refiller. They are set
 	// by Start, and hold its context.
 	spawn func(c *claim)
 	fill  func()
+	// spread starts the spreader of what has arrived, as above.
+	spread func()
 }
 
 // keepIdle is how many waiting workers are kept: as many as start at once on a
@@ -221,6 +223,7 @@ func (d *Dispatcher) Start(ctx context.Context) {
 	defer d.mu.Unlock()
 	d.workers.spawn = func(c *claim) { go d.work(ctx, c) }
 	d.workers.fill = func() { go d.refill(ctx) }
+	d.workers.spread = func() { go d.spread() }
 	for _, l := range d.lanes {
 		d.refills.want(l)
 	}
@@ -238,8 +241,8 @@ func (d *Dispatcher) Stop(ctx context.Context) error {
 		close(next)
 	}
 	d.workers.idle = nil
-	workers, refills := make(chan struct{}), make(chan struct{})
-	d.workers.done, d.refills.done = workers, refills
+	workers, refills, arrivals := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	d.workers.done, d.refills.done, d.arrivals.done = workers, refills, arrivals
 	if d.workers.count == 0 {
 		close(workers)
 		d.workers.done = nil
@@ -248,8 +251,12 @@ func (d *Dispatcher) Stop(ctx context.Context) error {
 		close(refills)
 		d.refills.done = nil
 	}
+	if !d.arrivals.active {
+		close(arrivals)
+		d.arrivals.done = nil
+	}
 	d.mu.Unlock()
-	for _, ended := range [...]chan struct{}{workers, refills} {
+	for _, ended := range [...]chan struct{}{workers, refills, arrivals} {
 		select {
 		case <-ended: // also when ctx is done already
 			continue

@@ -1,0 +1,141 @@
+package dispatch
+
+import (
+	"slices"
+
+	"github.com/postern-dev/postern"
+	"github.com/postern-dev/postern/store"
+)
+
+// arrival is a durable message on its way to the lanes.
+type arrival struct {
+	message *postern.Message
+	load    *load
+	next    int // the first of its routes that is still to be fed
+	// skip are endpoints of the others that a command came first for: what it
+	// stored says what becomes of their deliveries. Nil for none.
+	skip map[postern.EndpointNumber]struct{}
+}
+
+// arrivals hands messages to the lanes of their routes, one after the other in
+// the order of commits. A fan-out is handed over in slices: nobody's 2xx waits
+// for it, nor does what else needs the lock. Until its turn comes a message is
+// as one that is not yet handed over, which its place at or after Low covers.
+type arrivals struct {
+	queue  ring[*arrival]
+	active bool          // a spreader goes on with the queue
+	done   chan struct{} // closed by the spreader if it ends while stopping; nil before
+}
+
+// Accepted hands a durable message to the lanes of its routes, which ascend.
+func (d *Dispatcher) Accepted(m *postern.Message, c *postern.Content) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.arrivals.queue.push(&arrival{message: m, load: d.load(m, c)})
+	if d.arrivals.active {
+		return
+	}
+	if d.workers.spread == nil { // before Start nobody is kept waiting
+		for d.handSlice() {
+		}
+		return
+	}
+	if d.handSlice() && !d.stopping {
+		d.arrivals.active = true
+		d.workers.spread()
+	}
+}
+
+// load is a message as its claims share it: without its payload where that
+// would be over the budget.
+func (d *Dispatcher) load(m *postern.Message, c *postern.Content) *load {
+	shared := &load{message: m, claims: 1} // the arrival's own
+	if len(m.Routes) == 0 {
+		return shared
+	}
+	if bytes := len(c.Payload) + 256; d.bytes+bytes <= d.cfg.MaxBytes {
+		shared.content, shared.bytes = c, bytes
+		d.bytes += bytes
+	}
+	return shared
+}
+
+// spread goes on with the queue until it is empty.
+func (d *Dispatcher) spread() {
+	for d.spreadSlice() {
+	}
+}
+
+func (d *Dispatcher) spreadSlice() (more bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	more = d.handSlice() && !d.stopping
+	d.pump()
+	if more {
+		return true
+	}
+	d.arrivals.active = false
+	if d.arrivals.done != nil {
+		close(d.arrivals.done)
+		d.arrivals.done = nil
+	}
+	return false
+}
+
+// handSlice feeds the next routes of the first message, and reports whether
+// there is more.
+func (d *Dispatcher) handSlice() bool {
+	if d.arrivals.queue.len() == 0 {
+		return false
+	}
+	a := d.arrivals.queue.peek()
+	m := a.message
+	for end := min(a.next+d.cfg.Slice, len(m.Routes)); a.next < end; a.next++ {
+		if _, skip := a.skip[m.Routes[a.next]]; skip {
+			d.cover.remove(m.ID.Position())
+			continue
+		}
+		d.feed(m.Routes[a.next], m.Application, m.ID, a.load)
+	}
+	if a.next == len(m.Routes) {
+		d.arrivals.queue.pop()
+		d.handed = following(m.ID)
+		d.release(a.load)
+	}
+	return d.arrivals.queue.len() > 0
+}
+
+// leaveTo has a delivery that is not yet handed over left to the command that
+// changes it.
+func (d *Dispatcher) leaveTo(key store.DeliveryKey) {
+	for i := range d.arrivals.queue.len() {
+		a := d.arrivals.queue.at(i)
+		if a.message.ID != key.Message {
+			continue
+		}
+		if at, found := slices.BinarySearch(a.message.Routes, key.Endpoint); found && at >= a.next {
+			if a.skip == nil {
+				a.skip = make(map[postern.EndpointNumber]struct{})
+			}
+			a.skip[key.Endpoint] = struct{}{}
+		}
+		return
+	}
+}
+
+// handedTo is the id that follows everything that an endpoint's lane was
+// handed.
+func (d *Dispatcher) handedTo(n postern.EndpointNumber) postern.MessageID {
+	if d.arrivals.queue.len() > 0 {
+		a := d.arrivals.queue.peek()
+		if a.next > 0 && n <= a.message.Routes[a.next-1] {
+			return following(a.message.ID)
+		}
+	}
+	return d.handed
+}
+
+// following is an id that is above a message's and not above the next one's.
+func following(id postern.MessageID) postern.MessageID {
+	return postern.NewMessageID(id.Time(), id.Journal(), id.Position()+1, 0)
+}

@@ -101,7 +101,7 @@ func (c Config) withDefaults() Config {
 	orDefault(&c.MaxBody, defaultMaxBody)
 	orDefault(&c.InboundMaxBody, defaultInboundMaxBody)
 	if c.MaxInFlight == 0 {
-		c.MaxInFlight = maxInFlight()
+		c.MaxInFlight = descriptorShare(mostInFlight)
 	}
 	return c
 }

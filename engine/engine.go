@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"crypto/rand"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/http"
@@ -96,8 +97,11 @@ func (e *Engine) connect() error {
 	e.dialer = dialer
 	e.client = deliver.New(deliver.Config{
 		Dialer: dialer, UserAgent: "Postern/" + e.cfg.Version,
-		Timeout: e.cfg.AttemptTimeout, RootCAs: e.cfg.EgressCA,
+		Timeout: e.cfg.AttemptTimeout, RootCAs: e.cfg.EgressCA, MaxIdle: descriptorShare(mostIdle),
 	})
+	// Read at the first need, once, the system's authorities would be missing
+	// for good if no descriptor were free then. Their absence shows in attempts.
+	_, _ = x509.SystemCertPool()
 	return nil
 }
 

@@ -2,5 +2,5 @@
 
 package engine
 
-// maxInFlight is what a system without a known limit of handles is given.
-func maxInFlight() int { return mostInFlight / 4 }
+// descriptorShare is what a system without a known limit of handles is given.
+func descriptorShare(most int) int { return most / 4 }

@@ -4,12 +4,13 @@ package engine
 
 import "syscall"
 
-// maxInFlight is a quarter of the file descriptors: an attempt takes one, a
-// kept connection another, and half is left for requests and the store.
-func maxInFlight() int {
+// descriptorShare is a quarter of the file descriptors, but at most so many.
+// Attempts under way have one share, connections kept for later ones another;
+// half is left for requests and the store.
+func descriptorShare(most int) int {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
-		return mostInFlight / 4
+		return most / 4
 	}
-	return int(min(max(limit.Cur/4, 64), mostInFlight))
+	return int(min(max(limit.Cur/4, 64), uint64(most)))
 }

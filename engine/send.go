@@ -17,9 +17,13 @@ import (
 	"github.com/postern-dev/postern/sign"
 )
 
-// mostInFlight bounds attempts under way on any machine: each takes a
-// connection and some 20 KB of memory.
-const mostInFlight = 4096
+const (
+	// mostInFlight bounds attempts under way on any machine: each takes a
+	// connection and some 20 KB of memory.
+	mostInFlight = 4096
+	// mostIdle bounds the connections that are kept for later attempts.
+	mostIdle = 2048
+)
 
 // sender makes lines for endpoints: what turns a delivery into an attempt.
 type sender struct {

@@ -31,7 +31,7 @@ func (w *writer) begin() { w.key, w.value = make([]byte, 0, maxKey), make([]byte
 // Admit implements store.Journal.
 func (s *Store) Admit() error {
 	if err := s.failed(); err != nil {
-		return err
+		return &postern.Error{Kind: postern.Unavailable, Detail: "the store has failed and accepts nothing until it is opened again", Err: err}
 	}
 	if _, _, full := s.disk.state(); full {
 		return errFull
@@ -45,7 +45,6 @@ func (s *Store) Commit(ctx context.Context, b *store.Batch) error {
 		return err
 	}
 	defer s.gate.leave()
-	s.disk.state() // gives the ballast back in time, whatever the batch holds
 	if err := advances(s.head.Load(), &b.Head); err != nil {
 		s.fail(err)
 		return s.failed()
@@ -57,6 +56,7 @@ func (s *Store) Commit(ctx context.Context, b *store.Batch) error {
 		return s.failed()
 	}
 	s.newest.Store(uint32(halfDayOf(b.Head.LastTime.UnixMilli())))
+	s.disk.wrote(batch.Len()) // gives the ballast back in time, whatever the batch holds
 	if err := s.apply(batch); err != nil {
 		return err
 	}

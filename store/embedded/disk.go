@@ -1,8 +1,10 @@
 package embedded
 
 import (
+	"fmt"
 	"log/slog"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -15,16 +17,22 @@ const (
 	// diskWriteBallast labels the ballast's writes in the file system's
 	// statistics.
 	diskWriteBallast vfs.DiskWriteCategory = "postern-ballast"
-	// checkEvery is how old a look at the disk may be. Commits and Usage look;
+	// checkEvery is how old a look at the disk may be, and checkShare the share
+	// of the reserve that may have been written since: every byte is on the disk
+	// twice before long, in the log and in a table. Commits and Usage look;
 	// nothing ticks, so that idle is idle.
 	checkEvery = time.Second
+	checkShare = 8
 
 	minReserve = 64 << 20
 	maxReserve = 1 << 30
+	// minStart is the space below which opening is not tried: it writes a
+	// manifest, a log and what the last log held, and would fail half-way.
+	minStart = 1 << 20
 )
 
 var errFull = &postern.Error{Kind: postern.Unavailable, Code: "disk_full",
-	Detail: "the disk is almost full: messages are accepted again when there is space"}
+	Detail: "the disk of the store is almost full: free some space there, and messages are accepted again"}
 
 // diskWatch keeps accepts from filling the disk. It holds a file of the
 // reserve's size, the ballast: when free space falls below the reserve, the
@@ -42,25 +50,45 @@ type diskWatch struct {
 	reserve int64 // 0 while there is nothing to watch
 	free    int64
 	checked time.Time
-	held    bool // the ballast exists
+	written int64 // bytes since checked
+	held    bool  // the ballast exists
 	full    bool
 }
 
-func newDiskWatch(fs vfs.FS, dir string, o Options, durable bool) *diskWatch {
-	d := &diskWatch{fs: fs, dir: dir, ballast: fs.PathJoin(dir, ballastName), log: o.Logger, now: o.Now, reserve: o.ReserveBytes}
-	usage, err := fs.GetDiskUsage(dir)
+// newDiskWatch watches the disk of a folder. It goes past the guard, whose own
+// writes have the ballast given back.
+func newDiskWatch(dir string, o Options, durable bool) *diskWatch {
+	d := &diskWatch{fs: o.FS, dir: dir, ballast: o.FS.PathJoin(dir, ballastName), log: o.Logger, now: o.Now, reserve: o.ReserveBytes}
+	usage, err := d.fs.GetDiskUsage(dir)
 	if err != nil || usage.TotalBytes == 0 || o.ReserveBytes < 0 || !durable {
 		d.reserve = 0
 		return d
 	}
 	if d.reserve == 0 {
-		total := int64(usage.TotalBytes)
-		d.reserve = min(max(total/1000, minReserve), maxReserve, total/20)
+		d.reserve = defaultReserve(int64(usage.TotalBytes))
 	}
-	_, err = fs.Stat(d.ballast)
+	_, err = d.fs.Stat(d.ballast)
 	d.held = err == nil
 	d.look(d.now())
 	return d
+}
+
+// defaultReserve is a thousandth of a disk of so many bytes, within bounds; a
+// small disk gives an eighth at most.
+func defaultReserve(total int64) int64 {
+	return min(max(total/1000, minReserve), maxReserve, total/8)
+}
+
+// room is nil if there is space enough to open the database.
+func (d *diskWatch) room() error {
+	if d.reserve == 0 {
+		return nil
+	}
+	usage, err := d.fs.GetDiskUsage(d.dir)
+	if err == nil && usage.AvailBytes < minStart {
+		return fmt.Errorf("%d bytes are left: %w", usage.AvailBytes, syscall.ENOSPC)
+	}
+	return nil
 }
 
 // state is the free space, the reserve, and whether accepts are refused.
@@ -71,16 +99,25 @@ func (d *diskWatch) state() (free, reserve int64, full bool) {
 	return d.free, d.reserve, d.full
 }
 
-// look measures, at most once in checkEvery. The caller holds mu, or is alone.
+// wrote counts bytes that are about to be written.
+func (d *diskWatch) wrote(bytes int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.written += int64(bytes)
+	d.look(d.now())
+}
+
+// look measures if the last look is too old. The caller holds mu, or is alone.
 func (d *diskWatch) look(now time.Time) {
-	if d.reserve == 0 || (now.Sub(d.checked) < checkEvery && !now.Before(d.checked)) {
+	recent := now.Sub(d.checked) < checkEvery && !now.Before(d.checked) && d.written <= d.reserve/checkShare
+	if d.reserve == 0 || recent {
 		return
 	}
 	usage, err := d.fs.GetDiskUsage(d.dir)
 	if err != nil {
 		return // nothing known: as before
 	}
-	d.checked, d.free = now, int64(usage.AvailBytes)
+	d.checked, d.written, d.free = now, 0, int64(usage.AvailBytes)
 	switch {
 	case !d.full && d.free < d.reserve:
 		d.full = true

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"syscall"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -19,13 +18,14 @@ var errClosed = &postern.Error{Kind: postern.Internal, Detail: "the store is clo
 // waits for.
 func (s *Store) fail(cause error) {
 	var err error = &postern.Error{Kind: postern.Internal, Detail: "the store has failed and takes no more batches", Err: cause}
+	// Frozen, the database's work under way comes to an end, also a flush that
+	// a commit is waiting for. It comes first: whoever fails second is told of
+	// success, and must not go on and remove what the disk still needs.
+	s.guard.frozen.Store(true)
 	if !s.fault.CompareAndSwap(nil, &err) {
 		return
 	}
 	close(s.down)
-	// Frozen, the database's work under way comes to an end, also a flush that
-	// a commit is waiting for.
-	s.guard.frozen.Store(true)
 	if !s.opened.Load() {
 		return // Open looks at the fault and closes
 	}
@@ -65,17 +65,19 @@ func (s *Store) enter() error {
 }
 
 // backgroundError hears of a flush or compaction that failed and will be tried
-// again at once, for ever. A full disk is given the ballast, the first time;
-// everything else ends the store.
+// again at once, for ever; that ends the store. A full disk has been given the
+// ballast by then, and that was not enough.
 func (s *Store) backgroundError(err error) {
-	if errors.Is(err, pebble.ErrCancelledCompaction) {
-		return
+	if !errors.Is(err, pebble.ErrCancelledCompaction) {
+		s.fail(fmt.Errorf("background work: %w", err))
 	}
-	if errors.Is(err, syscall.ENOSPC) && s.disk.giveBack() {
+}
+
+// diskFull hears of a write that found no space, before it is tried once more.
+func (s *Store) diskFull() {
+	if s.disk != nil && s.disk.giveBack() { // nil while the folder is being locked
 		s.opts.Logger.Warn("the disk is full: the reserve was given back", slog.String("dir", s.dir))
-		return
 	}
-	s.fail(fmt.Errorf("background work: %w", err))
 }
 
 // logger hands the database's errors on and keeps its chatter for debugging.

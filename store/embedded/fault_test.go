@@ -162,8 +162,8 @@ func TestFatalClosesTheDatabase(t *testing.T) {
 	if _, err := s.Messages(t.Context(), 1, store.MessageFilter{}, store.Page{Limit: 1}); err == nil {
 		t.Error("a failed store is read")
 	}
-	if s.Admit() == nil {
-		t.Error("a failed store admits")
+	if err := s.Admit(); postern.KindOf(err) != postern.Unavailable || !errors.Is(err, syscall.EIO) {
+		t.Errorf("a failed store admits: %v", err)
 	}
 	if err := s.Close(); err != nil {
 		t.Errorf("Close of a failed store: %v", err)
@@ -219,15 +219,91 @@ func TestDiskWatch(t *testing.T) {
 	if disk.free.Store(0); s.Admit() != nil {
 		t.Error("the disk is looked at more than once a second")
 	}
-	// A flush finds the disk full before the watch does.
 	step("plenty again", 50*reserve, false, true)
-	s.backgroundError(fmt.Errorf("flush: %w", syscall.ENOSPC))
-	if ballast() || s.failed() != nil || s.Admit() == nil {
-		t.Errorf("after ENOSPC: ballast %t, failed %v", ballast(), s.failed())
+	disk.free.Store(0)
+	large := make([]byte, reserve/checkShare+1)
+	batch := store.Batch{Head: store.Head{Batch: 2, Next: 2}, Accepts: []store.Accept{{
+		Message: &postern.Message{ID: postern.NewMessageID(time.Unix(0, 0), 1, 1, 1), Application: 1}, Content: &postern.Content{Payload: large},
+	}}}
+	if err := s.Commit(t.Context(), &batch); err != nil || s.Admit() == nil || ballast() {
+		t.Errorf("after a large batch on a full disk, within a second: %v; ballast there: %t", err, ballast())
 	}
-	s.backgroundError(fmt.Errorf("flush: %w", syscall.ENOSPC))
-	if s.failed() == nil {
-		t.Error("ENOSPC without a ballast to give does not end the store")
+	if s.backgroundError(fmt.Errorf("flush: %w", syscall.ENOSPC)); s.failed() == nil {
+		t.Error("a failed flush does not end the store")
+	}
+}
+
+func TestDefaultReserve(t *testing.T) {
+	const mib, gib = int64(1) << 20, int64(1) << 30
+	for total, want := range map[int64]int64{
+		64 * mib: 8 * mib, 400 * mib: 50 * mib, 512 * mib: 64 * mib, 20 * gib: 64 * mib,
+		500 * gib: 500 * gib / 1000, 5000 * gib: gib,
+	} {
+		if got := defaultReserve(total); got != want {
+			t.Errorf("of %d MiB: %d MiB, want %d", total/mib, got/mib, want/mib)
+		}
+	}
+}
+
+// brimful is a disk that has no space from its n-th change on, the ballast's
+// not counted, until that is removed.
+type brimful struct {
+	n           int64
+	held, given atomic.Bool
+	count       atomic.Int64
+}
+
+func (*brimful) String() string { return "brimful" }
+
+func (b *brimful) MaybeError(op errorfs.Op) error {
+	removed := op.Kind == errorfs.OpRemove || op.Kind == errorfs.OpRemoveAll
+	switch {
+	case strings.HasSuffix(op.Path, ballastName):
+		b.held.Store(true)
+		if removed {
+			b.given.Store(true)
+		}
+		return nil
+	case removed || op.Kind.ReadOrWrite() != errorfs.OpIsWrite || !b.held.Load():
+		return nil
+	}
+	// Syncing is where space has been had.
+	syncs := op.Kind == errorfs.OpFileSync || op.Kind == errorfs.OpFileSyncData || op.Kind == errorfs.OpFileSyncTo
+	if n := b.count.Add(1); n >= b.n && b.n > 0 && !b.given.Load() && !syncs {
+		return syscall.ENOSPC
+	}
+	return nil
+}
+
+// TestBallastWalk has the disk run full at every single change in turn, be it
+// of the log, a table or the manifest: the ballast is given back, everything
+// goes on, and nobody notices.
+func TestBallastWalk(t *testing.T) {
+	walk := func(n int64) int64 {
+		mem := vfs.NewCrashableMem()
+		full := brimful{n: n}
+		disk := &smallDisk{FS: errorfs.Wrap(mem, &full)}
+		disk.free.Store(1 << 29)
+		s, err := Open(t.Context(), "file:store", Options{
+			FS: disk, Logger: quiet(), MemtableBytes: 256 << 10, ReserveBytes: 64 << 10,
+		})
+		if err != nil {
+			t.Fatalf("full at change %d: Open: %v", n, err)
+		}
+		acknowledged := script(t, s)
+		if acknowledged != 24 || s.failed() != nil {
+			t.Errorf("full at change %d: %d batches of 24, failed %v", n, acknowledged, s.failed())
+		}
+		if err := s.Close(); err != nil {
+			t.Errorf("full at change %d: Close: %v", n, err)
+		}
+		verify(t, mem, 100, acknowledged)
+		return full.count.Load()
+	}
+	total := walk(0)
+	step := int64(testkit.Count(5, 1))
+	for n := 1 + int64(testkit.Seed(t))&0xffff%step; n <= total && !t.Failed(); n += step {
+		walk(n)
 	}
 }
 

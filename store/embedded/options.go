@@ -28,8 +28,8 @@ type Options struct {
 	CacheBytes int64
 	// ReserveBytes is how much disk is left free: below it accepts are refused,
 	// and a file of that size is given back so that settles can go on. 0 for a
-	// thousandth of the disk, at least 64 MiB and at most 1 GiB; negative for
-	// no watch. A store in memory has none.
+	// thousandth of the disk, at least 64 MiB and at most 1 GiB, and never more
+	// than an eighth of it; negative for no watch. A store in memory has none.
 	ReserveBytes int64
 	// DedupeWindow is how long idempotency and source records are kept at
 	// least; 0 for 24 hours.

@@ -20,6 +20,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -87,7 +88,8 @@ func Open(_ context.Context, url string, o Options) (*Store, error) {
 	}
 	s := &Store{opts: o, dir: dir, durable: durable, down: make(chan struct{}), began: o.Now().Round(0), mono: time.Now()}
 	s.gate.init()
-	s.guard = &guard{FS: &patient{FS: o.FS, log: o.Logger, ended: s.down}, onFault: s.fail}
+	files := &patient{FS: o.FS, log: o.Logger, ended: s.down}
+	s.guard = &guard{FS: vfs.OnDiskFull(files, s.diskFull), onFault: s.fail}
 	if err := s.makeFolder(); err != nil {
 		return nil, err
 	}
@@ -129,7 +131,10 @@ func (s *Store) open() error {
 	if s.lock, err = pebble.LockDirectory(s.dir, s.guard); err != nil {
 		return s.lockError(err)
 	}
-	s.disk = newDiskWatch(s.guard, s.dir, s.opts, s.durable)
+	s.disk = newDiskWatch(s.dir, s.opts, s.durable)
+	if err := s.disk.room(); err != nil {
+		return errors.Join(s.openError(err), s.lock.Close())
+	}
 	cache := pebble.NewCache(s.opts.CacheBytes)
 	defer cache.Unref()
 	opts := s.opts.database(s.guard, cache)
@@ -144,8 +149,8 @@ func (s *Store) open() error {
 	}
 	err = s.begin()
 	s.opened.Store(true)
-	if err == nil {
-		err = s.failed()
+	if fault := s.failed(); fault != nil {
+		err = s.openError(fault) // a frozen disk reads as a broken one
 	}
 	if err != nil {
 		return errors.Join(err, s.shut())
@@ -184,7 +189,7 @@ func (s *Store) begin() error {
 }
 
 func (s *Store) lockError(err error) error {
-	if errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOSPC) {
 		return s.openError(err)
 	}
 	return &postern.Error{Kind: postern.Unavailable, Err: err,
@@ -197,6 +202,9 @@ func (s *Store) openError(err error) error {
 		return &postern.Error{Kind: postern.Forbidden, Err: err, Detail: fmt.Sprintf("store folder %s: no permission", s.dir)}
 	case strings.Contains(err.Error(), "unknown format major version"):
 		return &postern.Error{Kind: postern.Conflict, Err: err, Detail: fmt.Sprintf("store folder %s: use a newer postern", s.dir)}
+	case errors.Is(err, syscall.ENOSPC):
+		return &postern.Error{Kind: postern.Internal, Code: errFull.Code, Err: err,
+			Detail: fmt.Sprintf("store folder %s: the disk is full: free some space there and start again", s.dir)}
 	}
 	return &postern.Error{Kind: postern.Internal, Err: err, Detail: fmt.Sprintf("store folder %s cannot be opened", s.dir)}
 }

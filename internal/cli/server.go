@@ -68,7 +68,10 @@ func (s *server) build(ctx context.Context, version string, secrets engine.Secre
 	if s.engine, err = engine.New(ctx, cfg); err != nil {
 		return errors.Join(err, s.listener.Close())
 	}
+	inbound := newBoundedListener(s.listener, inboundPlaces(), s.log)
+	s.listener = inbound
 	s.http = &http.Server{
+		ConnState:         inbound.connState,
 		Handler:           withMetrics(s.engine.Handler(), metrics),
 		ReadHeaderTimeout: headerTimeout, ReadTimeout: bodyTimeout, IdleTimeout: idleTimeout,
 		MaxHeaderBytes: maxHeaders,

@@ -13,7 +13,6 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"github.com/postern-dev/postern"
-	"github.com/postern-dev/postern/store"
 	"github.com/postern-dev/postern/store/embedded"
 )
 
@@ -80,44 +79,5 @@ func TestRunEndsWhenTheStoreFailsByItself(t *testing.T) {
 	}
 	if eng.health(t.Context()) == nil {
 		t.Error("health says nothing of the failure")
-	}
-}
-
-// TestRetentionAfterARestart: a day that is over is dropped although nothing
-// has been accepted since the start, as on a full disk.
-func TestRetentionAfterARestart(t *testing.T) {
-	st, err := embedded.Open(t.Context(), "memory:", embedded.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer st.Close()
-	start := time.Now().Add(-60 * 24 * time.Hour)
-	var ahead atomic.Int64
-	clock := func() time.Time { return start.Add(time.Duration(ahead.Load())) }
-	eng, ran, stop := runEngine(t, Config{Store: st, Now: clock})
-	app, err := eng.catalogue.CreateApplication(t.Context(), postern.Application{Name: "a"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for range 2 {
-		if _, _, err := eng.Publish(t.Context(), postern.Publish{Application: app.Number, EventType: "a", Payload: []byte("{}")}); err != nil {
-			t.Fatal(err)
-		}
-		ahead.Store(int64(60 * 24 * time.Hour))
-	}
-	stop()
-	if err := <-ran; err != nil {
-		t.Fatal(err)
-	}
-	committed := make(chan struct{}, 100)
-	_, ran, stop = runEngine(t, Config{Store: st, Now: clock, Observer: Observer{Committed: func(Batch) { committed <- struct{}{} }}})
-	<-committed // the sweep at the start is the only one who has anything to store
-	oldest, ok, err := st.OldestDay(t.Context())
-	if err != nil || !ok || oldest < store.DayOf(start)+1 {
-		t.Errorf("the oldest day is %v (%v, %v), 60 days are over", oldest.Start(), ok, err)
-	}
-	stop()
-	if err := <-ran; err != nil {
-		t.Error(err)
 	}
 }

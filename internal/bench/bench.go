@@ -47,6 +47,7 @@ type bench struct {
 	options   Options
 	dir       string
 	templates map[string]*template // by the subject that starts on it; others start empty
+	expired   *template            // of the runs about messages that are past retention
 }
 
 // measure makes the filled stores and the runs, and reports what it got to.
@@ -66,8 +67,12 @@ func (b *bench) measureAll(ctx context.Context, runs []run) ([]Sample, error) {
 	for round := range b.options.Rounds {
 		for _, r := range runs {
 			for _, subject := range r.subjects(round) {
+				from, err := b.templateFor(ctx, r, subject)
+				if err != nil {
+					return samples, fmt.Errorf("round %d, run %s: %w", round+1, r.name, err)
+				}
 				began := time.Now()
-				s := &session{run: r, options: b.options, template: b.templates[subject], as: subject, dir: filepath.Join(b.dir, "measured")}
+				s := &session{run: r, options: b.options, template: from, as: subject, dir: filepath.Join(b.dir, "measured")}
 				sample, err := measure(ctx, s, round+1)
 				if err != nil {
 					return samples, fmt.Errorf("round %d, run %s, %s: %w", round+1, r.name, subject, err)

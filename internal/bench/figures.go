@@ -82,7 +82,10 @@ const (
 	figureFastest    = "fastestSecond"
 	figureReady      = "readySeconds"         // from the start to health 200
 	figureFirst      = "firstDeliverySeconds" // from there to the first to another endpoint
-	figureStore      = "storeMiB"             // on disk
+	figureStore      = "storeMB"              // on disk
+	figureBefore     = "storeBeforeMB"
+	figureExpired    = "expired"        // deliveries that ended with their messages
+	figureLate       = "lateDeliveries" // that should have
 )
 
 // furtherFigures are reported where they were measured; the others have a column.
@@ -90,7 +93,7 @@ func furtherFigures() []string {
 	return []string{
 		figureResident, figureHeap, figureUnreturned, figureIdleCPU, figureWaiting, figureCreateP50, figureCreateP99, figureFanOut, figureAckShare,
 		figureFlood, figureOthersCPU, figureOthersP50, figureOthersP99, figureDrainP99, figureProbing, figureProbes, figureReturn, figureDrain, figureDrained,
-		figureRate, figureSlowest, figureFastest, figureReady, figureFirst, figureStore,
+		figureRate, figureSlowest, figureFastest, figureReady, figureFirst, figureBefore, figureStore, figureExpired, figureLate,
 	}
 }
 
@@ -125,6 +128,10 @@ func title(figure string) string {
 		return "the same while the backlog drains"
 	case figureProbes:
 		return "requests/min while down"
+	case figureStore:
+		return "folder in MB, in the end"
+	case figureLate:
+		return "pending deliveries that did not expire"
 	case figureRate:
 		return "deliveries/s under the limit"
 	case figureSlowest:

@@ -15,6 +15,7 @@ const (
 	metricFsyncs     = "postern_fsyncs_total"
 	metricBatches    = "postern_batches_total"
 	metricOperations = "postern_batch_operations_total"
+	metricEnded      = "postern_deliveries_without_attempt_total"
 	metricAttempts   = "postern_attempts_total"
 	metricBehind     = "postern_deliveries_behind_total"
 	metricDebt       = "postern_store_compaction_debt_bytes"
@@ -92,6 +93,7 @@ func (s scrape) get(name string) float64 {
 type counters struct {
 	fsyncs, batches, operations float64
 	attempts, behind            float64
+	ended                       float64 // deliveries that ended without an attempt
 	debt                        float64 // bytes that the store still wants to move
 	busy                        float64 // flushes and compactions under way
 	rows                        float64 // deliveries that wait for a retry
@@ -109,6 +111,7 @@ func (s scrape) counters() counters {
 		batches:    s.get(metricBatches),
 		operations: s.get(metricOperations),
 		attempts:   s.get(metricAttempts),
+		ended:      s.get(metricEnded),
 		behind:     s.get(metricBehind),
 		debt:       s.get(metricDebt),
 		busy:       s.get(metricFlushes) + s.get(metricCompacts),

@@ -13,6 +13,7 @@ import (
 const (
 	roleFloor    = "floor"
 	roleLoad     = "load"
+	rolePast     = "past"
 	roleReceiver = "receiver"
 )
 
@@ -31,10 +32,12 @@ func RunRole(ctx context.Context, role string, args []string, stdin io.Reader, s
 		return runFloor(ctx, args, stdin, stdout)
 	case roleLoad:
 		return runLoad(ctx, args, stdin, stdout)
+	case rolePast:
+		return runPast(ctx, args, stdin, stdout)
 	case roleReceiver:
 		return runReceiver(ctx, args, stdin, stdout)
 	}
-	return fmt.Errorf("%w: %q (floor, load or receiver)", ErrRole, role)
+	return fmt.Errorf("%w: %q (floor, load, past or receiver)", ErrRole, role)
 }
 
 // command is one line from the coordinator: what to do and its parameters.

@@ -48,7 +48,10 @@ type run struct {
 	size int
 	// scenario replaces one load that is measured once warm; nil means that.
 	scenario func(context.Context, *session) (Sample, error)
-	bars     []bar
+	// expired: the server, not its control, starts with that many messages of a day that
+	// is past retention.
+	expired bool
+	bars    []bar
 }
 
 // The groups of runs. Those of none are made when they are named only.
@@ -60,7 +63,7 @@ const (
 
 // allRuns is the catalogue, in the order of reports.
 func allRuns() []run {
-	return slices.Concat(speedRuns(), isolationRuns(), memoryRuns(), backlogRuns())
+	return slices.Concat(speedRuns(), isolationRuns(), memoryRuns(), backlogRuns(), retentionRuns())
 }
 
 // speedRuns are about cost and rate.
@@ -170,6 +173,22 @@ func backlogRuns() []run {
 	}
 }
 
+// retentionRuns are about history that is dropped.
+func retentionRuns() []run {
+	calm := func(other float64) float64 { return max(unmoved*other, other+jitter) }
+	return []run{{
+		name: "retention", title: "full speed while a day is dropped", endpoints: 1, size: 1_000_000, expired: true, seconds: 60,
+		against: []string{subjectControl}, scenario: retention,
+		bars: []bar{
+			{figure: figureCPU, against: subjectControl, limit: times(unmoved)},
+			{figure: figureDeliveries, against: subjectControl, atLeast: true, limit: times(2 - unmoved)},
+			{figure: figureAckP99, against: subjectControl, limit: calm},
+			{figure: figureStore, against: subjectControl, limit: times(1.5)},
+			{figure: figureLate, limit: fixed(0)},
+		},
+	}}
+}
+
 // chooseRuns keeps the named rows, and those of the named groups, in catalogue order;
 // no names means the core.
 func chooseRuns(names []string) ([]run, error) {
@@ -209,7 +228,7 @@ func (r run) messages(o Options) int {
 	switch {
 	case r.rate > 0:
 		return max(1, int(r.rate*r.lasts(o).Seconds()))
-	case r.size > 0:
+	case r.size > 0 && !r.expired:
 		return r.sized(o)
 	}
 	return max(1, o.Messages/r.endpoints)

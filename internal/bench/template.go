@@ -30,17 +30,35 @@ type template struct {
 	dir             string
 	app             string // of the stored messages; the load goes there, too
 	stored, pending int
+	late            late // what is past retention and not delivered
 }
 
 // grow fills the store up to so many delivered messages and pending retries. The
 // server that does it has ended in good order when it returns.
 func (t *template) grow(ctx context.Context, o Options, stored, pending int) error {
+	return t.growOn(ctx, o, func(ctx context.Context) (*serverSubject, error) {
+		return startServer(ctx, o, t.dir, t.app)
+	}, func(s *session) error {
+		if err := s.store(ctx, stored-t.stored); err != nil {
+			return err
+		}
+		t.stored = max(t.stored, stored)
+		if err := s.leavePending(ctx, pending-t.pending); err != nil {
+			return err
+		}
+		t.pending = max(t.pending, pending)
+		return nil
+	})
+}
+
+// growOn has a server that start starts fill the store, until it is quiet again.
+func (t *template) growOn(ctx context.Context, o Options, start func(context.Context) (*serverSubject, error), fill func(*session) error) error {
 	if err := os.MkdirAll(t.dir, 0o700); err != nil {
 		return err
 	}
 	s := &session{options: o, dir: t.dir, run: run{endpoints: 0}, as: subjectServer}
 	defer s.stop()
-	server, err := startServer(ctx, o, t.dir, t.app)
+	server, err := start(ctx)
 	if err != nil {
 		return err
 	}
@@ -52,14 +70,9 @@ func (t *template) grow(ctx context.Context, o Options, stored, pending int) err
 		return err
 	}
 	t.app = server.app
-	if err := s.store(ctx, stored-t.stored); err != nil {
+	if err := fill(s); err != nil {
 		return err
 	}
-	t.stored = max(t.stored, stored)
-	if err := s.leavePending(ctx, pending-t.pending); err != nil {
-		return err
-	}
-	t.pending = max(t.pending, pending)
 	_, err = s.quiet(ctx)
 	return err
 }
@@ -88,25 +101,30 @@ func (s *session) leavePending(ctx context.Context, count int) error {
 	if count <= 0 {
 		return nil
 	}
-	app, err := s.server.newApplication(ctx, "pending")
-	if err != nil {
-		return err
+	_, _, err := s.newPending(ctx, count)
+	return err
+}
+
+// newPending is leavePending, and returns the application and its endpoint.
+func (s *session) newPending(ctx context.Context, count int) (app, id string, err error) {
+	if app, err = s.server.newApplication(ctx, "pending"); err != nil {
+		return "", "", err
 	}
 	flaky := endpoint{URL: s.url(kindFlaky, 0), RetrySchedule: []int{patience, patience}}
-	if _, err := s.server.newEndpoint(ctx, app, flaky); err != nil {
-		return err
+	if id, err = s.server.newEndpoint(ctx, app, flaky); err != nil {
+		return "", "", err
 	}
 	before, err := s.subject.counters(ctx)
 	if err != nil {
-		return err
+		return "", "", err
 	}
 	// With a whole round more than needed, wherever the flaky one's count stands.
 	messages := count*flakyEvery/(flakyEvery-1) + flakyEvery
 	cmd := publishCommand{Target: s.server.targetOf(app), Count: messages, First: s.reserve(messages)}
 	if _, err := s.send(ctx, s.load, cmd); err != nil {
-		return err
+		return "", "", err
 	}
-	return s.awaitRows(ctx, before.rows+float64(count))
+	return app, id, s.awaitRows(ctx, before.rows+float64(count))
 }
 
 // awaitRows waits until so many deliveries wait for a retry. A server that does not

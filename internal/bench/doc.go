@@ -34,6 +34,8 @@
 //     never changed, and take turns with those on the empty store; no figure may be
 //     worse by more than a fifth than there.
 //  7. Times of different processes are compared on the machine's monotonic clock.
+//  8. Foreign CPU is what the cores did meanwhile for anybody else. Where it is over a
+//     tenth in any round, believe no latency; CPU per delivery suffers less.
 //
 // Role processes read commands as JSON lines from stdin, answer on stdout, and end
 // when stdin does: none outlives the coordinator.

@@ -172,6 +172,7 @@ func (s *session) take(ctx context.Context) (Sample, error) {
 	if err != nil {
 		return Sample{}, err
 	}
+	cores := s.occupancy()
 	count := s.run.messages(s.options)
 	sent, err := s.publish(ctx, publishCommand{
 		Count: count, Rate: s.run.rate, Stamps: s.run.rate > 0 && count <= maxStamped,
@@ -182,6 +183,7 @@ func (s *session) take(ctx context.Context) (Sample, error) {
 	if err := s.settle(ctx, sent.Acked); err != nil {
 		return Sample{}, err
 	}
+	foreign, told := s.occupancy().foreign(cores, len(s.options.CPUs))
 	quiet, err := s.quiet(ctx)
 	if err != nil {
 		return Sample{}, err
@@ -196,6 +198,9 @@ func (s *session) take(ctx context.Context) (Sample, error) {
 	}
 	sample := s.evaluate(sent, got, before, after)
 	sample.Quiet = quiet
+	if told {
+		sample.Figures[figureForeign] = foreign
+	}
 	s.notePeak(&sample)
 	return sample, nil
 }

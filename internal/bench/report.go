@@ -203,7 +203,7 @@ func (r report) figureRows() [][]string {
 	rows := [][]string{{
 		"run", "subject", "CPU us/delivery", "spread", "deliveries/s", "spread",
 		"ack p50 / p99 ms", "e2e p50 / p99 ms", "after ack p50 / p99 ms",
-		"lost / dup", "fsyncs/s", "batch", "behind", "GOMAXPROCS", "debt growth MiB", "peak MB",
+		"lost / dup", "fsyncs/s", "batch", "behind", "GOMAXPROCS", "debt growth MiB", "peak MB", "foreign CPU %",
 	}}
 	for _, res := range r.Results {
 		if _, ok := res.Figures[figureAckP99]; !ok {
@@ -222,7 +222,7 @@ func (r report) figureRows() [][]string {
 			res.pair(figureAfterP50, figureAfterP99),
 			res.worst(figureLost) + " / " + res.worst(figureDuplicates),
 			res.median(figureFsyncs, "%.0f"), res.median(figureBatch, "%.1f"),
-			res.percent(figureBehind), res.median(figureProcs, "%.0f"), res.median(figureDebt, "%.0f"), res.median(figurePeak, "%.0f"),
+			res.percent(figureBehind), res.median(figureProcs, "%.0f"), res.median(figureDebt, "%.0f"), res.median(figurePeak, "%.0f"), res.worst(figureForeign),
 		})
 	}
 	return rows
@@ -297,7 +297,7 @@ func (res result) percent(key string) string {
 	return fmt.Sprintf("%.2f %%", 100*stat.Median)
 }
 
-// worst is for counts that must be zero, where a median would hide a bad round.
+// worst is for what must be zero, or small, where a median would hide a bad round.
 func (res result) worst(key string) string {
 	stat, ok := res.Figures[key]
 	if !ok {

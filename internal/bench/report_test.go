@@ -123,7 +123,7 @@ func TestUnmeasuredIsNotOK(t *testing.T) {
 func TestReportReadsAsATable(t *testing.T) {
 	samples := samplesOf("ten", subjectServer, map[string][]float64{
 		figureCPU: {40, 44, 42}, figureDeliveries: {20_000, 21_000, 19_000}, figureAckP50: {1}, figureAckP99: {2.5},
-		figureLost: {0}, figureDuplicates: {0}, figureBehind: {0.015}, figureBatch: {31.4}, figureProcs: {2},
+		figureLost: {0}, figureDuplicates: {0}, figureBehind: {0.015}, figureBatch: {31.4}, figureProcs: {2}, figureForeign: {3, 12, 4},
 	})
 	samples[0].Quiet = false
 	r := reportOf(t, []string{"ten"}, samples)
@@ -137,9 +137,9 @@ func TestReportReadsAsATable(t *testing.T) {
 	want := `go1, p, kernel k, cores [0 1], ext4
 3 rounds (median; spread = highest - lowest), warm-up 50000, 64 publishers, server flags --x 1
 
-| run | subject | CPU us/delivery | spread | deliveries/s | spread | ack p50 / p99 ms | e2e p50 / p99 ms | after ack p50 / p99 ms | lost / dup | fsyncs/s | batch | behind | GOMAXPROCS | debt growth MiB | peak MB |
-|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|
-| 10 endpoints, full speed | postern | 42.0 (not quiet) | 10 % | 20000 | 10 % | 1.00 / 2.50 | - | - | 0 / 0 | - | 31.4 | 1.50 % | 2 | - | - |
+| run | subject | CPU us/delivery | spread | deliveries/s | spread | ack p50 / p99 ms | e2e p50 / p99 ms | after ack p50 / p99 ms | lost / dup | fsyncs/s | batch | behind | GOMAXPROCS | debt growth MiB | peak MB | foreign CPU % |
+|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|
+| 10 endpoints, full speed | postern | 42.0 (not quiet) | 10 % | 20000 | 10 % | 1.00 / 2.50 | - | - | 0 / 0 | - | 31.4 | 1.50 % | 2 | - | - | 12 |
 
 | run | subject | bar | measured | rounds | beside | limit | verdict |
 |---|---|---|---|---|---|---|---|

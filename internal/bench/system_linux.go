@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -75,6 +76,40 @@ func processSize(pid int, key string) int64 {
 		}
 	}
 	return 0
+}
+
+// coresBusy is how long the cores have worked since the system started, for whomever:
+// the host that took a core away counts, waiting for a disk does not.
+func coresBusy(cpus []int) (time.Duration, error) {
+	stat, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return 0, fmt.Errorf("read cores: %w", err)
+	}
+	return parseCores(stat, cpus)
+}
+
+// parseCores adds up user, nice, system, irq, softirq and steal of the lines "cpuN";
+// guest time is part of user already.
+func parseCores(stat []byte, cpus []int) (time.Duration, error) {
+	var ticks int64
+	for line := range strings.Lines(string(stat)) {
+		fields := strings.Fields(line)
+		if len(fields) < 9 || !strings.HasPrefix(fields[0], "cpu") {
+			continue
+		}
+		cpu, err := strconv.Atoi(fields[0][len("cpu"):])
+		if err != nil || !slices.Contains(cpus, cpu) {
+			continue // the sum of all, or none of ours
+		}
+		for _, i := range []int{1, 2, 3, 6, 7, 8} {
+			n, err := strconv.ParseInt(fields[i], 10, 64)
+			if err != nil {
+				return 0, fmt.Errorf("read cores: %w", err)
+			}
+			ticks += n
+		}
+	}
+	return time.Duration(ticks) * (time.Second / ticksPerSecond), nil
 }
 
 // allowedCPUs lists the cores this process may use.

@@ -72,6 +72,23 @@ func TestPinnedChildSeesItsCore(t *testing.T) {
 	}
 }
 
+func TestCoresAreReadFromStat(t *testing.T) {
+	stat := []byte("cpu  9 9 9 9 9 9 9 9 9 9\ncpu0 1 1 1 1 1 1 1 1 1 1\ncpu2 100 10 20 5000 400 3 4 5 50 6\ncpu12 7 7 7 7 7 7 7 7 7 7\nintr 5\n")
+	if got, err := parseCores(stat, []int{2, 3}); err != nil || got != 1420*time.Millisecond {
+		t.Errorf("core 2 was busy for %s, %v; want 1.42s", got, err)
+	}
+	if _, err := parseCores([]byte("cpu2 1 x 1 1 1 1 1 1 1 1"), []int{2}); err == nil {
+		t.Error("a line without numbers is read")
+	}
+	cpus, err := allowedCPUs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if busy, err := coresBusy(cpus); err != nil || busy <= 0 {
+		t.Errorf("the cores of this test were busy for %s, %v", busy, err)
+	}
+}
+
 func TestFileSystemIsNamed(t *testing.T) {
 	if name := fileSystem(t.TempDir()); name == "unknown" || !strings.Contains(name, "(") {
 		t.Errorf("file system is %q", name)

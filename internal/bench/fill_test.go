@@ -3,6 +3,7 @@ package bench
 import (
 	"bytes"
 	"encoding/json"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -34,6 +35,36 @@ func TestFillsGrow(t *testing.T) {
 	}
 	if got := (Options{}).fills(); len(got) != 0 {
 		t.Errorf("without a wish: %v", got)
+	}
+}
+
+// TestFilledStoresHoldWhatTheySay: a store that grows from another one gets what it
+// lacks, and the other one is left as it was.
+func TestFilledStoresHoldWhatTheySay(t *testing.T) {
+	o := small(t)
+	o.Chart, o.Pending = []int{150, 50}, 20
+	o, err := o.withDefaults()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &bench{options: o, dir: o.Dir}
+	if err := b.fillAll(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for subject, want := range map[string]int{"50 stored": 50, "150 stored": 150, "20 pending": 0} {
+		from := b.templates[subject]
+		server, err := startServer(t.Context(), o, from.dir, from.app)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var page struct {
+			Data []created `json:"data"`
+		}
+		err = server.call(t.Context(), http.MethodGet, "/api/v1/app/"+from.app+"/msg?limit=250", nil, &page)
+		server.stop()
+		if err != nil || len(page.Data) != want {
+			t.Errorf("%s: the load's application has %d messages, %v; want %d", subject, len(page.Data), err, want)
+		}
 	}
 }
 

@@ -370,9 +370,16 @@ func TestCheckpointOpens(t *testing.T) {
 }
 
 // TestDropDayShrinks: what a dropped day held leaves the disk, without further
-// writes.
+// writes, whether it has long sunk to the lowest level or is still at the
+// uppermost.
 func TestDropDayShrinks(t *testing.T) {
-	s, err := Open(t.Context(), "file:store", Options{FS: vfs.NewMem(), Logger: quiet(), compactAfter: time.Millisecond})
+	for _, sunk := range []bool{true, false} {
+		t.Run(fmt.Sprintf("sunk=%t", sunk), func(t *testing.T) { testDropDayShrinks(t, sunk) })
+	}
+}
+
+func testDropDayShrinks(t *testing.T, sunk bool) {
+	s, err := Open(t.Context(), "file:store", Options{FS: vfs.NewMem(), Logger: quiet()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -398,8 +405,11 @@ func TestDropDayShrinks(t *testing.T) {
 		}
 		now = now.Add(24 * time.Hour)
 	}
-	// An old day has long left the uppermost level.
-	if err := s.db.Compact(t.Context(), []byte{0}, []byte{0xff}, false); err != nil {
+	if sunk {
+		if err := s.db.Compact(t.Context(), []byte{0}, []byte{0xff}, false); err != nil {
+			t.Fatal(err)
+		}
+	} else if err := s.db.Flush(); err != nil {
 		t.Fatal(err)
 	}
 	before := s.db.Metrics().Total().TablesSize

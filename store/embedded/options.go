@@ -38,10 +38,6 @@ type Options struct {
 	// failed for good: Commit returns only errors from then on, and all
 	// acknowledged batches are found again when the folder is opened anew.
 	OnFatal func(error)
-
-	// compactAfter is how long after a day was dropped its remains are
-	// compacted; 10 s. Tests shorten it.
-	compactAfter time.Duration
 }
 
 func (o Options) withDefaults() Options {
@@ -59,9 +55,6 @@ func (o Options) withDefaults() Options {
 	}
 	if o.DedupeWindow <= 0 {
 		o.DedupeWindow = 24 * time.Hour
-	}
-	if o.compactAfter == 0 {
-		o.compactAfter = 10 * time.Second
 	}
 	if o.OnFatal == nil {
 		o.OnFatal = func(error) {}

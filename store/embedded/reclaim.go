@@ -4,7 +4,8 @@ import (
 	"context"
 	"log/slog"
 	"sync"
-	"time"
+
+	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/postern-dev/postern/store"
 )
@@ -29,10 +30,7 @@ func (r *reclaimer) begin(cancel context.CancelFunc) {
 func (r *reclaimer) stop() { r.begin(nil) }
 
 // reclaim frees the space of all days up to one, on a goroutine that Close
-// cuts short and waits for. Writing out the range deletions lets the database
-// remove, unread, the tables that hold nothing else; some seconds later what
-// is left, tables that hold other days as well, is written anew, so that what
-// was dropped is gone from the disk.
+// cuts short and waits for.
 func (s *Store) reclaim(ctx context.Context, day store.Day) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx)) // it outlives the commit that dropped the day
 	s.reclaimer.begin(cancel)
@@ -45,31 +43,34 @@ func (s *Store) reclaim(ctx context.Context, day store.Day) {
 		defer s.ending.Done()
 		defer s.gate.leave()
 		defer cancel()
-		if err := s.compactDays(ctx, day); err != nil && ctx.Err() == nil && s.failed() == nil {
+		if err := s.exciseDays(ctx, day); err != nil && ctx.Err() == nil && s.failed() == nil {
 			s.opts.Logger.Warn("a dropped day's space is not free yet, the next one's drop tries again", slog.Any("error", err))
 		}
 	}()
 }
 
-func (s *Store) compactDays(ctx context.Context, day store.Day) error {
+// exciseDays takes the tables of the days out of the database, and the ends of
+// those that hold other days as well; nothing is read or written anew. What is
+// still in memory is flushed before: an excision that meets it has commits wait
+// for the flush. Compactions alone would not do: they remove tables unread only
+// where these have sunk below the range deletion, and a day's worth may be still
+// at its level, whose rewriting takes a minute and the one place for compactions.
+func (s *Store) exciseDays(ctx context.Context, day store.Day) error {
 	flushed, err := s.db.AsyncFlush()
 	if err != nil {
 		return err
 	}
-	settled := time.NewTimer(s.opts.compactAfter)
-	defer settled.Stop()
 	select {
 	case <-flushed:
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	select {
-	case <-settled.C:
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 	for _, kind := range dayKinds {
-		if err := s.db.Compact(ctx, []byte{kind}, appendDay([]byte{kind}, day+1), false); err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		span := pebble.KeyRange{Start: []byte{kind}, End: appendDay([]byte{kind}, day+1)}
+		if err := s.db.Excise(ctx, span); err != nil {
 			return err
 		}
 	}

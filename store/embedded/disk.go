@@ -1,6 +1,8 @@
 package embedded
 
 import (
+	"crypto/rand"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -166,8 +168,7 @@ func (d *diskWatch) release() bool {
 	return true
 }
 
-// hold makes the ballast, of blocks that are really there: zeros are written
-// where the file system cannot reserve.
+// hold makes the ballast, of blocks that are really there.
 func (d *diskWatch) hold() {
 	if err := d.fill(); err != nil {
 		d.log.Warn("no reserve on the disk", slog.Any("error", err))
@@ -177,22 +178,22 @@ func (d *diskWatch) hold() {
 	d.held = true
 }
 
+// fill reserves blocks, or writes some where the file system cannot: fewer,
+// since a commit waits meanwhile, and of noise, since some keep no zeros.
 func (d *diskWatch) fill() error {
 	f, err := d.fs.Create(d.ballast, diskWriteBallast)
 	if err != nil {
 		return err
 	}
 	if !preallocates || f.Preallocate(0, d.reserve) != nil {
-		zeros := make([]byte, 1<<20)
-		for left := d.reserve; left > 0 && err == nil; left -= int64(len(zeros)) {
-			_, err = f.Write(zeros[:min(left, int64(len(zeros)))])
+		noise := make([]byte, 1<<20)
+		_, _ = rand.Read(noise) // never fails
+		for left := min(d.reserve, minReserve); left > 0 && err == nil; left -= int64(len(noise)) {
+			_, err = f.Write(noise[:min(left, int64(len(noise)))])
 		}
 	}
 	if err == nil {
 		err = f.Sync()
 	}
-	if closing := f.Close(); err == nil {
-		err = closing
-	}
-	return err
+	return errors.Join(err, f.Close())
 }

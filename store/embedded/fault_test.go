@@ -301,7 +301,7 @@ func TestBallastWalk(t *testing.T) {
 		return full.count.Load()
 	}
 	total := walk(0)
-	step := int64(testkit.Count(5, 1))
+	step := int64(testkit.Count(17, 1))
 	for n := 1 + int64(testkit.Seed(t))&0xffff%step; n <= total && !t.Failed(); n += step {
 		walk(n)
 	}

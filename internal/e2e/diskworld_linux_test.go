@@ -4,10 +4,12 @@ import (
 	"fmt"
 	"hash/fnv"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -393,6 +395,10 @@ func (w *diskWorld) finish() {
 		w.t.Errorf("the last server ended with code %d", code)
 	}
 	w.requests = len(w.receiver.requests(""))
+	manifests := slices.DeleteFunc(slices.Collect(maps.Keys(w.files())), func(name string) bool { return !strings.HasPrefix(name, "MANIFEST") })
+	if len(manifests) > 2 {
+		w.t.Errorf("what failed starts left is still there: %v", w.files())
+	}
 	w.checkCover()
 }
 

@@ -53,6 +53,31 @@ func (d *Dispatcher) wake(l *lane, at time.Time) {
 	d.alarm.arm()
 }
 
+// wakeForRow has a lane's schedule read when a row is due, or earlier.
+func (d *Dispatcher) wakeForRow(l *lane, at time.Time) {
+	if l.rowsAt.IsZero() || at.Before(l.rowsAt) {
+		l.rowsAt, l.rowsBy = at.Round(0), time.Now().Add(at.Sub(d.now()))
+	}
+	d.wake(l, at)
+}
+
+// rowsDue notes whether the lane's schedule is to be read: a lane is woken for
+// other reasons as well, some of them many times a second.
+func (d *Dispatcher) rowsDue(l *lane, now, mono time.Time) {
+	switch {
+	case l.rowsAt.IsZero():
+	case l.rowsAt.After(now) && l.rowsBy.After(mono):
+		by := l.rowsBy
+		d.wake(l, l.rowsAt)
+		if by.Before(l.wakeBy) { // the wall clock was set back meanwhile
+			l.wakeBy = by
+		}
+	default:
+		l.rowsAt = time.Time{}
+		l.dueNow = l.dueNow || l.hasRows
+	}
+}
+
 // arm sets the timer for the first lane, or for the next recheck while there
 // are lanes at all.
 func (a *alarm) arm() {
@@ -94,7 +119,7 @@ func (d *Dispatcher) ring() {
 	for len(a.lanes) > 0 && !a.lanes[0].wakeAt.After(now) {
 		l := heap.Pop(&a.lanes).(*lane)
 		l.wakeAt = time.Time{}
-		l.dueNow = l.dueNow || l.hasRows
+		d.rowsDue(l, now, time.Now())
 		d.refills.want(l)
 		d.offer(l)
 	}

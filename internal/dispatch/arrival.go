@@ -47,17 +47,29 @@ func (d *Dispatcher) Accepted(m *postern.Message, c *postern.Content) {
 }
 
 // load is a message as its claims share it: without its payload where that
-// would be over the budget.
+// would be over the budget, of which the last quarter is for messages that
+// start soon.
 func (d *Dispatcher) load(m *postern.Message, c *postern.Content) *load {
 	shared := &load{message: m, claims: 1} // the arrival's own
 	if len(m.Routes) == 0 {
 		return shared
 	}
-	if bytes := len(c.Payload) + 256; d.bytes+bytes <= d.cfg.MaxBytes {
+	budget, bytes := d.cfg.MaxBytes, len(c.Payload)+256
+	if d.bytes+bytes > budget-budget/4 && !d.startsSoon(m) {
+		budget -= budget / 4
+	}
+	if d.bytes+bytes <= budget {
 		shared.content, shared.bytes = c, bytes
 		d.bytes += bytes
 	}
 	return shared
+}
+
+// startsSoon reports whether one of a message's lanes is short; of a fan-out it
+// looks at the first few.
+func (d *Dispatcher) startsSoon(m *postern.Message) bool {
+	const few = 16
+	return slices.ContainsFunc(m.Routes[:min(few, len(m.Routes))], func(n postern.EndpointNumber) bool { return d.lanes[n].short() })
 }
 
 // spread goes on with the queue until it is empty.

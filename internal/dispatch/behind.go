@@ -91,9 +91,7 @@ func (d *Dispatcher) count(l *lane) {
 // tries are left to the behind row, its retries to their rows.
 func (d *Dispatcher) park(l *lane) {
 	for l.queue.len() > 0 {
-		c := l.queue.pop()
-		d.claims--
-		d.putBack(c)
+		d.putBack(d.pop(l))
 	}
 	if l.fed {
 		d.fall(l, d.handedTo(l.number))

@@ -110,7 +110,7 @@ func (cmd *command) Done(err error) {
 		l.touch(position)
 		if cmd.row != nil {
 			l.moveBack(cmd.row)
-			d.wake(l, dueAt(cmd.row, d.now()))
+			d.wakeForRow(l, dueAt(cmd.row, d.now()))
 		}
 		d.mu.Unlock()
 		if cmd.ended && d.cfg.Events.Ended != nil {

@@ -57,6 +57,12 @@ func TestRingIsAQueue(t *testing.T) {
 		case op < 5-i/20_000: // it grows, and then shrinks
 			q.push(i)
 			want = append(want, i)
+		case op == 9 && len(want) > 0:
+			last := len(want) - 1
+			if at, got := q.at(last), q.popLast(); at != want[last] || got != want[last] {
+				t.Fatalf("last %d, %d, want %d", at, got, want[last])
+			}
+			want = want[:last]
 		case len(want) > 0:
 			if got := q.peek(); got != want[0] {
 				t.Fatalf("peek %d, want %d", got, want[0])

@@ -71,6 +71,8 @@ type Config struct {
 	// Slice is how many routes of a message are handed to their lanes at once;
 	// 64 when 0.
 	Slice int
+	// Failing are endpoints that did nothing but fail before the start.
+	Failing []postern.EndpointNumber
 	// Now is the wall clock of stored times; time.Now when nil.
 	Now    func() time.Time
 	Log    *slog.Logger
@@ -106,7 +108,9 @@ type Dispatcher struct {
 	inflight   int // places taken
 	slow       int // of these, by slow lanes
 	failing    int // lanes whose endpoint fails
+	census     census
 	claims     int // in all queues
+	lengths    lengths
 	bytes      int // of payloads in memory
 	checked    time.Time
 	wentBehind uint64 // lanes that did, since the start
@@ -146,6 +150,9 @@ func New(cfg Config, head store.Head) *Dispatcher {
 		cover:  newCover(low, next),
 	}
 	d.handed = postern.NewMessageID(head.LastTime, store.SoleJournal, next, 0)
+	for _, n := range cfg.Failing {
+		d.census.note(n, true, d.now())
+	}
 	d.alarm.init(d)
 	d.refills.init(d)
 	return d
@@ -219,7 +226,7 @@ func (d *Dispatcher) feed(n postern.EndpointNumber, app postern.ApplicationNumbe
 	case !l.fed:
 		// The row covers it, or the lane's hold at an earlier position does.
 		d.cover.remove(id.Position())
-	case !view.Deliverable() || l.queue.len() >= d.cfg.QueueLength || d.claims >= d.cfg.MaxClaims:
+	case !view.Deliverable() || !d.admit(l):
 		d.fall(l, id)
 		d.cover.remove(id.Position())
 		d.refills.want(l) // nothing else asks for a lane that is empty
@@ -241,8 +248,7 @@ func (d *Dispatcher) enqueue(c *claim) {
 		d.active[c.lane] = struct{}{}
 	}
 	c.lane.set[c.position()] = c
-	c.lane.queue.push(c)
-	d.claims++
+	d.push(c)
 	d.offer(c.lane)
 }
 
@@ -256,7 +262,7 @@ func (d *Dispatcher) forget(c *claim) {
 	d.uncover(c)
 	if c.hasRow {
 		l.moveBack(&c.row)
-		d.wake(l, dueAt(&c.row, d.now()))
+		d.wakeForRow(l, dueAt(&c.row, d.now()))
 	}
 	if c.load != nil {
 		d.release(c.load)

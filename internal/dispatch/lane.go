@@ -29,6 +29,7 @@ type lane struct {
 	app    *rotation
 
 	queue ring[*claim]
+	room  room
 	set   map[uint64]*claim // by position: everything of the lane in memory
 	open  list              // claims of first tries
 
@@ -44,12 +45,16 @@ type lane struct {
 	hold     uint64 // 0 for none
 	dirty    bool   // the next batch has to look at the lane
 
-	// The schedule of rows. due is how far it was read; wakeAt when the lane is
-	// to be looked at, by the wall clock, zero for never; wakeBy is the same
-	// moment by the monotonic one.
+	// The schedule of rows. due is how far it was read; rowsAt when the first
+	// row behind that is due, by the wall clock, zero where none is known;
+	// wakeAt is when the lane is to be looked at, for its rows or for something
+	// else, zero for never. rowsBy and wakeBy are the same moments by the
+	// monotonic clock.
 	due      store.DueCursor
 	hasRows  bool
 	dueNow   bool
+	rowsAt   time.Time
+	rowsBy   time.Time
 	wakeAt   time.Time
 	wakeBy   time.Time
 	heapSlot int // place in the alarm's heap, -1 for none

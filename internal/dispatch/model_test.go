@@ -158,7 +158,7 @@ func (m *model) advance() {
 	case m.told < len(m.batch.parts):
 		p := m.batch.parts[m.told]
 		m.told++
-		p.Done(nil)
+		m.visit(p, func() { p.Done(nil) })
 		m.oracle.acknowledged(p)
 	default:
 		m.d.Synced()

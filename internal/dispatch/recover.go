@@ -28,7 +28,7 @@ func (d *Dispatcher) Recover(ctx context.Context, low uint64) error {
 		l.hasRows = true
 		now := d.now()
 		if at := dueAt(&first, now); at.After(now) {
-			d.wake(l, at)
+			d.wakeForRow(l, at)
 		} else {
 			l.dueNow = true
 		}

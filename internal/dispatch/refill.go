@@ -16,7 +16,7 @@ const (
 	lowWater   = 128
 	refillSize = 256
 	examine    = 4096
-	// Over the budget of all queues together only empty ones are refilled, by
+	// Near the budget of all queues together only empty ones are refilled, by
 	// little.
 	scantSize = 16
 )
@@ -50,7 +50,7 @@ func (r *refills) want(l *lane) {
 // lane itself holds Low, and without traffic no batch comes.
 func (d *Dispatcher) needsRefill(l *lane) bool {
 	room := min(lowWater, d.cfg.QueueLength/2)
-	if d.claims >= d.cfg.MaxClaims {
+	if d.crowded() {
 		room = 1
 	}
 	if l.queue.len() >= room || !l.dueNow && !l.scans() {
@@ -102,7 +102,7 @@ type reading struct {
 func (d *Dispatcher) begin(l *lane) *reading {
 	l.touched, l.back, l.again = make(map[uint64]struct{}), nil, postern.MessageID{}
 	r := &reading{endpoint: l.number, app: l.app.app, due: l.dueNow, after: l.due, limit: refillSize}
-	if d.claims >= d.cfg.MaxClaims {
+	if d.crowded() {
 		r.limit = scantSize
 	}
 	r.scan, r.from, r.before = l.scans(), l.cursor, d.handedTo(l.number)
@@ -173,7 +173,7 @@ func (d *Dispatcher) finishDue(l *lane, r *reading, usable func(postern.MessageI
 		if at := dueAt(row, now); at.After(now) {
 			if !l.hasRows {
 				l.hasRows = true
-				d.wake(l, at)
+				d.wakeForRow(l, at)
 			}
 			continue
 		}

@@ -76,3 +76,33 @@ func TestARowPutDuringAnEmptyReadIsRead(t *testing.T) {
 		}
 	})
 }
+
+// A lane that waits for its rate does not read its schedule again with every
+// turn; its rows are tried when they are due all the same.
+func TestARateReadsNoSchedule(t *testing.T) {
+	bubble(t, Config{Schedule: postern.RetrySchedule{time.Minute}}, func(r *rig) {
+		n := r.endpoint(app, func(v *postern.EndpointView) { v.Rate = 50 })
+		fail := r.publish(n)
+		r.say(answer{code: 500}, r.only())
+		r.commit()
+		for range 200 {
+			r.publish(n)
+		}
+		before := r.st.reads()
+		for range 5000 / 20 {
+			r.pass(20 * time.Millisecond)
+			r.say(answer{code: 200}, r.under()...)
+			r.commit()
+		}
+		if s := r.d.Stats(); s.Queued > 0 {
+			t.Errorf("%d are left after five seconds", s.Queued)
+		}
+		if reads := r.st.reads() - before; reads > 20 {
+			t.Errorf("the store was read %d times", reads)
+		}
+		r.pass(80 * time.Second)
+		if y := r.only(); y.message != fail.ID {
+			t.Errorf("%v is tried", y.message)
+		}
+	})
+}

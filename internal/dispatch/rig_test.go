@@ -269,13 +269,22 @@ func (r *rig) buildOf(parts ...Part) *batch {
 		b.Head.LastTime = now.UTC()
 	}
 	for _, p := range parts {
-		p.Build(b.Batch)
+		r.visit(p, func() { p.Build(b.Batch) })
 	}
 	r.d.Close(b.Batch)
 	for _, c := range b.Rows {
 		b.Head.Rows += c.Growth()
 	}
 	return b
+}
+
+// visit builds or tells a part as the committer does.
+func (r *rig) visit(p Part, do func()) {
+	if _, settle := p.(*claim); settle {
+		r.d.Hold()
+		defer r.d.Release()
+	}
+	do()
 }
 
 // store makes the batch durable; nobody is told yet.
@@ -291,7 +300,7 @@ func (b *batch) store() *batch {
 // tell ends the batch, and lets happen what follows.
 func (b *batch) tell() *batch {
 	for _, p := range b.parts {
-		p.Done(nil)
+		b.r.visit(p, func() { p.Done(nil) })
 	}
 	b.r.d.Synced()
 	synctest.Wait()

@@ -36,6 +36,16 @@ func (r *ring[T]) pop() T {
 	return v
 }
 
+// popLast takes the last item of a ring that is not empty.
+func (r *ring[T]) popLast() T {
+	r.size--
+	at := &r.items[(r.head+r.size)%len(r.items)]
+	v := *at
+	var zero T
+	*at = zero
+	return v
+}
+
 func (r *ring[T]) grow() {
 	grown := make([]T, max(4, 2*len(r.items)))
 	for i := range r.size {

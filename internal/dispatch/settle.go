@@ -7,16 +7,11 @@ import (
 	"github.com/postern-dev/postern/store"
 )
 
-// settle lets the lane learn from an attempt and hands it to the committer.
+// settle hands an attempt to the committer. What a worker does on the common
+// way takes no lock that lanes are under: thousands end at once, and the
+// committer would stand in their queue.
 func (d *Dispatcher) settle(c *claim, eventType string, view *postern.EndpointView) {
-	d.mu.Lock()
-	c.phase = settling
-	c.lane.throttle.ended(c)
 	c.schedule = d.schedule(eventType, view)
-	now := d.now()
-	c.lane.throttle.learn(&c.attempt, now)
-	d.rate(c.lane, now)
-	d.mu.Unlock()
 	d.hand(c)
 }
 
@@ -33,7 +28,9 @@ func (d *Dispatcher) giveUp(c *claim, reason postern.Reason) {
 func (d *Dispatcher) hand(c *claim) {
 	size := 256 + len(c.attempt.Response)
 	if err := d.cfg.Settle(c, size); err != nil {
+		d.Hold()
 		c.Done(err)
+		d.Release()
 	}
 }
 
@@ -49,26 +46,41 @@ func (d *Dispatcher) schedule(eventType string, view *postern.EndpointView) post
 	return d.cfg.Schedule
 }
 
+// Hold has settles built and told, which Release ends.
+func (d *Dispatcher) Hold() { d.mu.Lock() }
+
+// Release ends what Hold began.
+func (d *Dispatcher) Release() { d.mu.Unlock() }
+
+// learn has the lane adapt to how an attempt went.
+func (d *Dispatcher) learn(c *claim) {
+	c.phase = settling
+	c.lane.throttle.ended(c)
+	now := d.now()
+	c.lane.throttle.learn(&c.attempt, now)
+	d.rate(c.lane, now)
+}
+
 // Build settles the claim: the attempt, what it did to the delivery's row, to
 // the endpoint's health, and to what holds Low. It is called in commit order,
-// so that a cancel or resend of the same batch is seen.
+// so that a cancel or resend of the same batch is seen, within Hold.
 func (c *claim) Build(b *store.Batch) {
 	d := c.lane.app.d
-	d.mu.Lock()
-	defer d.mu.Unlock()
 	if c.gone {
 		c.buildGone(b)
 		return
 	}
+	d.learn(c)
 	delivery := postern.Delivery{
 		State: postern.Sending, Tries: c.start.Tries, Resent: c.resent, Health: c.lane.health,
 	}
 	if c.ended.Final() {
 		delivery.State, delivery.Reason = c.ended, c.reason
 	}
-	policy := postern.Policy{Schedule: c.schedule, Jitter: jitter(), KeepEnabled: d.mostFail()}
-	a := &c.attempt
-	c.outcome = postern.Settle(delivery, *a, policy, d.now().UTC().Truncate(time.Millisecond)) // as it is stored
+	a, now := &c.attempt, d.now()
+	d.census.note(c.lane.number, !a.Succeeded, now)
+	policy := postern.Policy{Schedule: c.schedule, Jitter: jitter(), KeepEnabled: d.census.most(now)}
+	c.outcome = postern.Settle(delivery, *a, policy, now.UTC().Truncate(time.Millisecond)) // as it is stored
 	out := &c.outcome
 	a.ID = postern.NewAttemptID(b.Head.LastTime, store.SoleJournal, b.Head.Batch, len(b.Attempts), c.lane.number)
 	a.State, a.Reason = out.State, out.Reason
@@ -130,11 +142,9 @@ func (d *Dispatcher) settled(c *claim) {
 }
 
 // Done ends the claim once its settle is durable. After an error nothing is
-// tried any more: the store has failed.
+// tried any more: the store has failed. It is called within Hold.
 func (c *claim) Done(err error) {
 	d := c.lane.app.d
-	d.mu.Lock()
-	defer d.mu.Unlock()
 	d.freePlace(c)
 	if err != nil {
 		return
@@ -155,13 +165,6 @@ func (d *Dispatcher) tell(c *claim) {
 	case !c.gone && d.cfg.Events.Attempted != nil:
 		d.cfg.Events.Attempted(&c.attempt)
 	}
-}
-
-// mostFail reports whether so many endpoints fail that the fault is likely
-// ours.
-func (d *Dispatcher) mostFail() bool {
-	const few = 10 // below that, "most" says nothing
-	return len(d.lanes) >= few && d.failing*2 > len(d.lanes)
 }
 
 func (c *claim) key() store.DeliveryKey {

@@ -45,6 +45,7 @@ type throttle struct {
 
 	failures     int
 	failingSince time.Time
+	before       float64 // the limit when the row of failures began
 	pause        time.Duration // between probes; 0 while not probing
 	probeAt      time.Time
 	// blockedUntil keeps the lane quiet after a fault on our own side.
@@ -78,8 +79,8 @@ func (t *throttle) admits(now time.Time, view *postern.EndpointView) (ok bool, w
 	switch {
 	case now.Before(t.blockedUntil):
 		return false, t.blockedUntil
-	case t.probing() && t.inflight > 0:
-		return false, time.Time{}
+	case t.inflight > 0 && (t.probing() || t.faults > 0):
+		return false, time.Time{} // one at a time finds out
 	case t.probing() && now.Before(t.probeAt):
 		return false, t.probeAt
 	case t.inflight >= int(t.limit), !t.known && t.inflight >= unknownLimit:
@@ -119,13 +120,16 @@ func (t *throttle) freed() { t.inflight-- }
 // learn adapts to an attempt's result.
 func (t *throttle) learn(a *postern.Attempt, now time.Time) {
 	t.faults, t.known = 0, true
+	if a.Succeeded && t.probing() {
+		t.latency = 0 // what it took to fail says nothing any more
+	}
 	t.measure(a)
 	if a.Succeeded {
 		t.succeeded()
 		return
 	}
 	if t.failures++; t.failures == 1 {
-		t.failingSince = now
+		t.failingSince, t.before = now, t.limit
 	}
 	if a.Code == 0 || a.Code == 429 || a.Code == 503 {
 		t.halve(now)
@@ -143,11 +147,13 @@ func (t *throttle) learn(a *postern.Attempt, now time.Time) {
 }
 
 // succeeded ends probing with a ramp: from one at a time, each success adds
-// one, which doubles the limit from round to round. A limit of which less than
-// half is used does not grow: that it is enough says nothing.
+// one, which doubles the limit from round to round, up to half of where it was
+// before: that it had to be halved while nothing was answered is no measure. A
+// limit of which less than half is used does not grow: that it is enough says
+// nothing.
 func (t *throttle) succeeded() {
 	if t.probing() {
-		t.pause, t.limit, t.calm = 0, 1, max(t.calm, firstLimit)
+		t.pause, t.limit, t.calm = 0, 1, max(t.calm, firstLimit, t.before/2)
 	}
 	t.failures = 0
 	switch crowded := t.latency > 2*t.base+crowding; {
@@ -189,8 +195,12 @@ func (t *throttle) halve(now time.Time) {
 }
 
 // fault keeps the lane quiet for a while after a fault on our own side, which
-// is nobody's failure.
+// is nobody's failure. What ran side by side meets it side by side, and counts
+// once.
 func (t *throttle) fault(now time.Time) {
+	if now.Before(t.blockedUntil) {
+		return
+	}
 	t.faults = min(t.faults+1, 6)
 	t.blockedUntil = now.Add(100 * time.Millisecond << t.faults)
 }

@@ -221,6 +221,26 @@ func TestRampAfterSuccess(t *testing.T) {
 	}
 }
 
+// After an outage of timeouts an endpoint that was fast is soon as fast again.
+func TestRampGoesBackToWhereItWas(t *testing.T) {
+	a := newAttempts()
+	for a.limit < maxLimit {
+		a.round(200, 10*time.Millisecond)
+	}
+	for !a.probing() {
+		a.round(0, 15*time.Second)
+	}
+	a.now = a.now.Add(firstPause)
+	a.inflight = 1
+	a.end(200, 10*time.Millisecond)
+	for range 9 {
+		a.round(200, 10*time.Millisecond)
+	}
+	if a.limit < maxLimit/2 || a.slow(a.now) {
+		t.Errorf("limit %v after ten rounds; slow %t", a.limit, a.slow(a.now))
+	}
+}
+
 // Long, hanging and failing attempts make a lane slow; a few errors do not.
 func TestSlow(t *testing.T) {
 	a := newAttempts()
@@ -300,6 +320,8 @@ func TestFaultsBlock(t *testing.T) {
 		} else {
 			last = pause
 		}
+		a.fault(a.now) // of another attempt, side by side with it
+		a.now = wake
 	}
 	if a.failures != 0 || a.limit != firstLimit || a.failing() || a.probing() {
 		t.Errorf("a fault counted: %+v", a.throttle)

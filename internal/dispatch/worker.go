@@ -3,6 +3,7 @@ package dispatch
 import (
 	"context"
 	"errors"
+	"sync"
 
 	"github.com/postern-dev/postern"
 )
@@ -10,9 +11,12 @@ import (
 // workers are the goroutines that try deliveries. One that is done waits for
 // the next claim; a few are kept, the others end.
 type workers struct {
-	idle  []chan *claim
-	count int
-	done  chan struct{} // closed by the last worker to end while stopping; nil before
+	// mu guards what follows, up to the functions; it is taken last.
+	mu      sync.Mutex
+	idle    []chan *claim
+	count   int
+	stopped bool
+	done    chan struct{} // closed by the last worker to end while stopping; nil before
 	// spawn starts a worker with its first claim, fill a refiller. They are set
 	// by Start, and hold its context.
 	spawn func(c *claim)
@@ -35,9 +39,7 @@ func (d *Dispatcher) pump() {
 		if l == nil {
 			return
 		}
-		c := l.queue.pop()
-		d.claims--
-		d.start(c)
+		d.start(d.pop(l))
 		d.offer(l)
 		d.refills.want(l)
 	}
@@ -61,14 +63,26 @@ func (d *Dispatcher) start(c *claim) {
 		d.slow++
 	}
 	l.throttle.started(c)
-	if n := len(d.workers.idle); n > 0 {
-		next := d.workers.idle[n-1]
-		d.workers.idle = d.workers.idle[:n-1]
+	if next := d.workers.take(); next != nil {
 		next <- c // buffered: the worker waits for it
 		return
 	}
-	d.workers.count++
 	d.workers.spawn(c)
+}
+
+// take is where a worker that rests waits; nil when none does, and one more is
+// counted.
+func (w *workers) take() chan *claim {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	n := len(w.idle)
+	if n == 0 {
+		w.count++
+		return nil
+	}
+	next := w.idle[n-1]
+	w.idle = w.idle[:n-1]
+	return next
 }
 
 // work tries one claim after the other.
@@ -76,33 +90,47 @@ func (d *Dispatcher) work(ctx context.Context, c *claim) {
 	next := make(chan *claim, 1)
 	for c != nil {
 		d.try(ctx, c)
-		if !d.rest(next) {
+		if !d.workers.rest(next) {
 			return
 		}
 		c = <-next // closed by Stop, or by nobody
 	}
-	d.mu.Lock()
-	d.leave()
-	d.mu.Unlock()
+	d.workers.mu.Lock()
+	d.workers.leave()
+	d.workers.mu.Unlock()
 }
 
 // rest puts a worker among the idle ones; false when there are enough.
-func (d *Dispatcher) rest(next chan *claim) bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.stopping || len(d.workers.idle) >= keepIdle {
-		d.leave()
+func (w *workers) rest(next chan *claim) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.stopped || len(w.idle) >= keepIdle {
+		w.leave()
 		return false
 	}
-	d.workers.idle = append(d.workers.idle, next)
+	w.idle = append(w.idle, next)
 	return true
 }
 
 // leave counts a worker out.
-func (d *Dispatcher) leave() {
-	if d.workers.count--; d.workers.count == 0 && d.workers.done != nil {
-		close(d.workers.done)
-		d.workers.done = nil
+func (w *workers) leave() {
+	if w.count--; w.count == 0 && w.done != nil {
+		close(w.done)
+		w.done = nil
+	}
+}
+
+// stop has workers that rest, or will, end; ended is closed when all have.
+func (w *workers) stop(ended chan struct{}) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.stopped = true
+	for _, next := range w.idle {
+		close(next)
+	}
+	if w.idle, w.done = nil, ended; w.count == 0 {
+		close(ended)
+		w.done = nil
 	}
 }
 
@@ -237,16 +265,9 @@ func (d *Dispatcher) Stop(ctx context.Context) error {
 	d.mu.Lock()
 	d.stopping = true
 	d.alarm.timer.Stop()
-	for _, next := range d.workers.idle {
-		close(next)
-	}
-	d.workers.idle = nil
 	workers, refills, arrivals := make(chan struct{}), make(chan struct{}), make(chan struct{})
-	d.workers.done, d.refills.done, d.arrivals.done = workers, refills, arrivals
-	if d.workers.count == 0 {
-		close(workers)
-		d.workers.done = nil
-	}
+	d.workers.stop(workers)
+	d.refills.done, d.arrivals.done = refills, arrivals
 	if d.refills.active == 0 {
 		close(refills)
 		d.refills.done = nil

@@ -49,6 +49,10 @@ const (
 // Cover completes each batch with what covers unsettled deliveries: behind
 // rows and Low.
 type Cover interface {
+	// Hold and Release bracket Build and Done of settles that stand in a row:
+	// what they share is locked once and not for each.
+	Hold()
+	Release()
 	// Close is the last to build a batch.
 	Close(b *store.Batch)
 	// Synced is called after all parts of a durable batch were told.
@@ -115,8 +119,9 @@ type Committer struct {
 
 // entry is a part with its size in bytes, as far as it counts.
 type entry struct {
-	part Part
-	size int
+	part  Part
+	size  int
+	class Class
 }
 
 // New makes a committer that goes on from head. Run must be called for parts
@@ -153,7 +158,7 @@ func (c *Committer) Enqueue(class Class, p Part, size int) error {
 	if class == Accept {
 		c.bytes += size
 	}
-	c.queues[class] = append(c.queues[class], entry{p, size})
+	c.queues[class] = append(c.queues[class], entry{p, size, class})
 	n := len(c.queues[class])
 	c.mu.Unlock()
 	if n == 1 || n == smallBatch || n == settleBatch {
@@ -307,9 +312,7 @@ func (c *Committer) commit(ctx context.Context) error {
 	if now := c.cfg.Now().Truncate(time.Millisecond); now.After(b.Head.LastTime) {
 		b.Head.LastTime = now.UTC()
 	}
-	for _, e := range c.taken {
-		e.part.Build(b)
-	}
+	c.each(c.taken, func(p Part) { p.Build(b) })
 	c.cfg.Cover.Close(b)
 	for _, change := range b.Rows {
 		b.Head.Rows += change.Growth()
@@ -322,9 +325,7 @@ func (c *Committer) commit(ctx context.Context) error {
 	c.head = b.Head
 	c.rows.Store(b.Head.Rows)
 	c.lastSize = c.counts[Accept] + c.counts[Command]
-	for _, e := range c.taken {
-		e.part.Done(nil)
-	}
+	c.each(c.taken, func(p Part) { p.Done(nil) })
 	c.cfg.Cover.Synced()
 	if c.cfg.Observe != nil {
 		c.cfg.Observe(BatchStats{Accepts: c.counts[Accept], Settles: c.counts[Settle], Commands: c.counts[Command], Commit: took})
@@ -344,8 +345,25 @@ func (c *Committer) fail(err error) {
 	}
 	c.mu.Unlock()
 	wrapped := &postern.Error{Kind: postern.Unavailable, Detail: "the message could not be stored", Err: err}
-	for _, e := range waiting {
-		e.part.Done(wrapped)
+	c.each(waiting, func(p Part) { p.Done(wrapped) })
+}
+
+// each visits parts in their order.
+func (c *Committer) each(entries []entry, visit func(p Part)) {
+	held := false
+	for _, e := range entries {
+		switch settle := e.class == Settle; {
+		case settle && !held:
+			c.cfg.Cover.Hold()
+			held = true
+		case !settle && held:
+			c.cfg.Cover.Release()
+			held = false
+		}
+		visit(e.part)
+	}
+	if held {
+		c.cfg.Cover.Release()
 	}
 }
 

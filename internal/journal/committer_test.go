@@ -78,6 +78,10 @@ func (tr *trace) Close(*store.Batch) {
 	tr.current = nil
 }
 
+func (tr *trace) Hold() { tr.note("hold") }
+
+func (tr *trace) Release() { tr.note("release") }
+
 func (tr *trace) Synced() { tr.note("synced") }
 
 // part is one that notes what happens to it.
@@ -171,7 +175,7 @@ func TestPartsAreBuiltAndToldInOrder(t *testing.T) {
 		w.pass(10 * time.Millisecond)
 		want := []string{
 			"build a", "close", "done a false", "synced",
-			"build c", "build s", "build b", "close", "done c false", "done s false", "done b false", "synced",
+			"build c", "hold", "build s", "release", "build b", "close", "done c false", "hold", "done s false", "release", "done b false", "synced",
 		}
 		if diff := cmp.Diff(want, w.trace.calls); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)

@@ -69,7 +69,7 @@ func servePast(ctx context.Context, st store.Store, secrets engine.Secrets, behi
 	})
 	stop()
 	err = errors.Join(err, <-ran, server.Close())
-	<-served // says that it was closed
+	_ = <-served // it was closed
 	return err
 }
 

@@ -54,7 +54,7 @@ func TestClock(t *testing.T) {
 			for _, ahead = range tc.ahead {
 				<-time.After(24 * time.Hour)
 				if now := c.Now(); now.After(time.Now()) {
-					t.Errorf("%s: %v ahead of the time", name, now.Sub(time.Now()))
+					t.Errorf("%s: %v ahead of the time", name, time.Until(now))
 				}
 			}
 			if got := c.Now().Sub(began); got != tc.want {

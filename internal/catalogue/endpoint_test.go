@@ -2,6 +2,7 @@ package catalogue_test
 
 import (
 	"fmt"
+	"runtime"
 	"slices"
 	"testing"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/postern-dev/postern"
+	"github.com/postern-dev/postern/internal/catalogue"
 	"github.com/postern-dev/postern/sign"
 	"github.com/postern-dev/postern/store"
 )
@@ -342,4 +344,56 @@ func TestEventTypesOfEndpointsExist(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantKind(t, choose("user.created"), postern.Invalid)
+}
+
+// An older snapshot stays what it was while endpoints are created, also where
+// the list is shared.
+func TestSnapshotsStayWhileEndpointsAreCreated(t *testing.T) {
+	c := instantly(t)
+	fill(t, c, 1, 1)
+	var snapshots []*catalogue.Snapshot
+	for range 20 {
+		snapshots = append(snapshots, c.Snapshot(1))
+		if _, err := c.CreateEndpoint(t.Context(), postern.Endpoint{Application: 1, URL: "https://example.com/"}); err != nil {
+			t.Fatal(err)
+		}
+		// A deletion has the list begin anew.
+		if len(snapshots)%7 == 0 {
+			if err := c.DeleteEndpoint(t.Context(), 1, postern.EndpointNumber(len(snapshots))); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for i, s := range snapshots {
+		if got, want := len(s.Routes.Match("invoice.paid", nil)), 1+i-i/7; got != want {
+			t.Errorf("snapshot %d matches %d endpoints, want %d", i, got, want)
+		}
+	}
+	list, _ := c.Endpoints(1, postern.ListPage{Limit: 100})
+	if got, want := len(list), 21-2; got != want {
+		t.Errorf("%d endpoints are listed, want %d", got, want)
+	}
+}
+
+// What a creation allocates does not grow with the application.
+func TestCreationCostsTheSameInALargeApplication(t *testing.T) {
+	cost := func(endpoints int) uint64 {
+		const rounds = 200
+		c := instantly(t)
+		fill(t, c, 1, endpoints)
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		for range rounds {
+			if _, err := c.CreateEndpoint(t.Context(), postern.Endpoint{Application: 1, URL: "https://example.com/"}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		runtime.ReadMemStats(&after)
+		return (after.TotalAlloc - before.TotalAlloc) / rounds
+	}
+	small, large := cost(10), cost(5000)
+	t.Logf("%d bytes beside 10 endpoints, %d beside 5,000", small, large)
+	if large > 2*small+1024 { // a list may have to be moved once
+		t.Errorf("%d bytes beside 10 endpoints, %d beside 5,000", small, large)
+	}
 }

@@ -77,6 +77,15 @@ func New(endpoints []*postern.EndpointView) *Table {
 	return &Table{endpoints: endpoints}
 }
 
+// With is a table of one endpoint more; t may be nil. Both share memory, so that
+// nothing is copied as a rule: With is called at most once for each table.
+func (t *Table) With(endpoint *postern.EndpointView) *Table {
+	if t == nil {
+		return New([]*postern.EndpointView{endpoint})
+	}
+	return New(append(t.endpoints, endpoint))
+}
+
 // Match lists the endpoints that a message goes to, in ascending order. The
 // slice may be shared: it must not be changed. The first call builds the index,
 // and the first for a filter entry its list; others that come meanwhile wait

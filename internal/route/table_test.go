@@ -79,6 +79,26 @@ func TestTableOfNobody(t *testing.T) {
 	}
 }
 
+// TestTableGrows adds endpoints one by one, and finds every earlier table as it
+// was, whether it was asked before or is asked only now.
+func TestTableGrows(t *testing.T) {
+	var tables []*route.Table
+	var table *route.Table
+	for n := range postern.EndpointNumber(100) {
+		table = table.With(endpoint(n+1, "", ""))
+		tables = append(tables, table)
+		if n%2 == 0 {
+			table.Match("a", nil)
+		}
+	}
+	for i, table := range tables {
+		got := table.Match("a", nil)
+		if len(got) != i+1 || got[0] != 1 || got[i] != postern.EndpointNumber(i+1) {
+			t.Errorf("table of %d: got %d endpoints: %v", i+1, len(got), got)
+		}
+	}
+}
+
 // TestTableAgreesWithExplain compares the index with the definition, on names
 // short enough that filters, patterns and types collide in every way, empty
 // parts included.

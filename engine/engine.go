@@ -124,7 +124,7 @@ func (e *Engine) wire(head store.Head) {
 		Command: func(p dispatch.Part) error {
 			return e.committer.Enqueue(journal.Command, p, 0)
 		},
-		Schedule: e.cfg.RetrySchedule, Places: e.cfg.MaxInFlight,
+		Schedule: e.cfg.RetrySchedule, Places: e.cfg.MaxInFlight, Failing: e.failing(),
 		Now: e.cfg.Now, Log: e.cfg.Log,
 		Events: dispatch.Events{Attempted: e.cfg.Observer.Attempted, Ended: e.cfg.Observer.Ended},
 	}, head)
@@ -268,6 +268,18 @@ func (e *Engine) Stats(ctx context.Context) (Stats, error) {
 		InFlight: d.InFlight, Queued: d.Queued, QueuedBytes: d.Bytes,
 		Rows: e.committer.Rows(), OldestWaiting: d.Oldest, Store: usage,
 	}, nil
+}
+
+// failing are the endpoints that do nothing but fail, of those that are tried.
+func (e *Engine) failing() []postern.EndpointNumber {
+	var numbers []postern.EndpointNumber
+	_, last := e.catalogue.Numbers()
+	for n := postern.EndpointNumber(1); n <= last; n++ {
+		if view := e.catalogue.EndpointByNumber(n); view != nil && !view.Health.FailingSince.IsZero() && view.Deliverable() {
+			numbers = append(numbers, n)
+		}
+	}
+	return numbers
 }
 
 func (e *Engine) accepted(m *postern.Message) {

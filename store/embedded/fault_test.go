@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
+	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -167,6 +169,29 @@ func TestFatalClosesTheDatabase(t *testing.T) {
 	}
 	if err := s.Close(); err != nil {
 		t.Errorf("Close of a failed store: %v", err)
+	}
+}
+
+// TestFrozenBeforeAnybodyIsTold: of several that fail at once each finds the
+// disk frozen when it goes on, as if nothing had happened.
+func TestFrozenBeforeAnybodyIsTold(t *testing.T) {
+	for range testkit.Count(20_000, 200_000) {
+		s := &Store{guard: &guard{}, down: make(chan struct{})}
+		var all sync.WaitGroup
+		var ready atomic.Int64
+		for range 2 {
+			all.Go(func() {
+				for ready.Add(1); ready.Load() < 2; { // both at the same moment
+					runtime.Gosched()
+				}
+				if s.fail(syscall.EIO); !s.guard.frozen.Load() {
+					t.Error("a failed store's disk can still be changed")
+				}
+			})
+		}
+		if all.Wait(); t.Failed() {
+			return
+		}
 	}
 }
 

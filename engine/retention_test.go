@@ -119,7 +119,7 @@ func TestDaysGoOneByOne(t *testing.T) {
 		if kept := l.days(old...); len(kept) != 2 {
 			t.Fatalf("the days %v are kept while time goes by, want the last two of three", kept)
 		}
-		l.pass(72 * time.Hour)
+		l.pass(24 * time.Hour)
 		if kept := l.days(old...); len(kept) != 2 {
 			t.Fatalf("the days %v are kept while nothing new comes, want two", kept)
 		}

@@ -66,6 +66,9 @@ func (b *bench) measureAll(ctx context.Context, runs []run) ([]Sample, error) {
 	var samples []Sample
 	for round := range b.options.Rounds {
 		for _, r := range runs {
+			if r.once && round > 0 {
+				continue
+			}
 			for _, subject := range r.subjects(round) {
 				from, err := b.templateFor(ctx, r, subject)
 				if err != nil {

@@ -25,6 +25,8 @@ type Sample struct {
 	FirstError string     `json:"firstError,omitempty"`
 	Ack        *Histogram `json:"ack"`      // publish to acknowledgement
 	EndToEnd   *Histogram `json:"endToEnd"` // publish to arrival at the fast endpoints
+	// Windows are what a soak was like over time.
+	Windows []Window `json:"windows,omitempty"`
 	// Curves are counts over time, by what was counted.
 	Curves   map[string]Curve `json:"curves,omitempty"`
 	AfterAck *Histogram       `json:"afterAck,omitempty"` // acknowledgement to arrival, open loop only
@@ -86,6 +88,16 @@ const (
 	figureBefore     = "storeBeforeMB"
 	figureExpired    = "expired"        // deliveries that ended with their messages
 	figureLate       = "lateDeliveries" // that should have
+	figureSeed       = "seed"
+	figureRowsLeft   = "rowsLeft"           // retries, when everything has arrived
+	figureFull       = "fullSpeedPerSecond" // deliveries, of a closed loop
+	figureOffered    = "offeredPerSecond"   // deliveries, of the open loops together
+	figureCrashes    = "crashes"            // of the server
+	figureRepeats    = "publishRepeats"     // publishes of unknown outcome, made again
+	figureRepeated   = "deliveredTwice"     // through crashes; duplicates are those beyond what crashes explain
+	// The last quarter of a soak as a multiple of the first one.
+	figureResidentGrowth = "residentGrowth"
+	figureCPUGrowth      = "cpuGrowth"
 )
 
 // furtherFigures are reported where they were measured; the others have a column.
@@ -94,6 +106,7 @@ func furtherFigures() []string {
 		figureResident, figureHeap, figureUnreturned, figureIdleCPU, figureWaiting, figureCreateP50, figureCreateP99, figureFanOut, figureAckShare,
 		figureFlood, figureOthersCPU, figureOthersP50, figureOthersP99, figureDrainP99, figureProbing, figureProbes, figureReturn, figureDrain, figureDrained,
 		figureRate, figureSlowest, figureFastest, figureReady, figureFirst, figureBefore, figureStore, figureExpired, figureLate,
+		figureSeed, figureFull, figureOffered, figureCrashes, figureRepeats, figureRepeated, figureRowsLeft, figureResidentGrowth, figureCPUGrowth,
 	}
 }
 
@@ -142,6 +155,12 @@ func title(figure string) string {
 		return "drained, deliveries/s"
 	case figureReady:
 		return "ready after, s"
+	case figureRowsLeft:
+		return "retries left at the end"
+	case figureResidentGrowth:
+		return "resident memory, last quarter to first"
+	case figureCPUGrowth:
+		return "CPU per delivery, last quarter to first"
 	case figureFirst:
 		return "first delivery to others after that, s"
 	}

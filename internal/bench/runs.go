@@ -52,6 +52,8 @@ type run struct {
 	// is past retention.
 	expired bool
 	bars    []bar
+	// once makes the run in the first round only, as it takes long.
+	once bool
 }
 
 // The groups of runs. Those of none are made when they are named only.
@@ -63,7 +65,7 @@ const (
 
 // allRuns is the catalogue, in the order of reports.
 func allRuns() []run {
-	return slices.Concat(speedRuns(), isolationRuns(), memoryRuns(), backlogRuns(), retentionRuns())
+	return slices.Concat(speedRuns(), isolationRuns(), memoryRuns(), backlogRuns(), retentionRuns(), soakRuns())
 }
 
 // speedRuns are about cost and rate.
@@ -187,6 +189,20 @@ func retentionRuns() []run {
 			{figure: figureLate, limit: fixed(0)},
 		},
 	}}
+}
+
+// soakRuns are about what becomes of everything with time.
+func soakRuns() []run {
+	return []run{
+		{
+			name: "soak", title: "60 % of full speed, mixed endpoints, SIGKILLs", endpoints: 1, seconds: 1800, once: true, scenario: soak,
+			bars: []bar{
+				{figure: figureRowsLeft, limit: fixed(0)},
+				{figure: figureResidentGrowth, limit: fixed(1.2)},
+				{figure: figureCPUGrowth, limit: fixed(1.2)},
+			},
+		},
+	}
 }
 
 // chooseRuns keeps the named rows, and those of the named groups, in catalogue order;

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"path/filepath"
@@ -272,11 +273,17 @@ func (s *serverSubject) request(ctx context.Context, method, path string, in any
 }
 
 // freeAddr is a loopback port that was free a moment ago. Should another program
-// take it meanwhile, the server does not start and says why.
+// take it meanwhile, the server does not start and says why. It is below those that
+// systems give to clients: none must get it while the server is down after a crash.
 func freeAddr() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", fmt.Errorf("find a port: %w", err)
+	const lowest, count, tries = 20_000, 10_000, 100
+	var last error
+	for range tries {
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", lowest+rand.IntN(count)))
+		if err == nil {
+			return l.Addr().String(), l.Close()
+		}
+		last = err
 	}
-	return l.Addr().String(), l.Close()
+	return "", fmt.Errorf("find a port: %w", last)
 }

@@ -12,7 +12,7 @@ type benchCmd struct {
 	JSON        bool     `help:"Print the raw figures as JSON."`
 	Markdown    bool     `help:"Print the table as Markdown."`
 	Quick       bool     `help:"A look rather than a measurement: one short round."`
-	Runs        []string `help:"Runs or groups of runs to make; the group core by default. Groups: core, isolation, memory. Runs: one, ten, rate, accept, slow, hang, host, flood, idle, pending, endpoints, fanout, backlog, probe, ratelimit, restart, retention." placeholder:"RUN,..."`
+	Runs        []string `help:"Runs or groups of runs to make; the group core by default. Groups: core, isolation, memory. Runs: one, ten, rate, accept, slow, hang, host, flood, idle, pending, endpoints, fanout, backlog, probe, ratelimit, restart, retention, soak." placeholder:"RUN,..."`
 	Rounds      int      `help:"How often each is measured; 3 by default." placeholder:"N"`
 	Messages    int      `help:"Deliveries per closed-loop measurement; 300000 by default." placeholder:"N"`
 	Warmup      int      `help:"Deliveries before measuring; 50000 by default, negative for none." placeholder:"N"`
@@ -21,6 +21,7 @@ type benchCmd struct {
 	Size        int      `help:"How many messages wait, or endpoints exist, in the runs about such; by default as the run says." placeholder:"N"`
 	Chart       bool     `help:"Chart CPU per delivery and accept p99 against 0.1, 0.5, 1 and 3 million stored messages; the runs are then one and accept by default."`
 	Seconds     int      `help:"How long an open loop or a rest lasts; by default as its run says." placeholder:"N"`
+	Seed        uint64   `help:"What a run does at random follows from it; printed." placeholder:"N"`
 	CPUs        []int    `name:"cpus" help:"Cores that all processes share; the first two by default." placeholder:"N,..."`
 	Dir         string   `help:"Folder for stores and logs: it decides which disk is measured." placeholder:"DIR"`
 	ServerFlags string   `help:"Further flags of the measured server, separated by blanks." placeholder:"FLAGS"`
@@ -43,7 +44,7 @@ func (c *benchCmd) Run(ctx context.Context, p *Program) error {
 	}
 	return bench.Run(ctx, bench.Options{
 		Runs: c.Runs, Rounds: c.Rounds, Messages: c.Messages, Warmup: c.Warmup,
-		Stored: c.Stored, Pending: c.Pending, Size: c.Size, Chart: chart, Seconds: c.Seconds, Quick: c.Quick, CPUs: c.CPUs, Dir: c.Dir,
+		Stored: c.Stored, Pending: c.Pending, Size: c.Size, Chart: chart, Seconds: c.Seconds, Seed: c.Seed, Quick: c.Quick, CPUs: c.CPUs, Dir: c.Dir,
 		ServerFlags: strings.Fields(c.ServerFlags), Format: format, Progress: p.Stderr,
 	}, p.Stdout)
 }

@@ -25,6 +25,9 @@ const (
 	// attemptPlaces is how many attempts a server has under way at most, which is how
 	// many a crash may make it repeat.
 	attemptPlaces = 2048
+	// rowsWait is how long the last rows may take to go when everything has arrived: an
+	// attempt that a crash made repeat may hang, and be tried again.
+	rowsWait = time.Minute
 	// fullSpeedTime bounds the measurement of full speed.
 	fullSpeedTime = 10 * time.Second
 )
@@ -320,7 +323,7 @@ func (k *soaking) evaluateSoak(ctx context.Context, sample *Sample) error {
 // rowsLeft is how many deliveries still wait for a retry when all have arrived: none,
 // once the settles of the last ones are counted.
 func (k *soaking) rowsLeft(ctx context.Context) (float64, error) {
-	for deadline := time.Now().Add(k.options.Stall); ; {
+	for deadline := time.Now().Add(rowsWait); ; {
 		c, err := k.subject.counters(ctx)
 		if err != nil || !(c.rows > 0) || time.Now().After(deadline) {
 			return max(0, c.rows), err

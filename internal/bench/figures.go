@@ -67,8 +67,9 @@ const (
 	figureWaiting    = "waiting"             // messages or retries that waited
 	figureCreateP50  = "createP50Ms"         // of an endpoint
 	figureCreateP99  = "createP99Ms"
-	figureFanOut     = "fanOutMs"           // one message, publish to last arrival
-	figureAckShare   = "ackShareOfFanOut"   // p99 of the ack as a share of that
+	figureFanOut     = "fanOutMs"         // one message, publish to last arrival
+	figureAckShare   = "ackShareOfFanOut" // p99 of the ack as a share of that
+	figureAckBeside  = "ackShareBesideFanOut"
 	figureFlood      = "floodAcksPerSecond" // of the neighbour
 	figureOthersCPU  = "othersCPUPercent"   // of one core, of the subject meanwhile
 	figureOthersP50  = "othersP50Ms"        // end to end, of another application
@@ -103,7 +104,7 @@ const (
 // furtherFigures are reported where they were measured; the others have a column.
 func furtherFigures() []string {
 	return []string{
-		figureResident, figureHeap, figureUnreturned, figureIdleCPU, figureWaiting, figureCreateP50, figureCreateP99, figureFanOut, figureAckShare,
+		figureResident, figureHeap, figureUnreturned, figureIdleCPU, figureWaiting, figureCreateP50, figureCreateP99, figureFanOut, figureAckShare, figureAckBeside,
 		figureFlood, figureOthersCPU, figureOthersP50, figureOthersP99, figureDrainP99, figureProbing, figureProbes, figureReturn, figureDrain, figureDrained,
 		figureRate, figureSlowest, figureFastest, figureReady, figureFirst, figureBefore, figureStore, figureExpired, figureLate,
 		figureSeed, figureFull, figureOffered, figureCrashes, figureRepeats, figureRepeated, figureRowsLeft, figureResidentGrowth, figureCPUGrowth,
@@ -135,6 +136,8 @@ func title(figure string) string {
 		return "endpoint creation p99 ms"
 	case figureAckShare:
 		return "accept p99 as a share of a fan-out"
+	case figureAckBeside:
+		return "the same in the midst of another"
 	case figureOthersP99:
 		return "end-to-end p99 ms, another application"
 	case figureDrainP99:

@@ -58,6 +58,8 @@ func TestBarsAreTheDesigns(t *testing.T) {
 		{"pending", figureResident, "", 0, 256, 256.1},
 		{"endpoints", figureResident, "", 0, 256, 256.1},
 		{"fanout", figureCreateP99, "", 0, 5, 5.1},
+		{"fanout", figureAckShare, "", 0, 0.1, 0.11},
+		{"fanout", figureAckBeside, "", 0, 0.1, 0.11},
 		{"backlog", figurePeak, "", 0, 256, 256.1},
 		{"backlog", figureOthersP99, subjectControl, 10, 12, 12.1},
 		{"backlog", figureDrainP99, subjectControl, 10, 12, 12.1},

@@ -137,7 +137,7 @@ func memoryRuns() []run {
 		},
 		{
 			name: "fanout", group: groupMemory, title: "endpoints of one application", size: 10_000, seconds: 60, scenario: fanOut,
-			bars: []bar{{figure: figureCreateP99, limit: fixed(5)}, {figure: figureAckShare, limit: fixed(0.1)}},
+			bars: []bar{{figure: figureCreateP99, limit: fixed(5)}, {figure: figureAckShare, limit: fixed(0.1)}, {figure: figureAckBeside, limit: fixed(0.1)}},
 		},
 	}
 }

@@ -52,7 +52,7 @@ func TestScenarios(t *testing.T) {
 		"idle":      {"postern", []string{figureCPU, figureResident}, 1000, 0},
 		"pending":   {"postern", []string{figureWaiting, figureResident}, 0, 0},
 		"endpoints": {"postern", []string{figureCreateP99, figureResident}, 0, 0},
-		"fanout":    {"postern", []string{figureCreateP99, figureFanOut, figureAckShare}, 200 * (fanOuts + 1), 0},
+		"fanout":    {"postern", []string{figureCreateP99, figureFanOut, figureAckShare, figureAckBeside}, 200 * (fanOuts + 1), 0},
 		"backlog":   {"postern control", []string{figureOthersP99, figureDrainP99, figureWaiting, figurePeak}, 200, 0},
 		// Probing begins after 30 s of failures, for which this test does not wait.
 		"probe":   {"postern", []string{figureReturn, figureDrain, figureDrained}, 200, 500 * time.Millisecond},

@@ -69,7 +69,9 @@ func servePast(ctx context.Context, st store.Store, secrets engine.Secrets, behi
 	})
 	stop()
 	err = errors.Join(err, <-ran, server.Close())
-	_ = <-served // it was closed
+	if ended := <-served; !errors.Is(ended, http.ErrServerClosed) {
+		err = errors.Join(err, ended)
+	}
 	return err
 }
 

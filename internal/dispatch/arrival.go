@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"runtime"
 	"slices"
 
 	"github.com/postern-dev/postern"
@@ -23,7 +24,7 @@ type arrival struct {
 // as one that is not yet handed over, which its place at or after Low covers.
 type arrivals struct {
 	queue  ring[*arrival]
-	active bool          // a spreader goes on with the queue
+	active bool          // a spreader goes on with the queue, and with starts
 	done   chan struct{} // closed by the spreader if it ends while stopping; nil before
 }
 
@@ -32,15 +33,22 @@ func (d *Dispatcher) Accepted(m *postern.Message, c *postern.Content) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.arrivals.queue.push(&arrival{message: m, load: d.load(m, c)})
-	if d.arrivals.active {
-		return
+	if d.arrivals.queue.len() > 1 {
+		return // the spreader has others to hand over before
 	}
-	if d.workers.spread == nil { // before Start nobody is kept waiting
+	if d.handSlice() {
+		d.goOn()
+	}
+}
+
+// goOn leaves the rest to the spreader. Before Start there is none, and nobody
+// that is kept waiting.
+func (d *Dispatcher) goOn() {
+	switch {
+	case d.workers.spread == nil:
 		for d.handSlice() {
 		}
-		return
-	}
-	if d.handSlice() && !d.stopping {
+	case !d.arrivals.active && !d.stopping:
 		d.arrivals.active = true
 		d.workers.spread()
 	}
@@ -72,18 +80,20 @@ func (d *Dispatcher) startsSoon(m *postern.Message) bool {
 	return slices.ContainsFunc(m.Routes[:min(few, len(m.Routes))], func(n postern.EndpointNumber) bool { return d.lanes[n].short() })
 }
 
-// spread goes on with the queue until it is empty.
+// spread goes on with the queue, and with what can start, until there is no
+// more. It lets what it started run before it starts more: behind thousands
+// that can run at once, the committer and requests would wait for a processor.
 func (d *Dispatcher) spread() {
 	for d.spreadSlice() {
+		runtime.Gosched()
 	}
 }
 
 func (d *Dispatcher) spreadSlice() (more bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	more = d.handSlice() && !d.stopping
-	d.pump()
-	if more {
+	more = d.handSlice()
+	if more = d.startSome() || more; more && !d.stopping {
 		return true
 	}
 	d.arrivals.active = false

@@ -51,6 +51,24 @@ func TestAFanOutIsHandedOverInSlices(t *testing.T) {
 	})
 }
 
+// Of much that can start at once, some does, and others have their turn before
+// the rest.
+func TestMuchStartsInSlices(t *testing.T) {
+	bubble(t, Config{Slice: 200, Places: 200}, func(r *rig) {
+		many := r.endpoints(100, 1)
+		r.spreadByHand()
+		r.publish(many...)
+		if n := len(r.under()); n != startAtOnce {
+			t.Errorf("%d started at once", n)
+		}
+		for r.spread() {
+		}
+		if n := len(r.under()); n != len(many) {
+			t.Errorf("%d started in the end", n)
+		}
+	})
+}
+
 // Without a test's hand the rest follows by itself, on a quiet system too.
 func TestAFanOutIsSpread(t *testing.T) {
 	bubble(t, Config{Slice: 2}, func(r *rig) {

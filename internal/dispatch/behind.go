@@ -14,7 +14,7 @@ const (
 	// A lane that is behind counts again once its oldest is younger than this.
 	recovered = time.Second
 	// rewriteEvery bounds how often a behind row follows its lane's progress,
-	// checkEvery how often all lanes are looked at for age.
+	// checkEvery how often each lane is looked at for age.
 	rewriteEvery = 50 * time.Millisecond
 	checkEvery   = 100 * time.Millisecond
 )
@@ -30,6 +30,7 @@ func (d *Dispatcher) fall(l *lane, from postern.MessageID) {
 		l.again = from // the read under way leaves it out
 	}
 	l.fed = false
+	l.lowered = true
 	if l.rowState != rowStored {
 		if l.rowState == rowNone {
 			d.wentBehind++
@@ -120,10 +121,7 @@ func (d *Dispatcher) Close(b *store.Batch) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	now := d.now()
-	if now.Sub(d.checked) >= checkEvery {
-		d.checked = now
-		d.checkAges(now)
-	}
+	d.active.check(now, d.checkAge)
 	again := d.dirty[:0]
 	for _, l := range d.dirty {
 		l.dirty = false
@@ -137,21 +135,19 @@ func (d *Dispatcher) Close(b *store.Batch) {
 	b.Head.Low = d.cover.advance(b.Head.Next)
 }
 
-// checkAges lets lanes whose oldest delivery waits too long go behind, and
-// notices lanes that hang.
-func (d *Dispatcher) checkAges(now time.Time) {
-	for l := range d.active {
-		if l.throttle.inflight > 0 {
-			d.rate(l, now)
+// checkAge lets a lane whose oldest delivery waits too long go behind, and
+// notices one that hangs.
+func (d *Dispatcher) checkAge(l *lane, now time.Time) {
+	if l.throttle.inflight > 0 {
+		d.rate(l, now)
+	}
+	if c := l.open.head; c != nil && l.counting && now.Sub(c.since) > patience {
+		if l.rowState == rowNone {
+			l.rowState = rowWanted
+			d.wentBehind++
 		}
-		if c := l.open.head; c != nil && l.counting && now.Sub(c.since) > patience {
-			if l.rowState == rowNone {
-				l.rowState = rowWanted
-				d.wentBehind++
-			}
-			d.uncount(l)
-			d.mark(l)
-		}
+		d.uncount(l)
+		d.mark(l)
 	}
 }
 
@@ -162,6 +158,9 @@ func (d *Dispatcher) buildRow(b *store.Batch, l *lane, now time.Time) bool {
 	if view == nil || view.Deleted {
 		d.buryRow(b, l)
 		return false
+	}
+	if l.rowState == rowStored && !l.fed && !l.lowered && now.Sub(l.rowAt) < rewriteEvery {
+		return true // nothing that needs a look at all its claims
 	}
 	oldest := l.oldest(d.handedTo(l.number))
 	switch l.rowState {
@@ -195,7 +194,7 @@ func (d *Dispatcher) buildRow(b *store.Batch, l *lane, now time.Time) bool {
 
 func (d *Dispatcher) putRow(b *store.Batch, l *lane, from postern.MessageID, now time.Time) {
 	l.row = store.BehindRow{Endpoint: l.number, Application: l.app.app, From: from}
-	l.rowAt = now
+	l.rowAt, l.lowered = now, false
 	b.Behind = append(b.Behind, store.BehindChange{Row: l.row})
 }
 

@@ -94,7 +94,7 @@ type Dispatcher struct {
 
 	mu      sync.Mutex
 	lanes   map[postern.EndpointNumber]*lane
-	active  map[*lane]struct{} // lanes with claims
+	active  active // lanes with claims
 	rotas   map[postern.ApplicationNumber]*rotation
 	apps    ring[*rotation] // applications with ready lanes
 	waiting ring[*lane]     // slow lanes that wait for a place
@@ -111,8 +111,7 @@ type Dispatcher struct {
 	census     census
 	claims     int // in all queues
 	lengths    lengths
-	bytes      int // of payloads in memory
-	checked    time.Time
+	bytes      int    // of payloads in memory
 	wentBehind uint64 // lanes that did, since the start
 	alarm      alarm
 	refills    refills
@@ -144,10 +143,9 @@ func New(cfg Config, head store.Head) *Dispatcher {
 	low, next := max(head.Low, 1), max(head.Next, 1)
 	d := &Dispatcher{
 		cfg: cfg, places: cfg.Places,
-		lanes:  make(map[postern.EndpointNumber]*lane),
-		rotas:  make(map[postern.ApplicationNumber]*rotation),
-		active: make(map[*lane]struct{}),
-		cover:  newCover(low, next),
+		lanes: make(map[postern.EndpointNumber]*lane),
+		rotas: make(map[postern.ApplicationNumber]*rotation),
+		cover: newCover(low, next),
 	}
 	d.handed = postern.NewMessageID(head.LastTime, store.SoleJournal, next, 0)
 	for _, n := range cfg.Failing {
@@ -245,7 +243,7 @@ func (d *Dispatcher) feed(n postern.EndpointNumber, app postern.ApplicationNumbe
 func (d *Dispatcher) enqueue(c *claim) {
 	c.phase, c.since = queued, d.now()
 	if len(c.lane.set) == 0 {
-		d.active[c.lane] = struct{}{}
+		d.active.add(c.lane)
 	}
 	c.lane.set[c.position()] = c
 	d.push(c)
@@ -256,7 +254,7 @@ func (d *Dispatcher) enqueue(c *claim) {
 func (d *Dispatcher) forget(c *claim) {
 	l := c.lane
 	if delete(l.set, c.position()); len(l.set) == 0 {
-		delete(d.active, l)
+		d.active.remove(l)
 	}
 	l.touch(c.position())
 	d.uncover(c)

@@ -30,6 +30,7 @@ type lane struct {
 
 	queue ring[*claim]
 	room  room
+	slot  int               // place among the active lanes, where it has claims
 	set   map[uint64]*claim // by position: everything of the lane in memory
 	open  list              // claims of first tries
 
@@ -39,6 +40,7 @@ type lane struct {
 	rowState rowState
 	row      store.BehindRow
 	rowAt    time.Time // when the row was last built
+	lowered  bool      // since then the lane fell behind it
 	fed      bool
 	counting bool // what is fed counts, so that the row can be removed
 	cursor   postern.MessageID

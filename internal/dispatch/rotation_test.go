@@ -110,6 +110,61 @@ func TestSlowLanesHoldHalf(t *testing.T) {
 	})
 }
 
+// Lanes that fail share that half, however fast they do.
+func TestFailingLanesHoldHalf(t *testing.T) {
+	bubble(t, Config{Places: 8, Schedule: postern.RetrySchedule{time.Hour}}, func(r *rig) {
+		failing := []postern.EndpointNumber{r.endpoint(1, nil), r.endpoint(2, nil), r.endpoint(3, nil)}
+		for range 6 {
+			for _, n := range failing {
+				r.publish(n)
+				r.say(answer{code: 500}, r.under()...)
+				r.commit()
+			}
+		}
+		for range 5 {
+			for _, n := range failing {
+				r.publish(n)
+			}
+		}
+		if n := len(r.under(failing...)); n != 4 {
+			t.Errorf("failing lanes hold %d of 8", n)
+		}
+	})
+}
+
+// While most endpoints fail the fault is likely ours, and none is disabled for
+// failing; one that fails beside others that answer is.
+func TestNoneIsDisabledWhileMostFail(t *testing.T) {
+	for name, tc := range map[string]struct {
+		failing  int
+		disabled bool
+	}{"most": {7, false}, "a few": {3, true}} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, Config{Places: 64, Schedule: postern.RetrySchedule{time.Hour}}, func(r *rig) {
+				lanes := r.endpoints(12, 1)
+				tried := lanes[0]
+				r.cat.edit(tried, func(v *postern.EndpointView) {
+					v.Health = postern.Health{FailingSince: r.now().Add(-6 * 24 * time.Hour), Failures: 1}
+				})
+				for range 2 * postern.DisableFailures {
+					r.publish(lanes...)
+					for _, y := range r.under() {
+						code := 200
+						if y.endpoint <= lanes[tc.failing-1] {
+							code = 500
+						}
+						r.say(answer{code: code}, y)
+					}
+					r.commit()
+				}
+				if v := r.cat.EndpointByNumber(tried); (v.Health.Disabled == postern.DisabledFailing) != tc.disabled {
+					t.Errorf("health %+v", v.Health)
+				}
+			})
+		})
+	}
+}
+
 // All lanes that wait for a slow place are called, even if the first of them
 // cannot use it.
 func TestNoSlowLaneIsForgotten(t *testing.T) {

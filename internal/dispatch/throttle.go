@@ -45,7 +45,7 @@ type throttle struct {
 
 	failures     int
 	failingSince time.Time
-	before       float64 // the limit when the row of failures began
+	before       float64       // the limit when the row of failures began
 	pause        time.Duration // between probes; 0 while not probing
 	probeAt      time.Time
 	// blockedUntil keeps the lane quiet after a fault on our own side.

@@ -29,20 +29,36 @@ type workers struct {
 // busy system, at a few KB each.
 const keepIdle = 256
 
-// pump starts what can start. Called with the lock held.
+// startAtOnce is how many attempts start before others have a turn.
+const startAtOnce = 64
+
+// pump starts what can start, if it is much with the spreader's help. Called
+// with the lock held.
 func (d *Dispatcher) pump() {
-	for !d.stopping && d.inflight < d.places && d.workers.spawn != nil {
+	if d.startSome() {
+		d.goOn()
+	}
+}
+
+// startSome starts what can start, and reports whether there may be more.
+func (d *Dispatcher) startSome() (more bool) {
+	for n := 0; !d.stopping && d.inflight < d.places && d.workers.spawn != nil; {
+		if n == startAtOnce {
+			return true
+		}
 		l := d.take()
 		if l == nil && d.callSlow() {
 			continue
 		}
 		if l == nil {
-			return
+			return false
 		}
 		d.start(d.pop(l))
 		d.offer(l)
 		d.refills.want(l)
+		n++
 	}
+	return false
 }
 
 // start gives a claim a place and a worker, or drops it if it was ended while

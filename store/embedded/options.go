@@ -85,6 +85,10 @@ func (o Options) database(fs vfs.FS, cache *pebble.Cache) *pebble.Options {
 		// A second compaction would take the second core from deliveries.
 		CompactionConcurrencyRange: func() (int, int) { return 1, 1 },
 	}
+	// The usual scheduler looks ten times a second whether more compactions may
+	// run than before. With a fixed number there is nothing to see: the end of
+	// one starts the next, and a store at rest wakes nobody.
+	opts.Experimental.CompactionScheduler = pebble.NewConcurrencyLimitSchedulerWithNoPeriodicGrantingForTest()
 	opts.TargetFileSizes[0] = 8 << 20
 	opts.Experimental.FileCacheShards = 2
 	opts.Experimental.SpanPolicyFunc = kindSpan

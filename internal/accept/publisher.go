@@ -58,6 +58,7 @@ type Config struct {
 // Publisher accepts messages. It is safe for concurrent use.
 type Publisher struct {
 	cfg      Config
+	gate     gate
 	reserved reservations
 	pool     sync.Pool // of *pending
 }
@@ -83,6 +84,10 @@ func (p *Publisher) Publish(ctx context.Context, in postern.Publish) (m *postern
 	if !ok {
 		return nil, false, postern.ErrNotFound
 	}
+	if err := p.gate.enter(ctx, in.Application, len(in.Payload)); err != nil {
+		return nil, false, err
+	}
+	defer p.gate.leave(in.Application)
 	a := p.pool.Get().(*pending)
 	a.fill(in, routes)
 	if len(a.keys) > 0 {

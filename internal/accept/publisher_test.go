@@ -345,6 +345,8 @@ func TestEventIDsAreOfAnApplication(t *testing.T) {
 // idle is a cover, and lanes, of which nothing is asked.
 type idle struct{}
 
+func (idle) Hold()                                       {}
+func (idle) Release()                                    {}
 func (idle) Close(b *store.Batch)                        { b.Head.Low = b.Head.Next }
 func (idle) Synced()                                     {}
 func (idle) Accepting(*postern.Message)                  {}

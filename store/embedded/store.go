@@ -80,16 +80,17 @@ func Open(_ context.Context, url string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
+	var rest time.Duration
 	if o.FS == nil {
-		o.FS = vfs.Default
+		o.FS, rest = vfs.Default, tableRest
 		if !durable {
-			o.FS = vfs.NewMem()
+			o.FS, rest = vfs.NewMem(), 0
 		}
 	}
 	s := &Store{opts: o, dir: dir, durable: durable, down: make(chan struct{}), began: o.Now().Round(0), mono: time.Now()}
 	s.gate.init()
 	files := &patient{FS: o.FS, log: o.Logger, ended: s.down}
-	s.guard = &guard{FS: vfs.OnDiskFull(files, s.diskFull), onFault: s.fail}
+	s.guard = &guard{FS: vfs.OnDiskFull(files, s.diskFull), onFault: s.fail, rest: rest}
 	if err := s.makeFolder(); err != nil {
 		return nil, err
 	}

@@ -18,7 +18,7 @@ SOAK_TIMEOUT ?= 4h
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## build bin/postern, one static binary
@@ -49,6 +49,42 @@ soak: ## run the long tests with their full counts, seeds printed (POSTERN_SEED=
 	@packages=$$(grep -rlE 'testkit\.(Count|Soaking)' --include='*_test.go' . | xargs -r dirname | sort -u | grep -v internal/testkit || true); \
 	  if [ -z "$$packages" ]; then echo 'no long tests yet'; exit 0; fi; \
 	  POSTERN_SOAK=1 go test -v -count=1 -timeout $(SOAK_TIMEOUT) $(if $(RUN),-run '$(RUN)') $$packages
+
+.PHONY: soak-isolation
+soak-isolation: build ## measure what slow, hanging and flooding neighbours cost others (30 minutes)
+	bin/postern bench --runs accept,isolation --rounds 5 $(BENCH_FLAGS)
+
+.PHONY: soak-history
+soak-history: build ## measure everything on 1M stored messages and on 1M pending retries (30 minutes)
+	bin/postern bench --stored 1000000 --pending 1000000 $(BENCH_FLAGS)
+
+.PHONY: soak-chart
+soak-chart: build ## chart cost and latency against 0.1M to 3M stored messages (20 minutes)
+	bin/postern bench --chart $(BENCH_FLAGS)
+
+.PHONY: soak-memory
+soak-memory: build ## measure resident memory and idle CPU (8 minutes)
+	bin/postern bench --runs memory --rounds 1 $(BENCH_FLAGS)
+
+.PHONY: soak-backlog
+soak-backlog: build ## measure backlogs, probes, ramps and rate limits (9 minutes)
+	bin/postern bench --runs backlog,probe,ratelimit --rounds 1 $(BENCH_FLAGS)
+
+.PHONY: soak-restart
+soak-restart: build ## measure a restart behind a backlog of 1M (2 minutes)
+	bin/postern bench --runs restart --rounds 1 $(BENCH_FLAGS)
+
+.PHONY: soak-retention
+soak-retention: build ## measure while a day of 1M messages is dropped (13 minutes)
+	bin/postern bench --runs retention $(BENCH_FLAGS)
+
+.PHONY: soak-faults
+soak-faults: ## meet full disks and faults on our own side, with full counts (10 minutes)
+	POSTERN_SOAK=1 go test -v -count=1 -timeout $(SOAK_TIMEOUT) -run 'TestSoakDisk|TestSoakFullDisk|TestNoDescriptors|TestResolverDown|TestNoRoute|TestPayloadsBeyond' ./internal/e2e
+
+.PHONY: soak-long
+soak-long: build ## half an hour at 60 % of full speed under random SIGKILLs
+	bin/postern bench --runs soak --rounds 1 $(BENCH_FLAGS)
 
 .PHONY: bench
 bench: build ## measure this build beside the floor of this machine

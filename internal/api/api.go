@@ -124,7 +124,7 @@ func (h *handler) serve(c *call) (operation string, err error) {
 	if o == nil {
 		return noOperation, &methodError{allow: n.allow}
 	}
-	c.names = o.params
+	c.operation, c.names = o, o.params
 	if o.access == open {
 		return o.name, o.run(h, c)
 	}

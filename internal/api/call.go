@@ -23,6 +23,8 @@ type call struct {
 	w   http.ResponseWriter
 	r   *http.Request
 	who auth.Principal
+	// operation is the row that is asked for, nil before it is found.
+	operation *operation
 	// app is the application that the path lies in, nil outside of any.
 	app *postern.Application
 	// names and values are the path's variables.
@@ -158,6 +160,9 @@ func cutOff(cause error) error {
 
 // value is the first value of a query parameter, "" for none.
 func (c *call) value(name string) (string, error) {
+	if err := c.declared(name); err != nil {
+		return "", err
+	}
 	query, err := c.parsedQuery()
 	return query.Get(name), err
 }
@@ -206,6 +211,9 @@ func (c *call) moment(name string) (time.Time, error) {
 // list is a parameter with several values: a,b or repeated, also as name[] and
 // name[0].
 func (c *call) list(name string) ([]string, error) {
+	if err := c.declared(name); err != nil {
+		return nil, err
+	}
 	query, err := c.parsedQuery()
 	if err != nil {
 		return nil, err

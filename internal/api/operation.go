@@ -16,6 +16,8 @@ type operation struct {
 	status  int
 	// params are the names of the path's variables in their order.
 	params []string
+	// query are the parameters that it reads.
+	query params
 	// inApplication: the path lies inside an application, which is found and
 	// checked before run.
 	inApplication bool

@@ -51,9 +51,15 @@ func (c *call) window(descending bool) (window, error) {
 			return w, postern.InvalidField("must be 1 to "+strconv.Itoa(maxLimit), "query", "limit")
 		}
 	}
-	iterator, _ := c.value("iterator") // the query is parsed already
+	iterator, err := c.value("iterator")
+	if err != nil {
+		return w, err
+	}
 	w.after, w.back = strings.CutPrefix(iterator, "-")
-	order, _ := c.value("order")
+	order, err := c.value("order")
+	if err != nil {
+		return w, err
+	}
 	switch order {
 	case "":
 	case "ascending":

@@ -3,27 +3,27 @@ package api
 // table is the API. A new operation is a new row, and nothing else has to know
 // of it: the columns are its name in metrics, method and path, what it touches
 // and so who may use it, the status of its success, and the function. In and
-// out are the bodies' types.
+// out are the bodies' types. What a row reads of the query it names with asks.
 func table() []row {
 	return []row{
 		op[none, healthOut]{"health", "GET", "/health", open, 200, (*handler).getHealth},
 		op[none, none]{"health.ping", "GET", "/health/ping", open, 204, (*handler).ping},
 
-		op[none, listing[applicationOut]]{"application.list", "GET", "/app", global, 200, (*handler).listApplications},
-		op[applicationIn, applicationOut]{"application.create", "POST", "/app", global, 201, (*handler).createApplication},
+		op[none, listing[applicationOut]]{"application.list", "GET", "/app", global, 200, (*handler).listApplications}.asks(paging()),
+		op[applicationIn, applicationOut]{"application.create", "POST", "/app", global, 201, (*handler).createApplication}.asks(params{withFlag("get_if_exists", "Answer 200 and the application that has the uid already, instead of a conflict.", false)}),
 		op[none, applicationOut]{"application.get", "GET", "/app/{app}", inside, 200, (*handler).getApplication},
 		op[applicationIn, applicationOut]{"application.put", "PUT", "/app/{app}", global, 200, (*handler).putApplication},
 		op[applicationIn, applicationOut]{"application.patch", "PATCH", "/app/{app}", global, 200, (*handler).patchApplication},
 		op[none, none]{"application.delete", "DELETE", "/app/{app}", global, 204, (*handler).deleteApplication},
 
-		op[none, listing[eventTypeOut]]{"event-type.list", "GET", "/event-type", shared, 200, (*handler).listEventTypes},
+		op[none, listing[eventTypeOut]]{"event-type.list", "GET", "/event-type", shared, 200, (*handler).listEventTypes}.asks(paging(), params{withContents(false), withFlag("include_archived", "Whether archived types are listed too.", false)}),
 		op[eventTypeIn, eventTypeOut]{"event-type.create", "POST", "/event-type", shared, 201, (*handler).createEventType},
 		op[none, eventTypeOut]{"event-type.get", "GET", "/event-type/{name}", shared, 200, (*handler).getEventType},
 		op[eventTypeIn, eventTypeOut]{"event-type.put", "PUT", "/event-type/{name}", shared, 200, (*handler).putEventType},
 		op[eventTypeIn, eventTypeOut]{"event-type.patch", "PATCH", "/event-type/{name}", shared, 200, (*handler).patchEventType},
-		op[none, none]{"event-type.delete", "DELETE", "/event-type/{name}", shared, 204, (*handler).deleteEventType},
+		op[none, none]{"event-type.delete", "DELETE", "/event-type/{name}", shared, 204, (*handler).deleteEventType}.asks(params{withFlag("expunge", "Delete instead of archiving.", false)}),
 
-		op[none, listing[endpointOut]]{"endpoint.list", "GET", "/app/{app}/endpoint", inside, 200, (*handler).listEndpoints},
+		op[none, listing[endpointOut]]{"endpoint.list", "GET", "/app/{app}/endpoint", inside, 200, (*handler).listEndpoints}.asks(paging()),
 		op[endpointIn, endpointOut]{"endpoint.create", "POST", "/app/{app}/endpoint", inside, 201, (*handler).createEndpoint},
 		op[none, endpointOut]{"endpoint.get", "GET", "/app/{app}/endpoint/{endpoint}", inside, 200, (*handler).getEndpoint},
 		op[endpointIn, endpointOut]{"endpoint.put", "PUT", "/app/{app}/endpoint/{endpoint}", inside, 200, (*handler).putEndpoint},
@@ -37,18 +37,18 @@ func table() []row {
 		op[none, secretOut]{"endpoint.secret.get", "GET", "/app/{app}/endpoint/{endpoint}/secret", credential, 200, (*handler).getSecret},
 		op[rotateIn, none]{"endpoint.secret.rotate", "POST", "/app/{app}/endpoint/{endpoint}/secret/rotate", credential, 204, (*handler).rotateSecret},
 
-		raw{"message.create", "POST", "/app/{app}/msg", publish, 202, (*handler).createMessage},
-		op[none, listing[messageOut]]{"message.list", "GET", "/app/{app}/msg", inside, 200, (*handler).listMessages},
-		op[none, messageOut]{"message.get", "GET", "/app/{app}/msg/{msg}", inside, 200, (*handler).getMessage},
+		raw{"message.create", "POST", "/app/{app}/msg", publish, 202, (*handler).createMessage}.asks(params{withContents(true)}),
+		op[none, listing[messageOut]]{"message.list", "GET", "/app/{app}/msg", inside, 200, (*handler).listMessages}.asks(span(), messageFilters(), params{withContents(true)}),
+		op[none, messageOut]{"message.get", "GET", "/app/{app}/msg/{msg}", inside, 200, (*handler).getMessage}.asks(params{withContents(true)}),
 		raw{"message.raw", "GET", "/app/{app}/msg/{msg}/raw", inside, 200, (*handler).getRaw},
-		op[none, listing[destinationOut]]{"message.endpoints", "GET", "/app/{app}/msg/{msg}/endpoint", inside, 200, (*handler).listDestinations},
+		op[none, listing[destinationOut]]{"message.endpoints", "GET", "/app/{app}/msg/{msg}/endpoint", inside, 200, (*handler).listDestinations}.asks(paging(), params{withFlag("expanded_statuses", "Tell canceled deliveries from successful ones.", false)}),
 		op[none, empty]{"message.resend", "POST", "/app/{app}/msg/{msg}/endpoint/{endpoint}/resend", inside, 202, (*handler).resend},
 		op[none, none]{"message.cancel", "POST", "/app/{app}/msg/{msg}/endpoint/{endpoint}/cancel", inside, 204, (*handler).cancel},
 		op[none, attemptOut]{"attempt.get", "GET", "/app/{app}/msg/{msg}/attempt/{attempt}", inside, 200, (*handler).getAttempt},
-		op[none, listing[attemptOut]]{"attempt.list-by-message", "GET", "/app/{app}/attempt/msg/{msg}", inside, 200, (*handler).listMessageAttempts},
-		op[none, listing[attemptOut]]{"attempt.list-by-endpoint", "GET", "/app/{app}/attempt/endpoint/{endpoint}", inside, 200, (*handler).listEndpointAttempts},
+		op[none, listing[attemptOut]]{"attempt.list-by-message", "GET", "/app/{app}/attempt/msg/{msg}", inside, 200, (*handler).listMessageAttempts}.asks(span(), attemptFilters(), params{withText("endpoint_id", "Only attempts at this endpoint, an id or uid.")}),
+		op[none, listing[attemptOut]]{"attempt.list-by-endpoint", "GET", "/app/{app}/attempt/endpoint/{endpoint}", inside, 200, (*handler).listEndpointAttempts}.asks(span(), attemptFilters()),
 
-		op[none, listing[sourceOut]]{"source.list", "GET", "/app/{app}/source", inside, 200, (*handler).listSources},
+		op[none, listing[sourceOut]]{"source.list", "GET", "/app/{app}/source", inside, 200, (*handler).listSources}.asks(paging()),
 		op[sourceIn, sourceOut]{"source.create", "POST", "/app/{app}/source", inside, 201, (*handler).createSource},
 		op[none, sourceOut]{"source.get", "GET", "/app/{app}/source/{source}", inside, 200, (*handler).getSource},
 		op[sourceIn, sourceOut]{"source.put", "PUT", "/app/{app}/source/{source}", inside, 200, (*handler).putSource},
@@ -57,10 +57,10 @@ func table() []row {
 		op[none, sourceOut]{"source.pause", "POST", "/app/{app}/source/{source}/pause", inside, 200, (*handler).pauseSource},
 		op[none, sourceOut]{"source.resume", "POST", "/app/{app}/source/{source}/resume", inside, 200, (*handler).resumeSource},
 		op[sourceSecretIn, none]{"source.secret.rotate", "POST", "/app/{app}/source/{source}/secret/rotate", credential, 204, (*handler).rotateSourceSecret},
-		op[none, listing[refusalOut]]{"refusal.list", "GET", "/app/{app}/source/{source}/refusal", inside, 200, (*handler).listRefusals},
+		op[none, listing[refusalOut]]{"refusal.list", "GET", "/app/{app}/source/{source}/refusal", inside, 200, (*handler).listRefusals}.asks(span()),
 		op[none, refusalOut]{"refusal.get", "GET", "/app/{app}/source/{source}/refusal/{refusal}", inside, 200, (*handler).getRefusal},
 
-		op[none, listing[keyOut]]{"key.list", "GET", "/key", administration, 200, (*handler).listKeys},
+		op[none, listing[keyOut]]{"key.list", "GET", "/key", administration, 200, (*handler).listKeys}.asks(paging()),
 		op[keyIn, keyOut]{"key.create", "POST", "/key", administration, 201, (*handler).createKey},
 		op[none, keyOut]{"key.get", "GET", "/key/{key}", administration, 200, (*handler).getKey},
 		op[none, none]{"key.delete", "DELETE", "/key/{key}", administration, 204, (*handler).deleteKey},

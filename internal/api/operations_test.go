@@ -101,6 +101,7 @@ func TestOperations(t *testing.T) {
 		"message.get":              {badPath: "/app/other/msg/{msg}", badStatus: 404},
 		"message.raw":              {badPath: "/app/other/msg/{msg}/raw", badStatus: 404},
 		"message.endpoints":        {badPath: "/app/other/msg/{msg}/endpoint", badStatus: 404},
+		"message.explain":          {badPath: "/app/other/msg/{msg}/explain", badStatus: 404},
 		"message.resend":           {badPath: "/app/{app}/msg/{msg}/endpoint/nobody/resend", badStatus: 404},
 		"message.cancel":           {badStatus: 409}, // it is delivered; see TestCancel for the success
 		"attempt.get":              {badPath: "/app/{app}/msg/{msg}/attempt/{msg}", badStatus: 404},

@@ -42,6 +42,7 @@ func table() []row {
 		op[none, messageOut]{"message.get", "GET", "/app/{app}/msg/{msg}", inside, 200, (*handler).getMessage}.asks(params{withContents(true)}),
 		raw{"message.raw", "GET", "/app/{app}/msg/{msg}/raw", inside, 200, (*handler).getRaw},
 		op[none, listing[destinationOut]]{"message.endpoints", "GET", "/app/{app}/msg/{msg}/endpoint", inside, 200, (*handler).listDestinations}.asks(paging(), params{withFlag("expanded_statuses", "Tell canceled deliveries from successful ones.", false)}),
+		op[none, explanations]{"message.explain", "GET", "/app/{app}/msg/{msg}/explain", inside, 200, (*handler).explain}.asks(paging()),
 		op[none, empty]{"message.resend", "POST", "/app/{app}/msg/{msg}/endpoint/{endpoint}/resend", inside, 202, (*handler).resend},
 		op[none, none]{"message.cancel", "POST", "/app/{app}/msg/{msg}/endpoint/{endpoint}/cancel", inside, 204, (*handler).cancel},
 		op[none, attemptOut]{"attempt.get", "GET", "/app/{app}/msg/{msg}/attempt/{attempt}", inside, 200, (*handler).getAttempt},

@@ -126,6 +126,7 @@ var dependencies = map[string]string{
 	"github.com/alecthomas/kong":                               "flags and commands from structs",
 	"github.com/cockroachdb/pebble/v2":                         "the embedded store's database, in Go without C",
 	"github.com/goccy/go-yaml":                                 "the settings file, with the line of a mistake",
+	"github.com/golang-jwt/jwt/v5":                             "tokens of svix-server, for those who move over",
 	"github.com/google/go-cmp":                                 "differences in tests",
 	"github.com/jackc/pgx/v5":                                  "the PostgreSQL store's driver",
 	"github.com/prometheus/client_golang":                      "the /metrics page, under telemetry only",

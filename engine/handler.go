@@ -51,6 +51,7 @@ func (e *Engine) api() http.Handler {
 		Auth:    auth.New(auth.Config{Keys: e.catalogue, AdminToken: e.cfg.AdminKey, Now: e.cfg.Now}),
 		Admit:   func(int64) error { return e.Admit() },
 		Health:  e.health,
+		Limits:  e.limits(),
 		Version: e.cfg.Version, PublicURL: e.cfg.PublicURL, MaxBody: e.cfg.MaxBody,
 		Now: e.cfg.Now, Logger: e.cfg.Log, Observe: e.cfg.Observer.Answered,
 	})

@@ -42,6 +42,8 @@ type Config struct {
 	Admit func(size int64) error
 	// Health is nil when requests can be served; optional.
 	Health func(ctx context.Context) error
+	// Limits are the bounds in force besides the API's own.
+	Limits []postern.Limit
 	// Version is the program's, for GET /health.
 	Version string
 	// PublicURL is how the outside reaches us, without a slash at its end.

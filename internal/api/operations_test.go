@@ -69,6 +69,7 @@ func TestOperations(t *testing.T) {
 	}{
 		"health":               {},
 		"health.ping":          {},
+		"limits":               {}, // asks for nothing that could be refused
 		"application.list":     {badPath: "/app?limit=251", badStatus: 422},
 		"application.create":   {body: `{"name":"New"}`, badBody: `{"name":"New","uid":"shop"}`, badStatus: 409},
 		"application.get":      {badPath: "/app/nobody", badStatus: 404},
@@ -129,7 +130,7 @@ func TestOperations(t *testing.T) {
 			if test.path == "" {
 				test.path = o.path
 			}
-			if test.badBody == "" && test.badPath == "" && o.access != open && o.name != "message.cancel" {
+			if test.badBody == "" && test.badPath == "" && o.access != open && o.name != "message.cancel" && o.name != "limits" {
 				t.Fatal("the row has no refusal")
 			}
 			if test.badPath == "" {
@@ -209,12 +210,13 @@ func TestEveryRowNeedsATokenAndAScope(t *testing.T) {
 func expected(who string, o *operation) int {
 	reads := o.method == "GET"
 	inShop := strings.HasPrefix(o.path, "/app/{app}") && o.access != global
+	everybodys := strings.HasPrefix(o.path, "/event-type") || o.path == "/limits"
 	allowed := false
 	switch who {
 	case "application", "foreign":
-		allowed = inShop || reads && strings.HasPrefix(o.path, "/event-type")
+		allowed = inShop || reads && everybodys
 	case "read":
-		allowed = reads && (inShop && !strings.HasSuffix(o.path, "/secret") || strings.HasPrefix(o.path, "/event-type"))
+		allowed = reads && (inShop && !strings.HasSuffix(o.path, "/secret") || everybodys)
 	case "read-all":
 		allowed = reads && !strings.HasSuffix(o.path, "/secret") && !strings.HasPrefix(o.path, "/key")
 	case "publish":

@@ -8,6 +8,7 @@ func table() []row {
 	return []row{
 		op[none, healthOut]{"health", "GET", "/health", open, 200, (*handler).getHealth},
 		op[none, none]{"health.ping", "GET", "/health/ping", open, 204, (*handler).ping},
+		op[none, listing[limitOut]]{"limits", "GET", "/limits", shared, 200, (*handler).getLimits},
 
 		op[none, listing[applicationOut]]{"application.list", "GET", "/app", global, 200, (*handler).listApplications}.asks(paging()),
 		op[applicationIn, applicationOut]{"application.create", "POST", "/app", global, 201, (*handler).createApplication}.asks(params{withFlag("get_if_exists", "Answer 200 and the application that has the uid already, instead of a conflict.", false)}),

@@ -1,0 +1,31 @@
+package engine
+
+import (
+	"slices"
+
+	"github.com/postern-dev/postern"
+	"github.com/postern-dev/postern/internal/catalogue"
+	"github.com/postern-dev/postern/internal/deliver"
+	"github.com/postern-dev/postern/internal/intake"
+	"github.com/postern-dev/postern/sign"
+)
+
+// limits are all bounds but the API's own: the values in force of those that
+// are configured, and the constants that the stages check against.
+func (e *Engine) limits() []postern.Limit {
+	c := &e.cfg
+	return slices.Concat([]postern.Limit{
+		postern.BytesLimit("inbound.body", c.InboundMaxBody, "The body of an inbound request is at most so large."),
+		postern.BytesLimit("request.underway", maxBodies, "Larger requests that are under way come to at most so much; beyond it they are answered with 503."),
+		postern.TimeLimit("inbound.duplicates", intake.DuplicateWindow, "A second copy of an inbound request is recognised for so long."),
+		postern.CountLimit("refusal.count", intake.MaxRefusals, "So many refusals are kept of a source."),
+		postern.BytesLimit("refusal.bytes", intake.MaxRefusalBytes, "The refusals of a source come to at most so much."),
+		postern.TimeLimit("refusal.age", intake.MaxRefusalAge, "A refusal is kept for so long."),
+		postern.TimeLimit("message.retention", c.Retention, "A message and its attempts are kept for so long."),
+		postern.TimeLimit("attempt.timeout", c.AttemptTimeout, "An attempt takes at most so long, from resolving the name to the last byte."),
+		postern.CountLimit("attempt.underway", c.MaxInFlight, "So many attempts are under way at once."),
+		postern.CountLimit("retry.default", len(c.RetrySchedule)+1, "A delivery has so many tries where neither endpoint nor event type set a schedule."),
+		postern.TimeLimit("secret.grace", sign.MaxGrace, "A secret that is rotated out goes on signing for at most so long."),
+		postern.BytesLimit("secret.size", sign.MaxKeyBytes, "A symmetric secret has at most so many bytes once decoded."),
+	}, postern.Limits(), catalogue.Limits(), deliver.Limits())
+}

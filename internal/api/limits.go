@@ -1,0 +1,32 @@
+package api
+
+import "github.com/postern-dev/postern"
+
+// limitOut is a limit as callers read it.
+type limitOut struct {
+	Name        string `json:"name"`
+	Value       int64  `json:"value"`
+	Unit        string `json:"unit"`
+	Description string `json:"description"`
+}
+
+// getLimits lists every bound and the value in force, all on one page: the
+// API's own, then the engine's.
+func (h *handler) getLimits(*call, none) (listing[limitOut], error) {
+	limits := []postern.Limit{
+		postern.BytesLimit("request.body", h.MaxBody, "The body of a request, and so a message's payload, is at most so large."),
+		postern.CountLimit("request.depth", maxDepth, "JSON is nested at most so deep."),
+		postern.CountLimit("page.entries", maxLimit, "A page of a list has at most so many entries."),
+		postern.CountLimit("page.default", defaultLimit, "A page has so many entries where the query sets no limit."),
+		postern.CountLimit("message.channels", maxMessageChannels, "A message has at most so many channels."),
+		postern.CountLimit("message.tags", maxTags, "A message has at most so many tags."),
+		postern.BytesLimit("message.tag", maxTag, "A tag is at most so long."),
+		postern.BytesLimit("message.contentType", maxContentType, "A content type is at most so long."),
+		postern.CountLimit("endpoint.rate", maxRate, "An endpoint's rate, in attempts a second, is at most so high."),
+		postern.BytesLimit("source.secret", maxSourceSecret, "A source's secret is at most so long."),
+	}
+	limits = append(limits, h.Limits...)
+	return listed(window{}, limits, true, "",
+		func(l postern.Limit) string { return l.Name },
+		func(l postern.Limit) limitOut { return limitOut{l.Name, l.Value, l.Unit, l.Doc} }), nil
+}

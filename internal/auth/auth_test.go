@@ -42,6 +42,8 @@ func TestAuthenticate(t *testing.T) {
 	reader := keys.add(postern.Key{ID: postern.KeyID{1}, Scope: postern.ScopeReadOnly, Application: 7})
 	expired := keys.add(postern.Key{Scope: postern.ScopeAdmin, ExpiresAt: now})
 	fresh := keys.add(postern.Key{Scope: postern.ScopePublishOnly, ExpiresAt: now.Add(time.Nanosecond)})
+	portal := &postern.Portal{Session: "s"}
+	visitor := keys.add(postern.Key{ID: postern.KeyID{2}, Scope: postern.ScopePortal, Application: 7, ExpiresAt: now.Add(1), Portal: portal})
 	// A catalogue that answers with another key than was asked for.
 	odd := NewToken()
 	keys[HashToken(odd)] = &postern.Key{Scope: postern.ScopeAdmin}
@@ -55,6 +57,7 @@ func TestAuthenticate(t *testing.T) {
 		"admin":            {"Bearer the-admin", Principal{Scope: postern.ScopeAdmin}, true},
 		"scheme case":      {"bEaReR the-admin", Principal{Scope: postern.ScopeAdmin}, true},
 		"stored key":       {"Bearer " + reader, Principal{Key: postern.KeyID{1}, Scope: postern.ScopeReadOnly, Application: 7}, true},
+		"portal":           {"Bearer " + visitor, Principal{Key: postern.KeyID{2}, Scope: postern.ScopePortal, Application: 7, Portal: portal}, true},
 		"not yet expired":  {"Bearer " + fresh, Principal{Scope: postern.ScopePublishOnly}, true},
 		"expired":          {"Bearer " + expired, Principal{}, false},
 		"hash differs":     {"Bearer " + odd, Principal{}, false},

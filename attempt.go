@@ -22,6 +22,9 @@ type Attempt struct {
 	// N counts the attempts of the delivery from 1.
 	N       int
 	Trigger Trigger
+	// Replay is what started the delivery's schedule, for the header of the
+	// request; it is not stored with the attempt. Zero for none.
+	Replay ReplayID
 	// URL is where it went.
 	URL       string
 	Succeeded bool

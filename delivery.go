@@ -84,6 +84,8 @@ type Row struct {
 	Wait time.Duration
 	// Trigger is what the next attempt will be marked with.
 	Trigger Trigger
+	// Replay is what started the delivery's schedule; zero for none.
+	Replay ReplayID
 }
 
 // Final is the record that ends a delivery without an attempt.

@@ -35,28 +35,37 @@ type (
 	RefusalID = IDOf[refusalKind]
 	// KeyID names an API key: "key_...".
 	KeyID = IDOf[keyKind]
+	// ReplayID names a replay: "rpl_...".
+	ReplayID = IDOf[replayKind]
+	// BackgroundTaskID names a replay where Svix's shapes speak of it, by the
+	// same bits: "qtask_...".
+	BackgroundTaskID = IDOf[backgroundTaskKind]
 )
 
 // idKind gives an identifier its prefix.
 type idKind interface{ prefix() string }
 
 type (
-	applicationKind struct{}
-	messageKind     struct{}
-	sourceKind      struct{}
-	endpointKind    struct{}
-	attemptKind     struct{}
-	refusalKind     struct{}
-	keyKind         struct{}
+	applicationKind    struct{}
+	messageKind        struct{}
+	sourceKind         struct{}
+	endpointKind       struct{}
+	attemptKind        struct{}
+	refusalKind        struct{}
+	keyKind            struct{}
+	replayKind         struct{}
+	backgroundTaskKind struct{}
 )
 
-func (applicationKind) prefix() string { return "app_" }
-func (messageKind) prefix() string     { return "msg_" }
-func (sourceKind) prefix() string      { return "src_" }
-func (endpointKind) prefix() string    { return "ep_" }
-func (attemptKind) prefix() string     { return "atmpt_" }
-func (refusalKind) prefix() string     { return "rfs_" }
-func (keyKind) prefix() string         { return "key_" }
+func (applicationKind) prefix() string    { return "app_" }
+func (messageKind) prefix() string        { return "msg_" }
+func (sourceKind) prefix() string         { return "src_" }
+func (endpointKind) prefix() string       { return "ep_" }
+func (attemptKind) prefix() string        { return "atmpt_" }
+func (refusalKind) prefix() string        { return "rfs_" }
+func (keyKind) prefix() string            { return "key_" }
+func (replayKind) prefix() string         { return "rpl_" }
+func (backgroundTaskKind) prefix() string { return "qtask_" }
 
 const (
 	idChars = 27
@@ -162,6 +171,14 @@ func ParseRefusalID(s string) (RefusalID, error) { return parseID[refusalKind](s
 
 // ParseKeyID reads what KeyID.String writes.
 func ParseKeyID(s string) (KeyID, error) { return parseID[keyKind](s) }
+
+// ParseReplayID reads what ReplayID.String writes.
+func ParseReplayID(s string) (ReplayID, error) { return parseID[replayKind](s) }
+
+// ParseBackgroundTaskID reads what BackgroundTaskID.String writes.
+func ParseBackgroundTaskID(s string) (BackgroundTaskID, error) {
+	return parseID[backgroundTaskKind](s)
+}
 
 // IDSource makes ids that are no messages': time, then 112 random bits. It is
 // safe for concurrent use, and its ids increase even within a millisecond.

@@ -67,6 +67,11 @@ func TestIDKindsDoNotMix(t *testing.T) {
 		postern.AttemptID(bits).String():     func(s string) ([20]byte, error) { id, err := postern.ParseAttemptID(s); return id, err },
 		postern.RefusalID(bits).String():     func(s string) ([20]byte, error) { id, err := postern.ParseRefusalID(s); return id, err },
 		postern.KeyID(bits).String():         func(s string) ([20]byte, error) { id, err := postern.ParseKeyID(s); return id, err },
+		postern.ReplayID(bits).String():      func(s string) ([20]byte, error) { id, err := postern.ParseReplayID(s); return id, err },
+		postern.BackgroundTaskID(bits).String(): func(s string) ([20]byte, error) {
+			id, err := postern.ParseBackgroundTaskID(s)
+			return id, err
+		},
 	}
 	for own, parse := range parsers {
 		for text := range parsers {

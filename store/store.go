@@ -25,6 +25,7 @@ type Store interface {
 	Journal
 	Deliveries
 	History
+	Outcomes
 	Catalogue
 	Maintenance
 	// Close waits for reads under way and releases the store. It is safe to
@@ -66,6 +67,9 @@ type Deliveries interface {
 	// Due lists an endpoint's rows in the order of their schedule, those after
 	// the cursor, at most limit.
 	Due(ctx context.Context, endpoint postern.EndpointNumber, after DueCursor, limit int) ([]postern.Row, error)
+	// Rows lists an endpoint's rows in the order of their messages, those behind
+	// an id, at most limit.
+	Rows(ctx context.Context, endpoint postern.EndpointNumber, after postern.MessageID, limit int) ([]postern.Row, error)
 	// Schedules calls fn for each endpoint that has rows, with its earliest.
 	Schedules(ctx context.Context, fn func(first postern.Row) error) error
 	// Standing is what is stored of one delivery.
@@ -101,12 +105,19 @@ type History interface {
 	Refusal(ctx context.Context, source postern.SourceID, id postern.RefusalID) (*postern.Refusal, error)
 }
 
+// Outcomes counts attempts without reading them.
+type Outcomes interface {
+	// CountAttempts counts an endpoint's attempts between two moments, the
+	// newest first, and looks at no more than examine of them.
+	CountAttempts(ctx context.Context, endpoint postern.EndpointNumber, since, until time.Time, examine int) (AttemptCount, error)
+}
+
 // Catalogue is the read side of what users configure. The engine keeps it all
 // in memory and reads it once.
 type Catalogue interface {
 	// Load calls fn for every record: *postern.Application,
 	// *postern.EventType, *postern.Endpoint, *postern.Source, *postern.Key,
-	// and HealthChange for endpoints that are failing. Applications come before
+	// *postern.Replay, and HealthChange for endpoints that are failing. Applications come before
 	// what belongs to them.
 	Load(ctx context.Context, fn func(record any) error) error
 }
@@ -205,7 +216,7 @@ func (b *Batch) Reset() {
 
 // Change puts or deletes one catalogue record. Exactly one of the two is set,
 // to a *postern.Application, *postern.EventType, *postern.Endpoint,
-// *postern.Source or *postern.Key. Deleting an application deletes its history
+// *postern.Source, *postern.Key or *postern.Replay. Deleting an application deletes its history
 // and leaves a tombstone; its numbers are never used again.
 type Change struct{ Put, Delete any }
 
@@ -353,6 +364,8 @@ type MessageFilter struct {
 	EventTypes []string
 	Channel    string
 	Tag        string
+	// Endpoint selects what was routed to it, or tried there.
+	Endpoint postern.EndpointNumber
 }
 
 // AttemptFilter selects attempts; zero fields select all.
@@ -365,6 +378,14 @@ type AttemptFilter struct {
 	// CodeClass selects by the status's hundreds (2 for 2xx, 0 for none at
 	// all); nil for all.
 	CodeClass *int
+}
+
+// AttemptCount is attempts by their outcome.
+type AttemptCount struct {
+	Succeeded, Failed int
+	// Oldest is the time of the last attempt that was counted where examining
+	// ended before the list did; zero when all are counted.
+	Oldest time.Time
 }
 
 // MessagePage is a page of headers. Done says that the list ends here; when it

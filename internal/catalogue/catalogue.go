@@ -59,6 +59,9 @@ type Config struct {
 	// MaxSchedule bounds how long a retry schedule may take: a message that is
 	// gone cannot be tried again. Zero for no bound.
 	MaxSchedule time.Duration
+	// Replays is given the stored replays while Load runs, which are stored
+	// beside the catalogue and kept by somebody else. Nil leaves them alone.
+	Replays func(*postern.Replay)
 	// OnChange is told of every endpoint that was created, changed, deleted or
 	// disabled, once readers see it; which of these, its Entry says. It is
 	// called with locks held, sometimes by the committer: it must neither
@@ -191,6 +194,10 @@ func (l *loader) add(record any) error {
 	case *postern.Key:
 		c.keys.put(r.ID, r)
 		c.keysByHash.put(r.Hash, r)
+	case *postern.Replay:
+		if c.config.Replays != nil {
+			c.config.Replays(r)
+		}
 	case store.HealthChange:
 		l.health[r.Endpoint] = r.Health
 	default:

@@ -132,7 +132,10 @@ func (d *Dispatcher) handSlice() bool {
 func (d *Dispatcher) leaveTo(key store.DeliveryKey) {
 	for i := range d.arrivals.queue.len() {
 		a := d.arrivals.queue.at(i)
-		if a.message.ID != key.Message {
+		switch order := a.message.ID.Compare(key.Message); {
+		case order > 0:
+			return // they stand in the order of commits: it is handed over
+		case order < 0:
 			continue
 		}
 		if at, found := slices.BinarySearch(a.message.Routes, key.Endpoint); found && at >= a.next {

@@ -28,6 +28,8 @@ func recordName(k []byte, record any) ([]byte, error) {
 		return catalogueKey(k, recordSource, r.Application, r.ID[:]), nil
 	case *postern.Key:
 		return catalogueKey(k, recordKey, r.Application, r.ID[:]), nil
+	case *postern.Replay:
+		return catalogueKey(k, recordReplay, r.Application, r.ID[:]), nil
 	}
 	return nil, fmt.Errorf("embedded: no record of the catalogue: %T", record)
 }
@@ -70,7 +72,7 @@ func (s *Store) change(p *putter, c *store.Change) error {
 // behind rows and its endpoints' attempt lists stay: lanes meet the first two
 // and end them, the last name attempts that are gone, and go with their day.
 func (s *Store) deleteApplication(p *putter, app postern.ApplicationNumber) error {
-	for _, record := range [...]byte{recordEndpoint, recordSource, recordKey} {
+	for _, record := range [...]byte{recordEndpoint, recordSource, recordKey, recordReplay} {
 		if err := s.deleteOwned(p, catalogueKey(nil, record, app, nil)); err != nil {
 			return err
 		}
@@ -184,6 +186,8 @@ func decodeRecord(key, value []byte) (any, error) {
 		record = &postern.Source{}
 	case recordKey:
 		record = &postern.Key{}
+	case recordReplay:
+		record = &postern.Replay{}
 	default:
 		return nil, fmt.Errorf("%w: record kind %q", errCorrupt, key[1])
 	}

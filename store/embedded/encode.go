@@ -267,7 +267,11 @@ func appendRow(b []byte, r *postern.Row) []byte {
 	b = binary.AppendUvarint(b, uint64(r.Attempts))
 	b = appendTime(b, r.Next)
 	b = appendDuration(b, r.Wait)
-	return append(b, byte(r.Trigger))
+	b = append(b, byte(r.Trigger))
+	if r.Replay.IsZero() {
+		return b
+	}
+	return append(b, r.Replay[:]...) // a row without one ends before it
 }
 
 func decodeRow(endpoint postern.EndpointNumber, id postern.MessageID, value []byte) (postern.Row, error) {
@@ -278,6 +282,9 @@ func decodeRow(endpoint postern.EndpointNumber, id postern.MessageID, value []by
 	r.Tries, r.Attempts = int(d.uvarint()), int(d.uvarint())
 	r.Next, r.Wait = d.time(), d.duration()
 	r.Trigger = postern.Trigger(d.byte())
+	if len(d.rest) > 0 {
+		copy(r.Replay[:], d.take(len(r.Replay)))
+	}
 	return r, d.err
 }
 

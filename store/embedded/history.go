@@ -3,14 +3,18 @@ package embedded
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/postern-dev/postern"
 	"github.com/postern-dev/postern/store"
 )
 
 // examineBudget is how many entries a page looks at when its filter has no
-// index.
-const examineBudget = 10_000
+// index, seekBudget where each may cost a seek of its own.
+const (
+	examineBudget = 10_000
+	seekBudget    = 2_500
+)
 
 // Message implements store.History.
 func (s *Store) Message(_ context.Context, app postern.ApplicationNumber, id postern.MessageID) (m *postern.Message, err error) {
@@ -47,8 +51,12 @@ func (s *Store) Content(_ context.Context, app postern.ApplicationNumber, id pos
 // entry for it was found, or the budget is used up.
 func list(w *walk, limit int, visit func(id [20]byte) (bool, error), keep func()) (next [20]byte, done bool, err error) {
 	kept, examined := 0, 0
+	budget := w.budget
+	if budget == 0 {
+		budget = examineBudget
+	}
 	for ok := w.first(); ok; ok = w.next() {
-		if examined == examineBudget {
+		if examined == budget {
 			return next, false, nil
 		}
 		examined++
@@ -93,12 +101,28 @@ func (s *Store) Messages(_ context.Context, app postern.ApplicationNumber, filte
 	if err != nil {
 		return page, err
 	}
+	if filter.Endpoint != 0 {
+		w.budget = seekBudget
+	}
 	var m *postern.Message
 	page.Next, page.Done, err = list(w, p.Limit, func(id [20]byte) (bool, error) {
+		if ok, err := v.reached(app, id, filter.Endpoint, w.it.Value()); !ok || err != nil {
+			return false, err
+		}
 		m, err = decodeHeader(app, id, w.it.Value())
 		return err == nil && selects(filter, m), err
 	}, func() { page.Messages = append(page.Messages, m) })
 	return page, err
+}
+
+// reached reports whether a message, whose header is given, was routed to an
+// endpoint or tried there, as one that was resent by hand is; always for none.
+func (v *view) reached(app postern.ApplicationNumber, id postern.MessageID, endpoint postern.EndpointNumber, header []byte) (bool, error) {
+	if endpoint == 0 || routesTo(header, endpoint) {
+		return true, nil
+	}
+	var buf [maxKey]byte
+	return v.has(attemptKey(buf[:0], store.DeliveryKey{Application: app, Endpoint: endpoint, Message: id}, 1))
 }
 
 func selects(f store.MessageFilter, m *postern.Message) bool {
@@ -166,6 +190,43 @@ func (s *Store) EndpointAttempts(_ context.Context, app postern.ApplicationNumbe
 		return attempt != nil, err
 	}, func() { page.Attempts = append(page.Attempts, *attempt) })
 	return page, err
+}
+
+// CountAttempts implements store.Outcomes. Entries hold the outcome, so that no
+// attempt is read.
+func (s *Store) CountAttempts(ctx context.Context, endpoint postern.EndpointNumber, since, until time.Time, examine int) (count store.AttemptCount, err error) {
+	v, err := s.view()
+	if err != nil {
+		return count, err
+	}
+	defer v.close(&err)
+	w, err := v.page(kindByEndpoint, appendEndpoint(nil, endpoint), store.Page{Since: since, Until: until})
+	if err != nil {
+		return count, err
+	}
+	for ok := w.first(); ok; ok = w.next() {
+		counted := count.Succeeded + count.Failed
+		if counted == examine {
+			return count, nil
+		}
+		if counted%1024 == 0 && ctx.Err() != nil {
+			return count, context.Cause(ctx)
+		}
+		o, err := decodeOutcome(w.it.Value())
+		if err != nil {
+			return count, err
+		}
+		if o.succeeded {
+			count.Succeeded++
+		} else {
+			count.Failed++
+		}
+		if counted+1 == examine {
+			count.Oldest = postern.AttemptID(w.id()).Time()
+		}
+	}
+	count.Oldest = time.Time{}
+	return count, nil
 }
 
 func selectsOutcome(f store.AttemptFilter, o outcome) bool {

@@ -194,6 +194,7 @@ const (
 	recordEndpoint    = 'c'
 	recordSource      = 'd'
 	recordKey         = 'e'
+	recordReplay      = 'f'
 )
 
 // catalogueKey leads with the owner where there is one, so that everything of

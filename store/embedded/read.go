@@ -136,6 +136,8 @@ type walk struct {
 	// lo is the first id of the window, hi the first one behind it.
 	lo, hi [20]byte
 	down   bool
+	// budget is how many entries a page looks at; examineBudget when 0.
+	budget int
 	buf    [maxKey]byte
 }
 

@@ -71,20 +71,25 @@ func testCatalogue(t *testing.T, h Harness) {
 	source := &postern.Source{ID: postern.SourceID(w.id()), Application: 1, Provider: "github", Token: postern.Sealed{9}, TokenHash: [32]byte{1}, Config: map[string]string{"a": "b"}, CreatedAt: at, UpdatedAt: at}
 	admin := &postern.Key{ID: postern.KeyID(w.id()), Name: "admin", Scope: postern.ScopeAdmin, Hash: [32]byte{7}, CreatedAt: at, ExpiresAt: at}
 	scoped := &postern.Key{ID: postern.KeyID(w.id()), Scope: postern.ScopeApplication, Application: 1, CreatedAt: at, ExpiresAt: at}
+	replay := &postern.Replay{
+		ID: postern.ReplayID(w.id()), Application: 1, To: 5, Origin: postern.OriginReplay, State: postern.ReplayRunning, Rate: 7,
+		Selection: postern.Selection{From: 5, Status: postern.StatusFailed, EventTypes: []string{"a"}, Since: at, Until: at.Add(time.Hour)},
+		Cursor:    postern.MessageID(w.id()), Examined: 5, Replayed: 3, Skipped: 1, Total: 9, CreatedAt: at, UpdatedAt: at,
+	}
 	health := store.HealthChange{Endpoint: 5, Health: postern.Health{FailingSince: at, Failures: 7, Disabled: postern.DisabledFailing, DisabledAt: at.Add(time.Hour)}}
 	var batch store.Batch
-	for _, record := range []any{scoped, endpoint, source, app, kind, admin, later} {
+	for _, record := range []any{scoped, replay, endpoint, source, app, kind, admin, later} {
 		batch.Changes = append(batch.Changes, store.Change{Put: record})
 	}
 	batch.Health = []store.HealthChange{health}
 	w.commit(batch)
 	w.everywhere(func(t *testing.T) {
-		equal(t, "catalogue", want(t, app, later, kind, endpoint, source, admin, scoped, health), catalogue(t, w.s))
+		equal(t, "catalogue", want(t, app, later, kind, endpoint, source, admin, scoped, replay, health), catalogue(t, w.s))
 	})
 	changed := *endpoint
 	changed.URL, changed.Disabled = "https://example.org", true
 	w.commit(store.Batch{
-		Changes: []store.Change{{Put: &changed}, {Delete: source}, {Delete: kind}, {Delete: scoped}},
+		Changes: []store.Change{{Put: &changed}, {Delete: source}, {Delete: kind}, {Delete: scoped}, {Delete: replay}},
 		Health:  []store.HealthChange{{Endpoint: 5}},
 	})
 	w.everywhere(func(t *testing.T) {
@@ -107,7 +112,7 @@ func testDeleteApplication(t *testing.T, h Harness) {
 	neighbour := &postern.Application{Number: 6}
 	endpoint := &postern.Endpoint{Number: 1, Application: 5}
 	w.commit(store.Batch{
-		Changes: []store.Change{{Put: doomed}, {Put: neighbour}, {Put: endpoint}, {Put: &postern.Source{ID: postern.SourceID{1}, Application: 5}}, {Put: &postern.Key{ID: postern.KeyID{1}, Application: 5}}},
+		Changes: []store.Change{{Put: doomed}, {Put: neighbour}, {Put: endpoint}, {Put: &postern.Source{ID: postern.SourceID{1}, Application: 5}}, {Put: &postern.Key{ID: postern.KeyID{1}, Application: 5}}, {Put: &postern.Replay{ID: postern.ReplayID{1}, Application: 5}}},
 		Health:  []store.HealthChange{{Endpoint: 1, Health: postern.Health{FailingSince: w.now}}},
 	})
 	messages := fill(w, 40, nil)

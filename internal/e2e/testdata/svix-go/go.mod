@@ -1,0 +1,5 @@
+module svix-go
+
+go 1.26.0
+
+require github.com/svix/svix-webhooks v1.99.1

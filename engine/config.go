@@ -22,6 +22,9 @@ type Config struct {
 	Secrets Secrets
 	// AdminKey is accepted as an API key with all rights; none by default.
 	AdminKey string
+	// JWTSecret makes the tokens of a svix-server with this secret good: JWTs
+	// signed with HS256; none by default.
+	JWTSecret string
 	// PublicURL is how the outside reaches this engine, without a slash at its
 	// end. Signatures over the URL are checked against it, and the addresses of
 	// sources begin with it.

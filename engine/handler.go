@@ -48,7 +48,7 @@ func (e *Engine) api() http.Handler {
 		Sources: e.catalogue, Keys: e.catalogue,
 		Secrets: e.cfg.Secrets, URLs: &urlChecker{e.dialer}, Publisher: e,
 		Deliveries: e.cfg.Store, History: e.cfg.Store, EventIDs: e,
-		Auth:    auth.New(auth.Config{Keys: e.catalogue, AdminToken: e.cfg.AdminKey, Now: e.cfg.Now}),
+		Auth:    auth.New(auth.Config{Keys: e.catalogue, AdminToken: e.cfg.AdminKey, JWTSecret: e.cfg.JWTSecret, Applications: e.catalogue, Now: e.cfg.Now}),
 		Admit:   func(int64) error { return e.Admit() },
 		Health:  e.health,
 		Limits:  e.limits(),

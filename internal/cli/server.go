@@ -134,7 +134,7 @@ func (s *server) url() string { return "http://" + s.listener.Addr().String() }
 func (s *server) engineConfig(version string, secrets engine.Secrets) (engine.Config, error) {
 	c := s.settings
 	cfg := engine.Config{
-		Store: s.store, Secrets: secrets, AdminKey: c.AdminKey.Reveal(),
+		Store: s.store, Secrets: secrets, AdminKey: c.AdminKey.Reveal(), JWTSecret: c.JWTSecret.Reveal(),
 		PublicURL: c.PublicURL, Version: version,
 		RetrySchedule: c.RetrySchedule, Retention: c.Retention,
 		MaxBody: int64(c.MaxBody), InboundMaxBody: int64(c.InboundMaxBody),

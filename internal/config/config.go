@@ -64,6 +64,9 @@ type Config struct {
 	// 20s, which is above the deadline of an attempt. Zero cuts them off at
 	// once; they are tried again after the next start.
 	DrainTimeout time.Duration
+	// JWTSecret checks JWTs as svix-server makes them, which are then accepted
+	// beside API keys. Default empty: none are.
+	JWTSecret Secret
 	// TrustedProxies are the networks whose X-Forwarded-For is believed.
 	// Default empty: nobody's.
 	TrustedProxies []netip.Prefix

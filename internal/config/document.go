@@ -44,7 +44,7 @@ const documentTail = `
 - An unknown flag, key or ` + "`POSTERN_`" + ` variable is an error that names the nearest
   one. ` + "`POSTERN_SERVICE_*` and `POSTERN_PORT*`" + ` are ignored: Kubernetes sets them
   for a service that is called postern.
-- Flags can be seen by other users of a machine. Give ` + "`admin-key`, `secret-key`" + ` and
+- Other users of a machine can see flags. Give ` + "`admin-key`, `secret-key`, `jwt-secret`" + ` and
   passwords in a variable or in the file.
 
 ## A file

@@ -58,7 +58,7 @@ func TestDefaults(t *testing.T) {
 		"listen": "127.0.0.1:8080", "store": "file:postern-data", "admin-key": "", "secret-key": "",
 		"public-url": "", "egress-allow": "", "egress-proxy": "", "egress-ca": "",
 		"retry-schedule": "5s,5m,30m,2h,5h,10h,10h", "retention": "30d", "max-body": "1MiB",
-		"inbound-max-body": "25MiB", "drain-timeout": "20s", "trusted-proxies": "",
+		"inbound-max-body": "25MiB", "drain-timeout": "20s", "jwt-secret": "", "trusted-proxies": "",
 		"log-level": "info", "log-format": "auto", "config": "",
 	}
 	if diff := cmp.Diff(want, values(c)); diff != "" {

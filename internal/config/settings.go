@@ -59,6 +59,8 @@ func (c *Config) settings() []setting {
 			help: "Largest body that a source takes."},
 		{name: "drain-timeout", form: "DURATION", preset: "20s", binding: bind(&c.DrainTimeout, ParseDuration, FormatDuration),
 			help: "How long a stop waits for attempts under way. What is cut off is tried again after the next start."},
+		{name: "jwt-secret", form: "SECRET", secret: true, binding: secret(&c.JWTSecret),
+			help: "Accept the tokens of a svix-server that has this secret: JWTs signed with HS256. Unset, none are accepted."},
 		{name: "trusted-proxies", form: "CIDR,...", list: true, binding: bind(&c.TrustedProxies, parseNetworks, formatNetworks),
 			help: "Networks whose X-Forwarded-For header is believed."},
 		{name: "log-level", form: "LEVEL", preset: "info", binding: bind(&c.LogLevel, parseLevel, formatLevel),

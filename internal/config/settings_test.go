@@ -28,6 +28,7 @@ func samples() map[string][2]string {
 		"max-body":         {"2097152", "2MiB"},
 		"inbound-max-body": {"1kB", "1000"},
 		"drain-timeout":    {"90s", "1m30s"},
+		"jwt-secret":       {"hunter.2 of old", "********"},
 		"trusted-proxies":  {"10.1.2.3", "10.1.2.3/32"},
 		"log-level":        {"WARN", "warn"},
 		"log-format":       {"Json", "json"},

@@ -85,7 +85,7 @@ type Catalogue struct {
 	sources      *index[[32]byte, *postern.Source] // by hash of the token
 	eventTypes   *index[string, *postern.EventType]
 	keys         *index[postern.KeyID, *postern.Key]
-	keysByHash   *index[[32]byte, *postern.Key]
+	keysByHash   *index[[32]byte, *heldKey]
 
 	// changingTypes and changingKeys are held over the commits of their kind.
 	// Who holds an application's lock may take changingKeys, not the reverse.
@@ -117,7 +117,7 @@ func Load(ctx context.Context, from store.Catalogue, head store.Head, config Con
 		sources:      newIndex[[32]byte, *postern.Source](nil),
 		eventTypes:   newIndex[string, *postern.EventType](compareStrings),
 		keys:         newIndex[postern.KeyID, *postern.Key](postern.KeyID.Compare),
-		keysByHash:   newIndex[[32]byte, *postern.Key](nil),
+		keysByHash:   newIndex[[32]byte, *heldKey](nil),
 	}
 	c.lastApplication.Store(uint32(head.Applications))
 	c.lastEndpoint.Store(uint32(head.Endpoints))
@@ -193,7 +193,7 @@ func (l *loader) add(record any) error {
 		c.eventTypes.put(r.Name, r)
 	case *postern.Key:
 		c.keys.put(r.ID, r)
-		c.keysByHash.put(r.Hash, r)
+		c.keysByHash.put(r.Hash, hold(r))
 	case *postern.Replay:
 		if c.config.Replays != nil {
 			c.config.Replays(r)

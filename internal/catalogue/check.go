@@ -112,12 +112,13 @@ func checkEventType(t *postern.EventType) error {
 }
 
 func checkKey(k *postern.Key) error {
-	scopes := []postern.Scope{postern.ScopeAdmin, postern.ScopeApplication, postern.ScopeReadOnly, postern.ScopePublishOnly}
+	scopes := []postern.Scope{postern.ScopeAdmin, postern.ScopeApplication, postern.ScopeReadOnly, postern.ScopePublishOnly, postern.ScopePortal}
 	return all(
 		checkText(k.Name, maxName, "name"),
 		require(slices.Contains(scopes, k.Scope), "a scope is one of admin, application, read-only, publish-only", "scope"),
 		require(k.Scope != postern.ScopeApplication || k.Application != 0, "a key of this scope belongs to an application", "application"),
 		require(k.Scope != postern.ScopeAdmin || k.Application == 0, "an admin key belongs to no application", "application"),
+		require(k.Scope != postern.ScopePortal || k.Application != 0 && !k.ExpiresAt.IsZero() && k.Portal != nil, "a visitor of the portal has an application and an end", "scope"),
 		require(k.Hash != [32]byte{}, "a key needs a token", "token"),
 	)
 }

@@ -219,7 +219,7 @@ func (k *soaking) conduct(ctx, servers context.Context) error {
 		var err error
 		switch at {
 		case look:
-			err = k.meter.look(ctx, k.session, time.Since(k.began))
+			err = k.look(ctx)
 			look += window
 		case crash:
 			err = k.crash(servers)
@@ -232,6 +232,18 @@ func (k *soaking) conduct(ctx, servers context.Context) error {
 			return err
 		}
 	}
+}
+
+// look ends a window. It is told at once: should a long soak fail, that is what is
+// left of it.
+func (k *soaking) look(ctx context.Context) error {
+	if err := k.meter.look(ctx, k.session, time.Since(k.began)); err != nil {
+		return err
+	}
+	w := k.meter.windows[len(k.meter.windows)-1]
+	note(k.options.Progress, "soak     %.0fs: %.0f deliveries/s, %.1f us each, resident %.0f MB, store %.0f MB\n",
+		w.AtSeconds, w.PerSecond, w.CPU, w.ResidentMB, w.StoreMB)
+	return nil
 }
 
 // nextCrash is how long the server lives, less in a soak that is short.

@@ -17,8 +17,9 @@ type command struct {
 	act func(cmd *command, b *store.Batch, claim *claim, s store.Standing) error
 	// routed: only a delivery that was routed, or resent, will do.
 	routed bool
-	err    error        // why there is nothing to store
-	row    *postern.Row // what was put
+	replay postern.ReplayID // what resends; zero for a hand
+	err    error            // why there is nothing to store
+	row    *postern.Row     // what was put
 	// lane is where the delivery counts as ordered while the command is built
 	// and not synced; nil when there is nothing to store.
 	lane *lane
@@ -55,7 +56,7 @@ func (d *Dispatcher) command(ctx context.Context, cmd *command) error {
 // Build runs the command on the delivery as it stands at this place in the
 // batch. The store is read without the lock: only batches change what it says.
 func (cmd *command) Build(b *store.Batch) {
-	d, position := cmd.d, cmd.key.Message.Position()
+	d := cmd.d
 	stored, err := d.cfg.Store.Standing(context.Background(), cmd.key) // within a batch nothing can be given up
 	if err != nil {
 		cmd.err = err
@@ -66,20 +67,31 @@ func (cmd *command) Build(b *store.Batch) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	var claim *claim
-	if l := d.lanes[cmd.key.Endpoint]; l != nil {
-		claim = l.set[position]
-	}
+	claim := d.claimed(cmd.key)
 	if cmd.err = cmd.act(cmd, b, claim, standing(b, cmd.key, claim, stored)); cmd.err == nil {
-		if claim == nil {
-			d.leaveTo(cmd.key)
-		}
-		cmd.lane = d.lane(cmd.key.Endpoint, cmd.key.Application)
-		if cmd.lane.ordered == nil {
-			cmd.lane.ordered = make(map[uint64]int)
-		}
-		cmd.lane.ordered[position]++
+		cmd.placed(claim)
 	}
+}
+
+// claimed is the delivery in memory; nil when it is not there.
+func (d *Dispatcher) claimed(key store.DeliveryKey) *claim {
+	if l := d.lanes[key.Endpoint]; l != nil {
+		return l.set[key.Message.Position()]
+	}
+	return nil
+}
+
+// placed notes in the lane that the command is in a batch.
+func (cmd *command) placed(c *claim) {
+	d := cmd.d
+	if c == nil {
+		d.leaveTo(cmd.key)
+	}
+	cmd.lane = d.lane(cmd.key.Endpoint, cmd.key.Application)
+	if cmd.lane.ordered == nil {
+		cmd.lane.ordered = make(map[uint64]int)
+	}
+	cmd.lane.ordered[cmd.key.Message.Position()]++
 }
 
 // check refuses what is no delivery: a message that is gone, and for a cancel
@@ -100,18 +112,10 @@ func (cmd *command) check(s store.Standing) error {
 
 // Done answers who waits, and has the lane look at what was put.
 func (cmd *command) Done(err error) {
-	d, position := cmd.d, cmd.key.Message.Position()
+	d := cmd.d
 	if err == nil && cmd.err == nil {
 		d.mu.Lock()
-		l := cmd.lane
-		if l.ordered[position]--; l.ordered[position] == 0 {
-			delete(l.ordered, position)
-		}
-		l.touch(position)
-		if cmd.row != nil {
-			l.moveBack(cmd.row)
-			d.wakeForRow(l, dueAt(cmd.row, d.now()))
-		}
+		cmd.synced()
 		d.mu.Unlock()
 		if cmd.ended && d.cfg.Events.Ended != nil {
 			d.cfg.Events.Ended(postern.ReasonCanceled)
@@ -121,6 +125,19 @@ func (cmd *command) Done(err error) {
 		err = cmd.err
 	}
 	cmd.done <- err
+}
+
+// synced ends what placed began. Called with the lock held.
+func (cmd *command) synced() {
+	d, l, position := cmd.d, cmd.lane, cmd.key.Message.Position()
+	if l.ordered[position]--; l.ordered[position] == 0 {
+		delete(l.ordered, position)
+	}
+	l.touch(position)
+	if cmd.row != nil {
+		l.moveBack(cmd.row)
+		d.wakeForRow(l, dueAt(cmd.row, d.now()))
+	}
 }
 
 // resend puts a row that is due at once. A delivery that is being tried keeps
@@ -134,7 +151,7 @@ func (cmd *command) resend(b *store.Batch, c *claim, s store.Standing) error {
 	now := cmd.d.now().UTC().Truncate(time.Millisecond)
 	row := postern.Row{
 		Endpoint: cmd.key.Endpoint, Application: cmd.key.Application, Message: cmd.key.Message,
-		Generation: b.Head.Batch, Attempts: s.Attempts, Next: now, Trigger: postern.Manual,
+		Generation: b.Head.Batch, Attempts: s.Attempts, Next: now, Trigger: postern.Manual, Replay: cmd.replay,
 	}
 	b.Rows = append(b.Rows, store.RowChange{Delete: s.Row, Put: &row})
 	if s.State == postern.Dead {

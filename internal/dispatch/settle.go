@@ -113,6 +113,7 @@ func (c *claim) buildRow(b *store.Batch) {
 			Endpoint: c.lane.number, Application: c.lane.app.app, Message: c.id,
 			Generation: b.Head.Batch, Tries: c.outcome.Tries, Attempts: c.attempt.N,
 			Next: c.outcome.Next.UTC().Truncate(time.Millisecond), Wait: c.outcome.Wait,
+			Replay: c.start.Replay,
 		}
 		put := c.row
 		change.Put, c.hasRow = &put, true

@@ -174,7 +174,7 @@ func (d *Dispatcher) try(ctx context.Context, c *claim) {
 	a := &c.attempt
 	*a = postern.Attempt{
 		Message: c.id, Application: m.Application, Endpoint: c.lane.number,
-		N: made + 1, Trigger: c.start.Trigger, URL: view.URL, Started: d.now(),
+		N: made + 1, Trigger: c.start.Trigger, Replay: c.start.Replay, URL: view.URL, Started: d.now(),
 	}
 	line, err := d.lineOf(c.lane, view)
 	if err != nil {

@@ -105,8 +105,10 @@ type History interface {
 	Refusal(ctx context.Context, source postern.SourceID, id postern.RefusalID) (*postern.Refusal, error)
 }
 
-// Outcomes counts attempts without reading them.
+// Outcomes is what figures and pages over many deliveries read besides History.
 type Outcomes interface {
+	// Waiting lists an endpoint's rows by message id.
+	Waiting(ctx context.Context, app postern.ApplicationNumber, endpoint postern.EndpointNumber, page Page) (RowPage, error)
 	// CountAttempts counts an endpoint's attempts between two moments, the
 	// newest first, and looks at no more than examine of them.
 	CountAttempts(ctx context.Context, endpoint postern.EndpointNumber, since, until time.Time, examine int) (AttemptCount, error)
@@ -409,6 +411,13 @@ type DeadPage struct {
 	Messages []postern.MessageID
 	Next     [20]byte
 	Done     bool
+}
+
+// RowPage is a page of rows; as MessagePage.
+type RowPage struct {
+	Rows []postern.Row
+	Next [20]byte
+	Done bool
 }
 
 // RefusalPage is a page of refusals; as MessagePage.

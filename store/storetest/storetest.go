@@ -72,6 +72,7 @@ func Run(t *testing.T, h Harness) {
 		{"MessagesOfEndpoint", testMessagesOfEndpoint},
 		{"CountAttempts", testCountAttempts},
 		{"Dead", testDead},
+		{"Waiting", testWaiting},
 		{"Refusals", testRefusals},
 		{"Catalogue", testCatalogue},
 		{"DeleteApplication", testDeleteApplication},

@@ -12,7 +12,8 @@ import (
 )
 
 // sweeper drops what is older than it is kept: whole days of history, one at a
-// time, and the refusals of sources that refuse no more.
+// time, the refusals of sources that refuse no more, and the tokens of visitors
+// that have expired.
 type sweeper struct {
 	engine *Engine
 	// dropped is when a day was last dropped; the zero time if never.
@@ -30,9 +31,14 @@ func (s *sweeper) start(ctx context.Context) (stop func()) {
 		defer close(done)
 		timer := time.NewTimer(sweep.First)
 		defer timer.Stop()
+		uses := time.NewTicker(storeKeyUse)
+		defer uses.Stop()
 		for {
 			select {
 			case <-timer.C:
+			case <-uses.C:
+				s.storeKeyUse(ctx)
+				continue
 			case <-ctx.Done():
 				return
 			}
@@ -42,12 +48,30 @@ func (s *sweeper) start(ctx context.Context) (stop func()) {
 			timer.Reset(sweep.Every)
 		}
 	}()
-	return func() { cancel(errStopping); <-done }
+	return func() {
+		cancel(errStopping)
+		<-done
+		last, cancelLast := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancelLast()
+		s.storeKeyUse(last)
+	}
 }
 
 func (s *sweeper) sweep(ctx context.Context) error {
 	s.watchClock()
-	return errors.Join(s.dropDay(ctx), s.dropRefusals(ctx))
+	return errors.Join(s.dropDay(ctx), s.dropRefusals(ctx), s.engine.catalogue.DropVisitors(ctx))
+}
+
+// storeKeyUse is how often the last uses of keys are stored, which is how exact
+// they are.
+const storeKeyUse = 5 * time.Minute
+
+// storeKeyUse writes nothing where no key was used. What fails is tried again
+// with the next use: nothing depends on it.
+func (s *sweeper) storeKeyUse(ctx context.Context) {
+	if err := s.engine.catalogue.StoreKeyUse(ctx); err != nil && ctx.Err() == nil {
+		s.engine.cfg.Log.Warn("the last use of keys is not stored", "error", err)
+	}
 }
 
 // watchClock tells when things begin to be kept for longer than they should,

@@ -100,8 +100,10 @@ type Publisher interface {
 	Cancel(ctx context.Context, d store.DeliveryKey) error
 }
 
-// Deliveries tells how single deliveries stand; a store.Store is one.
+// Deliveries tells how single deliveries stand, and which of an endpoint wait
+// for another try; a store.Store is one.
 type Deliveries interface {
+	Waiting(ctx context.Context, app postern.ApplicationNumber, endpoint postern.EndpointNumber, page store.Page) (store.RowPage, error)
 	Standing(ctx context.Context, d store.DeliveryKey) (store.Standing, error)
 }
 

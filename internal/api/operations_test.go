@@ -108,6 +108,7 @@ func TestOperations(t *testing.T) {
 		"attempt.get":              {badPath: "/app/{app}/msg/{msg}/attempt/{msg}", badStatus: 404},
 		"attempt.list-by-message":  {badPath: "/app/{app}/attempt/msg/{msg}?status=5", badStatus: 422},
 		"attempt.list-by-endpoint": {badPath: "/app/{app}/attempt/endpoint/{endpoint}?iterator=x", badStatus: 422},
+		"delivery.list":            {badPath: "/app/{app}/delivery?state=sending", badStatus: 422},
 		"source.list":              {badPath: "/app/{app}/source?order=up", badStatus: 422},
 		"source.create":            {body: `{"name":"n","provider":"github"}`, badBody: `{"name":"n"}`, badStatus: 422},
 		"source.get":               {badPath: "/app/other/source/{source}", badStatus: 404},

@@ -49,6 +49,7 @@ func table() []row {
 		op[none, attemptOut]{"attempt.get", "GET", "/app/{app}/msg/{msg}/attempt/{attempt}", inside, 200, (*handler).getAttempt},
 		op[none, listing[attemptOut]]{"attempt.list-by-message", "GET", "/app/{app}/attempt/msg/{msg}", inside, 200, (*handler).listMessageAttempts}.asks(span(), attemptFilters(), params{withText("endpoint_id", "Only attempts at this endpoint, an id or uid.")}),
 		op[none, listing[attemptOut]]{"attempt.list-by-endpoint", "GET", "/app/{app}/attempt/endpoint/{endpoint}", inside, 200, (*handler).listEndpointAttempts}.asks(span(), attemptFilters()),
+		op[none, listing[deliveryOut]]{"delivery.list", "GET", "/app/{app}/delivery", inside, 200, (*handler).listDeliveries}.asks(paging(), deliveryFilters()),
 
 		op[none, listing[sourceOut]]{"source.list", "GET", "/app/{app}/source", inside, 200, (*handler).listSources}.asks(paging()),
 		op[sourceIn, sourceOut]{"source.create", "POST", "/app/{app}/source", inside, 201, (*handler).createSource},

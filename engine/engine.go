@@ -139,7 +139,8 @@ func (e *Engine) wire(head store.Head) {
 		Accept: func(p accept.Part, size int) error {
 			return e.committer.Enqueue(journal.Accept, p, size)
 		},
-		Now: e.clock.Now, Accepted: e.accepted,
+		Hurry: e.committer.Hurry,
+		Now:   e.clock.Now, Accepted: e.accepted,
 	})
 	e.refusals = intake.NewQuota(intake.QuotaConfig{History: e.cfg.Store, Keep: e.keepRefusal, Now: e.clock.Now})
 	e.sweeper = &sweeper{engine: e, dropped: head.Dropped}

@@ -10,10 +10,12 @@ import (
 )
 
 const (
-	// unhindered is how many messages an application may always have in
-	// progress, and round how many of those that wait come in at once.
-	unhindered = 2
-	round      = 8
+	// placesEach is how many messages an application may have in progress, for
+	// each processor, while others publish. It is measured on two processors, all
+	// of whose time is used, and on a disk: 12 keep the others' p99 about where
+	// a flood of another server has it, and cost the flood two fifths of its rate.
+	// That other numbers of processors want as many each is an assumption.
+	placesEach = 6
 	// company is how long an application that published counts as present.
 	company = time.Second
 	// maxWaiting bounds the bytes of all messages that wait at the gate.
@@ -22,16 +24,21 @@ const (
 
 // gate keeps one application's flood from filling the scheduler's queues while
 // others publish. The network is looked at only when nothing else can run, or
-// every 10 ms: as long as a flood keeps both processors busy, everybody's
-// requests lie unread for that long. In rounds, each of which begins when the
-// last one is answered, the queues run empty at every commit. An application
-// that is by itself comes through unhindered. The zero value is ready for use.
+// every 10 ms: as long as a flood keeps all processors busy, everybody's
+// requests can lie unread for that long. Idle processors are not told from busy
+// ones: there, too, a flood has no more than its places beside others. An application that is by itself, or that
+// has no more in progress than its places, comes through unhindered. newGate
+// makes one.
 type gate struct {
-	mu   sync.Mutex
-	apps map[postern.ApplicationNumber]*entrance // with messages in progress
-	last postern.ApplicationNumber               // who came last
-	turn time.Time                               // when that became another one; zero for never
-	held int                                     // bytes that wait
+	places int // of each application
+
+	mu     sync.Mutex
+	apps   map[postern.ApplicationNumber]*entrance // with messages in progress
+	last   postern.ApplicationNumber               // who came last
+	turn   time.Time                               // when that became another one; zero for never
+	held   int                                     // bytes that wait
+	queued int                                     // messages that wait
+	coming int                                     // messages that were let in and have not passed
 }
 
 // entrance is one application's.
@@ -40,15 +47,19 @@ type entrance struct {
 	waiting []*waiter // in the order in which they came
 }
 
-// waiter is a message that waits for a round.
+// waiter is a message that waits for a place.
 type waiter struct {
 	admitted chan struct{} // closed by leave
 	size     int
 }
 
-// enter returns once a message of so many bytes may go on; leave must follow
-// when it returned nil. It fails with ctx, and with an error of kind
-// Unavailable when too much waits already.
+func newGate(processors int) gate {
+	return gate{places: placesEach * processors, apps: make(map[postern.ApplicationNumber]*entrance)}
+}
+
+// enter returns once a message of so many bytes may go on; passed and then
+// leave must follow when it returned nil. It fails with ctx, and with an error
+// of kind Unavailable when too much waits already.
 func (g *gate) enter(ctx context.Context, app postern.ApplicationNumber, size int) error {
 	w, err := g.admit(app, size)
 	if w == nil || err != nil {
@@ -77,14 +88,11 @@ func (g *gate) admit(app postern.ApplicationNumber, size int) (*waiter, error) {
 	e := g.apps[app]
 	if e == nil {
 		e = &entrance{}
-		if g.apps == nil {
-			g.apps = make(map[postern.ApplicationNumber]*entrance)
-		}
 		g.apps[app] = e
 	}
-	alone := g.turn.IsZero() || now.Sub(g.turn) > company
-	if e.in < unhindered || alone {
+	if e.in < g.places || g.alone(now) {
 		e.in++
+		g.coming++
 		return nil, nil
 	}
 	if g.held+size > maxWaiting {
@@ -92,26 +100,39 @@ func (g *gate) admit(app postern.ApplicationNumber, size int) (*waiter, error) {
 	}
 	w := &waiter{admitted: make(chan struct{}), size: size}
 	g.held += size
+	g.queued++
 	e.waiting = append(e.waiting, w)
 	return w, nil
 }
 
-// leave ends a message, and begins the next round when it was the last but
-// those that are always let in.
+// passed tells that a message was handed to the committer, or will not be. It
+// reports whether the batch that gathers has no company to wait for: nobody else
+// who was let in is on the way, and those who wait do so for what is in it.
+func (g *gate) passed() (last bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.coming--
+	return g.coming == 0 && g.queued > 0
+}
+
+// leave ends a message, and lets in who waits for its place; or all who wait,
+// when the others are gone.
 func (g *gate) leave(app postern.ApplicationNumber) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	e := g.apps[app]
 	e.in--
-	if e.in < unhindered {
-		n := min(round, len(e.waiting))
-		for _, w := range e.waiting[:n] {
-			g.held -= w.size
-			e.in++
-			close(w.admitted)
-		}
-		e.waiting = slices.Delete(e.waiting, 0, n)
+	n := len(e.waiting)
+	if n > 0 && !g.alone(time.Now()) {
+		n = min(n, max(0, g.places-e.in))
 	}
+	for _, w := range e.waiting[:n] {
+		g.unqueue(w)
+		close(w.admitted)
+	}
+	e.waiting = slices.Delete(e.waiting, 0, n)
+	e.in += n
+	g.coming += n
 	if e.in == 0 {
 		delete(g.apps, app)
 	}
@@ -128,10 +149,19 @@ func (g *gate) abandon(app postern.ApplicationNumber, w *waiter) {
 	}
 	if at >= 0 {
 		e.waiting = slices.Delete(e.waiting, at, at+1)
-		g.held -= w.size
+		g.unqueue(w)
 	}
 	g.mu.Unlock()
 	if at < 0 {
+		g.passed()
 		g.leave(app)
 	}
+}
+
+// alone reports whether only one application published of late.
+func (g *gate) alone(now time.Time) bool { return g.turn.IsZero() || now.Sub(g.turn) > company }
+
+func (g *gate) unqueue(w *waiter) {
+	g.held -= w.size
+	g.queued--
 }

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"runtime"
 	"sync"
 	"time"
 
@@ -49,6 +50,9 @@ type Config struct {
 	// Accept hands a part to the committer, or refuses with an error of kind
 	// Unavailable.
 	Accept func(p Part, size int) error
+	// Hurry tells the committer that nobody else is on the way whom the batch
+	// might wait for; may be nil.
+	Hurry func()
 	// Now is the wall clock; time.Now when nil. Accepted is told of each
 	// message once it is durable; may be nil.
 	Now      func() time.Time
@@ -68,7 +72,7 @@ func New(cfg Config) *Publisher {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	p := &Publisher{cfg: cfg}
+	p := &Publisher{cfg: cfg, gate: newGate(runtime.GOMAXPROCS(0))}
 	p.reserved.init()
 	p.pool.New = func() any { return &pending{publisher: p, done: make(chan error, 1)} }
 	return p
@@ -90,17 +94,17 @@ func (p *Publisher) Publish(ctx context.Context, in postern.Publish) (m *postern
 	defer p.gate.leave(in.Application)
 	a := p.pool.Get().(*pending)
 	a.fill(in, routes)
-	if len(a.keys) > 0 {
-		first, err := p.firstCopy(ctx, a)
-		if err != nil || !first.IsZero() {
-			p.recycle(a)
-			return &postern.Message{ID: first, Application: in.Application}, err == nil, err
-		}
+	first, err := p.hand(ctx, a)
+	if p.gate.passed() && p.cfg.Hurry != nil {
+		p.cfg.Hurry()
 	}
-	if err := p.cfg.Accept(a, a.size()); err != nil {
-		p.reserved.release(a, postern.MessageID{})
+	if err != nil {
 		p.recycle(a)
 		return nil, false, err
+	}
+	if !first.IsZero() {
+		p.recycle(a)
+		return &postern.Message{ID: first, Application: in.Application}, true, nil
 	}
 	select {
 	case err = <-a.done:
@@ -113,6 +117,20 @@ func (p *Publisher) Publish(ctx context.Context, in postern.Publish) (m *postern
 		return nil, false, err
 	}
 	return m, false, nil
+}
+
+// hand gives a to the committer, unless there is an earlier copy, whose id it
+// returns.
+func (p *Publisher) hand(ctx context.Context, a *pending) (first postern.MessageID, err error) {
+	if len(a.keys) > 0 {
+		if first, err = p.firstCopy(ctx, a); err != nil || !first.IsZero() {
+			return first, err
+		}
+	}
+	if err = p.cfg.Accept(a, a.size()); err != nil {
+		p.reserved.release(a, postern.MessageID{})
+	}
+	return postern.MessageID{}, err
 }
 
 // firstCopy reserves a's digests, and returns the id of an earlier copy if

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -179,6 +180,46 @@ func TestAnsweredOnceDurable(t *testing.T) {
 		if len(w.accepted) != 1 || w.accepted[0].ID != a.id {
 			t.Errorf("the lanes were told of %v", w.accepted)
 		}
+	})
+}
+
+// The last who has a place beside others tells the committer, also when it is
+// refused, and nobody stays behind at the gate.
+func TestWhoComesLastHurries(t *testing.T) {
+	in(t, func(w *world) {
+		var hurried atomic.Int32
+		w.p.cfg.Hurry = func() { hurried.Add(1) }
+		publish := func(n int) (last chan answer) {
+			for range n {
+				last = w.publish(w.t.Context(), postern.Publish{EventType: "a"})
+			}
+			return last
+		}
+		w.p.gate.turn = time.Now() // another one published
+		publish(w.p.gate.places - 1)
+		if hurried.Load() != 0 {
+			t.Error("with a place left, somebody hurries")
+		}
+		publish(w.p.gate.places + 2) // all but the first of these wait
+		if hurried.Load() != 0 {
+			t.Error("the one with the last place came while nobody waited, and hurries")
+		}
+		if first := w.build(); len(first.parts) != w.p.gate.places {
+			t.Errorf("a batch has %d messages, want %d", len(first.parts), w.p.gate.places)
+		} else {
+			first.end(nil)
+		}
+		second := w.build()
+		if hurried.Load() == 0 {
+			t.Error("with every place taken and one who waits, nobody hurries")
+		}
+		second.end(nil)
+		w.build().end(nil)
+		w.refuse = postern.ErrUnavailable
+		if a := w.now(publish(1)); !errors.Is(a.err, postern.ErrUnavailable) {
+			t.Errorf("refused with %v", a.err)
+		}
+		empty(t, &w.p.gate)
 	})
 }
 

@@ -51,6 +51,7 @@ func TestBarsAreTheDesigns(t *testing.T) {
 		{"hang", figureE2EP99, subjectControl, 10, 12, 12.1},
 		{"host", figureE2EP99, subjectControl, 10, 12, 12.1},
 		{"flood", figureE2EP99, subjectControl, 10, 12, 12.1},
+		{"flood", figureFlood, subjectControl, 20_000, 10_000, 9999},
 		{"ratelimit", figureSlowest, "", 0, 45, 44},
 		{"ratelimit", figureFastest, "", 0, 55, 56},
 		{"idle", figureResident, "", 0, 64, 64.1},

@@ -115,7 +115,9 @@ func isolationRuns() []run {
 		},
 		{
 			name: "flood", group: groupIsolation, title: "100/s beside another application's flood", endpoints: 1,
-			rate: 100, seconds: 30, against: []string{subjectControl, subjectAlone}, scenario: flood, bars: unhurt,
+			rate: 100, seconds: 30, against: []string{subjectControl, subjectAlone}, scenario: flood,
+			// The flood is not to pay for it with more than half of its rate.
+			bars: append(slices.Clone(unhurt), bar{figure: figureFlood, against: subjectControl, atLeast: true, limit: times(0.5)}),
 		},
 	}
 }

@@ -105,6 +105,7 @@ type Committer struct {
 	bytes   int // of all waiting accepts
 	closed  bool
 	ended   bool // Run is over: nobody takes settles any more
+	hurried bool // what waits has no company to wait for
 	failure error
 	wake    chan struct{} // capacity 1; closed by nobody
 
@@ -165,6 +166,15 @@ func (c *Committer) Enqueue(class Class, p Part, size int) error {
 		c.signal()
 	}
 	return nil
+}
+
+// Hurry tells that no accepts are on the way, so that those that wait have no
+// company to wait for.
+func (c *Committer) Hurry() {
+	c.mu.Lock()
+	c.hurried = len(c.queues[Accept]) > 0
+	c.mu.Unlock()
+	c.signal()
 }
 
 // Full reports whether accepts would be refused now: what a request asks
@@ -257,7 +267,7 @@ func (c *Committer) gather(timer *time.Timer) bool {
 // request on a quiet system does not: where the last batch was small too,
 // there is no company to wait for.
 func (c *Committer) lingerLeft(urgent int, since *time.Time) time.Duration {
-	if urgent >= smallBatch || !c.cfg.AlwaysLinger && c.lastSize <= 2 {
+	if c.hurried || urgent >= smallBatch || !c.cfg.AlwaysLinger && c.lastSize <= 2 {
 		return 0
 	}
 	return left(since, linger)
@@ -278,6 +288,7 @@ func left(since *time.Time, wait time.Duration) time.Duration {
 // with the lock held.
 func (c *Committer) take() {
 	c.taken = c.taken[:0]
+	c.hurried = false
 	bytes := 0
 	order := [...]Class{Command, Settle, Accept}
 	if c.passed {

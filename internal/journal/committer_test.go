@@ -282,6 +282,31 @@ func TestAFullBatchDoesNotLinger(t *testing.T) {
 	})
 }
 
+// Where nobody else is on the way, a small batch waits for nobody.
+func TestAHurriedBatchDoesNotLinger(t *testing.T) {
+	in(t, Config{AlwaysLinger: true}, func(w *world) {
+		w.c.Hurry() // nothing waits: it says nothing of what comes
+		first := w.put(Accept, "a", 1)
+		<-first.done
+		if took := time.Since(w.trace.begun); took != linger {
+			t.Errorf("a lone request waited %v, want %v", took, linger)
+		}
+		begun := time.Now()
+		w.put(Accept, "b", 1)
+		last := w.put(Accept, "b", 1)
+		w.c.Hurry()
+		<-last.done
+		if took := time.Since(begun); took != 0 {
+			t.Errorf("a hurried batch waited %v", took)
+		}
+		begun = time.Now()
+		<-w.put(Accept, "c", 1).done
+		if took := time.Since(begun); took != linger {
+			t.Errorf("the batch after a hurried one waited %v, want %v", took, linger)
+		}
+	})
+}
+
 func TestAlwaysLinger(t *testing.T) {
 	in(t, Config{AlwaysLinger: true}, func(w *world) {
 		<-w.put(Accept, "a", 1).done

@@ -44,6 +44,10 @@ func (d *decoder) take(n int) []byte {
 	return p
 }
 
+// more reports whether a value goes on: one that was stored before its last
+// fields were thought of does not, and they read as zero.
+func (d *decoder) more() bool { return len(d.rest) > 0 }
+
 func (d *decoder) byte() byte {
 	if p := d.take(1); p != nil {
 		return p[0]

@@ -296,7 +296,10 @@ func appendHealth(b []byte, h postern.Health) []byte {
 
 func decodeHealth(value []byte) (postern.Health, error) {
 	d := newDecoder(value)
-	h := postern.Health{FailingSince: d.time(), Disabled: d.string(), DisabledAt: d.time(), Failures: int(d.uvarint())}
+	h := postern.Health{FailingSince: d.time(), Disabled: d.string(), DisabledAt: d.time()}
+	if d.more() {
+		h.Failures = int(d.uvarint())
+	}
 	return h, d.err
 }
 
@@ -316,7 +319,9 @@ func decodeHead(value []byte) (store.Head, error) {
 	h.Rows = int64(d.uvarint())
 	h.LastTime = d.time()
 	h.Newest = d.time()
-	h.Dropped = d.time()
+	if d.more() {
+		h.Dropped = d.time()
+	}
 	return h, d.err
 }
 

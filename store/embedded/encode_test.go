@@ -56,10 +56,11 @@ func TestRoutesTo(t *testing.T) {
 }
 
 // TestTruncated: a value cut anywhere is an error, never a panic, and never
-// half a record without one.
+// half a record without one. Only a field that was added later may be missing.
 func TestTruncated(t *testing.T) {
 	m := testMessage()
 	d := store.DeliveryKey{Application: 7, Endpoint: 3, Message: m.ID}
+	later := map[string]bool{"head": true, "health": true} // their last byte is such a field
 	for name, c := range map[string]struct {
 		value  []byte
 		decode func([]byte) error
@@ -78,8 +79,8 @@ func TestTruncated(t *testing.T) {
 			t.Errorf("%s: whole: %v", name, err)
 		}
 		for n := range c.value {
-			if c.decode(c.value[:n]) == nil {
-				t.Errorf("%s: %d of %d bytes are read without an error", name, n, len(c.value))
+			if read := c.decode(c.value[:n]) == nil; read != (later[name] && n == len(c.value)-1) {
+				t.Errorf("%s: %d of %d bytes: read without an error is %t", name, n, len(c.value), read)
 			}
 		}
 		newer := append([]byte{encodingVersion + 1}, c.value[1:]...)

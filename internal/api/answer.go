@@ -54,10 +54,10 @@ type (
 		Detail string `json:"detail"`
 	}
 	invalidOut struct {
-		Detail []faultOut `json:"detail"`
+		Detail []faultOut `json:"detail" api:"list"`
 	}
 	faultOut struct {
-		Loc  []string `json:"loc"`
+		Loc  []string `json:"loc" api:"list"`
 		Msg  string   `json:"msg"`
 		Type string   `json:"type"`
 	}

@@ -75,6 +75,8 @@ type handler struct {
 	calls  sync.Pool // of *call
 	// jsonType is the value of Content-Type, shared by all answers.
 	jsonType []string
+	// document is what GET /openapi.json answers.
+	document func() ([]byte, error)
 }
 
 // New returns the API. It answers below Prefix, with paths that begin with it:
@@ -97,6 +99,7 @@ func New(config Config) http.Handler {
 		routes:   newRoutes(table()),
 		calls:    sync.Pool{New: func() any { return new(call) }},
 		jsonType: []string{"application/json"},
+		document: sync.OnceValues(func() ([]byte, error) { return newDocument(table(), config.Version, config.PublicURL) }),
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 
 // applicationIn is an application as callers write it.
 type applicationIn struct {
-	Name         optional[string]            `json:"name"`
+	Name         optional[string]            `json:"name" api:"required"`
 	UID          optional[string]            `json:"uid"`
 	RateLimit    optional[int]               `json:"rateLimit"` // ThrottleRate's older name
 	ThrottleRate optional[int]               `json:"throttleRate"`

@@ -36,16 +36,16 @@ type attemptOut struct {
 	Response           string             `json:"response"`
 	ResponseStatusCode int                `json:"responseStatusCode"`
 	ResponseDurationMs int64              `json:"responseDurationMs"`
-	Status             int                `json:"status"`
-	StatusText         string             `json:"statusText"`
-	TriggerType        int                `json:"triggerType"`
+	Status             int                `json:"status" api:"0|2"`
+	StatusText         string             `json:"statusText" api:"success|fail"`
+	TriggerType        int                `json:"triggerType" api:"0|1"`
 	Timestamp          time.Time          `json:"timestamp"`
 
 	Number  int        `json:"number"`
 	Failure *string    `json:"failure"`
 	Timings timingsOut `json:"timings"`
 	// State, Reason and NextAttempt are what the attempt caused.
-	State       string     `json:"state"`
+	State       string     `json:"state" api:"pending|sending|retrying|delivered|dead|canceled"`
 	Reason      *string    `json:"reason"`
 	NextAttempt *time.Time `json:"nextAttempt"`
 }

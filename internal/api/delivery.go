@@ -11,11 +11,11 @@ import (
 // destinationOut is an endpoint with what became of a message there.
 type destinationOut struct {
 	endpointOut
-	Status      int        `json:"status"`
-	StatusText  string     `json:"statusText"`
+	Status      int        `json:"status" api:"0|1|2|3|4"`
+	StatusText  string     `json:"statusText" api:"success|pending|fail|sending|canceled"`
 	NextAttempt *time.Time `json:"nextAttempt"`
 	// State and Reason are Postern's own words for it.
-	State  string  `json:"state"`
+	State  string  `json:"state" api:"pending|sending|retrying|delivered|dead|canceled"`
 	Reason *string `json:"reason"`
 }
 

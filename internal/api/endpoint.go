@@ -13,9 +13,9 @@ import (
 
 // endpointIn is an endpoint as callers write it.
 type endpointIn struct {
-	URL         optional[string]   `json:"url"`
+	URL         optional[string]   `json:"url" api:"required"`
 	UID         optional[string]   `json:"uid"`
-	Kind        optional[string]   `json:"kind"`
+	Kind        optional[string]   `json:"kind" api:"http|"`
 	Description optional[string]   `json:"description"`
 	Version     optional[int]      `json:"version"`
 	Disabled    optional[bool]     `json:"disabled"`
@@ -40,7 +40,7 @@ type endpointOut struct {
 	ID  postern.EndpointID `json:"id"`
 	UID *string            `json:"uid"`
 	// Kind is http, handler or pull; only the first has a URL of its own.
-	Kind           string  `json:"kind"`
+	Kind           string  `json:"kind" api:"http|handler|pull"`
 	URL            string  `json:"url"`
 	Description    string  `json:"description"`
 	Version        int     `json:"version"`

@@ -10,8 +10,8 @@ import (
 
 // eventTypeIn is an event type as callers write it.
 type eventTypeIn struct {
-	Name          optional[string]                     `json:"name"`
-	Description   optional[string]                     `json:"description"`
+	Name          optional[string]                     `json:"name" api:"post"`
+	Description   optional[string]                     `json:"description" api:"required"`
 	Schemas       optional[map[string]json.RawMessage] `json:"schemas"`
 	GroupName     optional[string]                     `json:"groupName"`
 	FeatureFlag   optional[string]                     `json:"featureFlag"` // FeatureFlags' older form
@@ -25,7 +25,7 @@ type eventTypeIn struct {
 type eventTypeOut struct {
 	Name          string                     `json:"name"`
 	Description   string                     `json:"description"`
-	Schemas       map[string]json.RawMessage `json:"schemas"`
+	Schemas       map[string]json.RawMessage `json:"schemas" api:"null"`
 	GroupName     *string                    `json:"groupName"`
 	FeatureFlag   *string                    `json:"featureFlag"`
 	FeatureFlags  []string                   `json:"featureFlags"`

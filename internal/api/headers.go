@@ -10,7 +10,7 @@ import (
 // headersIn are an endpoint's own headers as callers write them. In a PATCH,
 // null takes one away, as DeleteHeaders does.
 type headersIn struct {
-	Headers       optional[map[string]*string] `json:"headers"`
+	Headers       optional[map[string]*string] `json:"headers" api:"put"`
 	DeleteHeaders []string                     `json:"deleteHeaders"`
 }
 
@@ -18,7 +18,7 @@ type headersIn struct {
 // credentials only the names.
 type headersOut struct {
 	Headers   map[string]string `json:"headers"`
-	Sensitive []string          `json:"sensitive"`
+	Sensitive []string          `json:"sensitive" api:"list"`
 }
 
 // getHeaders shows values but those of credentials.

@@ -10,8 +10,8 @@ import (
 
 // keyIn is a key as administrators write it. Application is an id or uid.
 type keyIn struct {
-	Name        string  `json:"name"`
-	Scope       string  `json:"scope"`
+	Name        string  `json:"name" api:"required"`
+	Scope       string  `json:"scope" api:"required,admin|application|read-only|publish-only"`
 	Application *string `json:"application"`
 	ExpiresAt   *string `json:"expiresAt"` // RFC 3339
 }

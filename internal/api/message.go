@@ -6,6 +6,7 @@ import (
 	"errors"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/postern-dev/postern"
@@ -14,7 +15,44 @@ import (
 )
 
 // messageOut is a message as appendMessage writes it: one shape, written once.
-type messageOut = json.RawMessage
+type messageOut json.RawMessage
+
+// MarshalJSON implements json.Marshaler.
+func (m messageOut) MarshalJSON() ([]byte, error) { return m, nil }
+
+// messageShape is what a messageOut holds.
+type messageShape struct {
+	ID        postern.MessageID `json:"id"`
+	EventType string            `json:"eventType"`
+	EventID   *string           `json:"eventId"`
+	// Payload is an object: the message's own where that is one, else one that
+	// has contentType and body or bodyBase64.
+	Payload     map[string]json.RawMessage `json:"payload"`
+	ContentType string                     `json:"contentType"`
+	Channels    []string                   `json:"channels"`
+	Tags        []string                   `json:"tags"`
+	Timestamp   time.Time                  `json:"timestamp"`
+	// SourceID and ProviderEventType are there for what came in by a source.
+	SourceID          *postern.SourceID `json:"sourceId,omitempty"`
+	ProviderEventType string            `json:"providerEventType,omitempty"`
+}
+
+// messageIn is what parseMessage reads.
+type messageIn struct {
+	EventType string                     `json:"eventType" api:"required"`
+	EventID   *string                    `json:"eventId"`
+	Payload   map[string]json.RawMessage `json:"payload" api:"required"`
+	Channels  []string                   `json:"channels"`
+	Tags      []string                   `json:"tags"`
+	// TransformationsParams is how a payload is given that is no JSON object.
+	TransformationsParams *rawPayloadIn `json:"transformationsParams"`
+}
+
+// rawPayloadIn is the text to deliver, and the header content-type.
+type rawPayloadIn struct {
+	RawPayload *string           `json:"rawPayload"`
+	Headers    map[string]string `json:"headers"`
+}
 
 // expunged is the payload of a message whose payload was deleted.
 const expunged = `{"expired":true}`

@@ -18,6 +18,10 @@ type operation struct {
 	params []string
 	// query are the parameters that it reads.
 	query params
+	// media is the type of an answer that is not JSON, and also another status
+	// of success; both only for the document.
+	media string
+	also  int
 	// inApplication: the path lies inside an application, which is found and
 	// checked before run.
 	inApplication bool

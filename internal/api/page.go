@@ -19,7 +19,7 @@ const (
 // the list's end, and PrevIterator "-" and the first one; both are there even
 // when they are null.
 type listing[T any] struct {
-	Data         []T     `json:"data"`
+	Data         []T     `json:"data" api:"list"`
 	Iterator     *string `json:"iterator"`
 	PrevIterator *string `json:"prevIterator"`
 	// Done: there is nothing behind the page in the direction walked.

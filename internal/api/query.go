@@ -95,25 +95,6 @@ func withContents(otherwise bool) param {
 	return withFlag("with_content", "Whether payloads, responses or schemas are part of the answer.", otherwise)
 }
 
-// asking is a row that reads the query.
-type asking struct {
-	row
-	params params
-}
-
-// asks adds what the operation reads of the query.
-func (o op[In, Out]) asks(lists ...params) row { return asking{o, slices.Concat(lists...)} }
-
-// asks adds what the operation reads of the query.
-func (o raw) asks(lists ...params) row { return asking{o, slices.Concat(lists...)} }
-
-// operation implements row.
-func (a asking) operation() *operation {
-	o := a.row.operation()
-	o.query = a.params
-	return o
-}
-
 // declared refuses to read a parameter that the call's row does not name: a
 // mistake in the table, which the first test of the operation meets.
 func (c *call) declared(name string) error {

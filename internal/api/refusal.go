@@ -30,7 +30,7 @@ type requestOut struct {
 	Method     string      `json:"method"`
 	Path       string      `json:"path"`
 	Query      string      `json:"query"`
-	Headers    []headerOut `json:"headers"`
+	Headers    []headerOut `json:"headers" api:"list"`
 	RemoteAddr string      `json:"remoteAddr"`
 }
 

@@ -11,9 +11,9 @@ import (
 
 // sourceIn is a source as callers write it. Secrets are the provider's, as text.
 type sourceIn struct {
-	Name            optional[string]            `json:"name"`
+	Name            optional[string]            `json:"name" api:"required"`
 	UID             optional[string]            `json:"uid"`
-	Provider        optional[string]            `json:"provider"`
+	Provider        optional[string]            `json:"provider" api:"required"`
 	Secrets         optional[[]string]          `json:"secrets"`
 	Config          optional[map[string]string] `json:"config"`
 	EventTypePrefix optional[string]            `json:"eventTypePrefix"`
@@ -228,7 +228,7 @@ func (h *handler) deleteSource(c *call, _ none) (none, error) {
 // sourceSecretIn is a provider's new secret. The one before is accepted too,
 // until the next rotation, unless KeepOld says no.
 type sourceSecretIn struct {
-	Key     string `json:"key"`
+	Key     string `json:"key" api:"required"`
 	KeepOld *bool  `json:"keepOld"`
 }
 

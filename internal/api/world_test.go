@@ -226,6 +226,7 @@ func (w *world) send(r *http.Request) response {
 	recorder := httptest.NewRecorder()
 	w.handler.ServeHTTP(recorder, r)
 	got := response{recorder.Result(), recorder.Body.String()}
+	checkAnswer(w.t, r, got)
 	isJSON := got.Header.Get("Content-Type") == "application/json" && json.Valid([]byte(got.body))
 	switch {
 	case got.StatusCode >= 300 && got.StatusCode < 400:

@@ -1,0 +1,394 @@
+package api
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/postern-dev/postern"
+	"github.com/postern-dev/postern/internal/auth"
+)
+
+// annotated is a row with what its type does not tell the document.
+type annotated struct {
+	row
+	params params
+	// in and out are the bodies of a row that reads and writes them itself.
+	in, out reflect.Type
+	// media is the type of an answer that is not JSON.
+	media string
+	// also is another status of success, 0 for none.
+	also int
+}
+
+// operation implements row.
+func (a annotated) operation() *operation {
+	o := a.row.operation()
+	o.query = append(o.query, a.params...)
+	if a.in != nil || a.out != nil {
+		o.in, o.out = a.in, a.out
+	}
+	o.media = cmp.Or(a.media, o.media)
+	o.also = cmp.Or(a.also, o.also)
+	return o
+}
+
+// asks adds what the operation reads of the query.
+func (o op[In, Out]) asks(lists ...params) row {
+	return annotated{row: o, params: slices.Concat(lists...)}
+}
+
+// asks adds what the operation reads of the query.
+func (o raw) asks(lists ...params) row { return annotated{row: o, params: slices.Concat(lists...)} }
+
+// also adds another status of success: 201 to a PUT that may create.
+func also(status int, r row) row { return annotated{row: r, also: status} }
+
+// bodies tells of a raw row what it reads and answers.
+func bodies[In, Out any](r row) row { return annotated{row: r, in: typeOf[In](), out: typeOf[Out]()} }
+
+// media tells of a raw row the type of what it answers.
+func media(contentType string, r row) row { return annotated{row: r, media: contentType} }
+
+// getOpenAPI answers the document, which is made at the first request.
+func (h *handler) getOpenAPI(c *call) error {
+	document, err := h.document()
+	if err != nil {
+		return err
+	}
+	c.answer.Write(document)
+	h.send(c)
+	return nil
+}
+
+// newDocument is the table as an OpenAPI 3.1 document.
+func newDocument(rows []row, version, server string) ([]byte, error) {
+	if server == "" {
+		server = "/"
+	}
+	schemas := components{}
+	paths := map[string]map[string]schema{}
+	for _, r := range rows {
+		o := r.operation()
+		path := Prefix + o.path
+		if paths[path] == nil {
+			paths[path] = map[string]schema{}
+		}
+		paths[path][strings.ToLower(o.method)] = describe(o, schemas)
+	}
+	document := schema{
+		"openapi": "3.1.0",
+		"info": schema{
+			"title": "Postern", "version": version,
+			"description": "Receives, routes and delivers webhooks. Ids may be replaced by uids wherever a path names an object that has one. Lists are pages: follow iterator until done.",
+			"license":     schema{"name": "Apache-2.0", "identifier": "Apache-2.0"},
+		},
+		"servers":  []schema{{"url": server}},
+		"security": []schema{{"key": []string{}}},
+		"paths":    paths,
+		"components": schema{
+			"schemas":   schemas,
+			"responses": refusals(schemas),
+			"securitySchemes": schema{
+				"key": schema{"type": "http", "scheme": "bearer", "description": "An API key, a portal's token, or a token of svix-server where its secret is configured."},
+			},
+		},
+	}
+	return json.Marshal(document)
+}
+
+// describe is one operation of the document.
+func describe(o *operation, schemas components) schema {
+	described := schema{
+		"operationId": operationID(o.name), "summary": summary(o.name), "tags": []string{noun(o.name)},
+		"responses": responses(o, schemas),
+	}
+	if o.access == open {
+		described["security"] = []schema{}
+	}
+	if parameters := parameters(o); len(parameters) > 0 {
+		described["parameters"] = parameters
+	}
+	if o.in != nil {
+		content := schema{"schema": schemas.body(o.in, o.method)}
+		if example := example(o.name); example != nil {
+			content["example"] = example
+		}
+		described["requestBody"] = schema{
+			"required": len(needed(o.in, o.method)) > 0,
+			"content":  schema{"application/json": content},
+		}
+	}
+	return described
+}
+
+// parameters are those of the path, the query and the header.
+func parameters(o *operation) []schema {
+	var list []schema
+	for segment := range strings.SplitSeq(o.path, "/") {
+		if name, ok := variable(segment); ok {
+			list = append(list, schema{
+				"name": name, "in": "path", "required": true, "schema": schema{"type": "string"},
+				"description": pathDoc(name),
+			})
+		}
+	}
+	for _, p := range o.query {
+		list = append(list, schema{"name": p.name, "in": "query", "description": p.doc, "schema": p.schema()})
+	}
+	if o.method == http.MethodPost && o.access != open {
+		list = append(list, schema{
+			"name": "idempotency-key", "in": "header", "schema": schema{"type": "string"},
+			"description": "Names the request: one that is sent again under the same key gets the first one's answer.",
+		})
+	}
+	return list
+}
+
+// pathDoc says what a variable of a path may be.
+func pathDoc(name string) string {
+	switch name {
+	case "app", "endpoint", "source":
+		return "An id or a uid."
+	case "msg":
+		return "An id or an eventId."
+	case "name":
+		return "A name."
+	}
+	return "An id."
+}
+
+// schema is a parameter's value.
+func (p param) schema() schema {
+	var s schema
+	switch p.kind {
+	case flagParam:
+		s = schema{"type": "boolean"}
+	case momentParam:
+		s = schema{"type": "string", "format": "date-time"}
+	case numberParam:
+		s = schema{"type": "integer", "minimum": p.low, "maximum": p.high}
+	case listParam:
+		s = schema{"type": "array", "items": schema{"type": "string"}}
+	default:
+		s = schema{"type": "string"}
+	}
+	if p.values != nil {
+		s["enum"] = p.values
+	}
+	if p.otherwise != "" {
+		s["default"] = json.RawMessage(p.otherwise) // a number or a boolean
+	}
+	return s
+}
+
+// responses are an operation's answers by status.
+func responses(o *operation, schemas components) schema {
+	all := schema{}
+	for _, status := range []int{o.status, o.also} {
+		if status != 0 {
+			all[strconv.Itoa(status)] = success(o, status, schemas)
+		}
+	}
+	for _, status := range mayRefuse(o) {
+		all[strconv.Itoa(status)] = schema{"$ref": "#/components/responses/" + refusalName(status)}
+	}
+	return all
+}
+
+// success is the answer that was wished for.
+func success(o *operation, status int, schemas components) schema {
+	answer := schema{"description": http.StatusText(status)}
+	switch {
+	case status == http.StatusNoContent:
+	case o.media != "":
+		answer["content"] = schema{o.media: schema{}}
+	case o.out == nil:
+		answer["content"] = schema{"application/json": schema{"schema": schema{"type": "object"}}}
+	default:
+		answer["content"] = schema{"application/json": schema{"schema": schemas.answer(o.out)}}
+	}
+	return answer
+}
+
+// mayRefuse are the statuses of an operation's refusals. What lies in front of
+// us, and what is our own fault, may always add others.
+func mayRefuse(o *operation) []int {
+	statuses := map[int]bool{http.StatusServiceUnavailable: true}
+	if o.access != open {
+		statuses[http.StatusUnauthorized], statuses[http.StatusForbidden] = true, true
+	}
+	if strings.Contains(o.path, "{") {
+		statuses[http.StatusNotFound] = true
+	}
+	if len(o.query) > 0 || o.in != nil {
+		statuses[http.StatusBadRequest], statuses[http.StatusUnprocessableEntity] = true, true
+	}
+	if o.in != nil {
+		statuses[http.StatusRequestEntityTooLarge] = true
+	}
+	if o.access == publish {
+		statuses[http.StatusTooManyRequests] = true
+	}
+	if o.method != http.MethodGet && o.access != open {
+		statuses[http.StatusConflict] = true
+	}
+	return slices.Sorted(maps.Keys(statuses))
+}
+
+// refusals are the answers that are refusals, by their names.
+func refusals(schemas components) schema {
+	all := schema{}
+	for _, status := range []int{400, 401, 403, 404, 409, 413, 422, 429, 503} {
+		body := schemas.answer(reflect.TypeFor[errorOut]())
+		if status == http.StatusUnprocessableEntity {
+			body = schemas.answer(reflect.TypeFor[invalidOut]())
+		}
+		all[refusalName(status)] = schema{
+			"description": http.StatusText(status),
+			"content":     schema{"application/json": schema{"schema": body}},
+		}
+	}
+	return all
+}
+
+// refusalName is a status in words: NotFound.
+func refusalName(status int) string {
+	return strings.ReplaceAll(http.StatusText(status), " ", "")
+}
+
+// operationID is a name for generated code: endpointSecretRotate.
+func operationID(name string) string {
+	words := strings.FieldsFunc(name, func(r rune) bool { return r == '.' || r == '-' })
+	for i := range words[1:] {
+		words[i+1] = exported(words[i+1])
+	}
+	return strings.Join(words, "")
+}
+
+// noun is what an operation is about: the first part of its name.
+func noun(name string) string {
+	first, _, _ := strings.Cut(name, ".")
+	return strings.ReplaceAll(first, "-", " ")
+}
+
+// summary says what an operation does, from its name.
+func summary(name string) string {
+	if said := special(name); said != "" {
+		return said
+	}
+	parts := strings.Split(strings.ReplaceAll(name, "-", " "), ".")
+	verb, of := parts[len(parts)-1], strings.Join(parts[:len(parts)-1], " ")
+	article := "a"
+	if strings.ContainsRune("aeiou", rune(of[0])) {
+		article = "an"
+	}
+	switch verb {
+	case "list":
+		return "List " + of + "s"
+	case "put":
+		return "Replace " + article + " " + of
+	case "patch":
+		return "Change some of " + article + " " + of
+	}
+	return exported(verb) + " " + article + " " + of
+}
+
+// special are summaries that a name does not tell; "" for all others.
+func special(name string) string {
+	switch name {
+	case "openapi":
+		return "This document"
+	case "health":
+		return "Whether requests can be served"
+	case "health.ping":
+		return "Whether the process answers"
+	case "limits":
+		return "Every limit and the value in force"
+	case "application.put", "endpoint.put", "event-type.put":
+		return "Replace an " + strings.ReplaceAll(strings.TrimSuffix(name, ".put"), "-", " ") + ", or create it"
+	case "event-type.delete":
+		return "Archive an event type, or delete it"
+	case "message.create":
+		return "Publish a message"
+	case "message.raw":
+		return "The bytes of a message's payload"
+	case "message.endpoints":
+		return "The endpoints of a message, and how it stands there"
+	case "message.explain":
+		return "Why each endpoint got a message or did not"
+	case "message.resend":
+		return "Deliver a message to an endpoint once more"
+	case "message.cancel":
+		return "End a delivery that is not finished"
+	case "attempt.list-by-message":
+		return "List the attempts of a message"
+	case "attempt.list-by-endpoint":
+		return "List the attempts at an endpoint"
+	}
+	return ""
+}
+
+// example is a body for a request; nil for none.
+func example(name string) json.RawMessage {
+	switch name {
+	case "application.create":
+		return json.RawMessage(`{"name":"Shop","uid":"shop"}`)
+	case "event-type.create":
+		return json.RawMessage(`{"name":"invoice.paid","description":"An invoice was paid"}`)
+	case "endpoint.create":
+		return json.RawMessage(`{"url":"https://example.com/hooks","eventTypes":["invoice.*"]}`)
+	case "endpoint.headers.put":
+		return json.RawMessage(`{"headers":{"X-Team":"billing"}}`)
+	case "endpoint.secret.rotate":
+		return json.RawMessage(`{"gracePeriodSeconds":3600}`)
+	case "message.create":
+		return json.RawMessage(`{"eventType":"invoice.paid","eventId":"invoice-17","payload":{"invoice":17,"amount":1200}}`)
+	case "source.create":
+		return json.RawMessage(`{"name":"GitHub","provider":"github","secrets":["the secret that GitHub has too"]}`)
+	case "source.secret.rotate":
+		return json.RawMessage(`{"key":"the new secret"}`)
+	case "key.create":
+		return json.RawMessage(`{"name":"reports","scope":"read-only"}`)
+	}
+	return nil
+}
+
+// mayUse names the scopes of keys that an operation is for.
+func mayUse(a access) string {
+	if a == open {
+		return "everybody"
+	}
+	var scopes []string
+	for _, scope := range []postern.Scope{postern.ScopeAdmin, postern.ScopeApplication, postern.ScopeReadOnly, postern.ScopePublishOnly} {
+		who := auth.Principal{Scope: scope}
+		switch {
+		case may(who, a, false):
+			scopes = append(scopes, string(scope))
+		case may(who, a, true):
+			scopes = append(scopes, string(scope)+" (reads)")
+		}
+	}
+	return strings.Join(scopes, ", ")
+}
+
+// Table is the API's documentation: every operation with its path, who may use
+// it and what it reads of the query, as Markdown.
+func Table() string {
+	var b strings.Builder
+	for _, r := range table() {
+		o := r.operation()
+		var query []string
+		for _, p := range o.query {
+			query = append(query, "`"+p.name+"`")
+		}
+		fmt.Fprintf(&b, "| %s | `%s %s%s` | %s | %d | %s |\n", summary(o.name), o.method, Prefix, o.path, mayUse(o.access), o.status, strings.Join(query, ", "))
+	}
+	return b.String()
+}

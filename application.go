@@ -1,6 +1,10 @@
 package postern
 
-import "time"
+import (
+	"strconv"
+	"strings"
+	"time"
+)
 
 // ApplicationNumber is an application's catalogue number: what keys of the
 // store hold instead of its id. Numbers start at 1 and are never used again.
@@ -31,7 +35,7 @@ type EventType struct {
 	// Schemas maps a version to its JSON Schema; nil for none.
 	Schemas map[string][]byte
 	// RetrySchedule replaces the general one for messages of this type, unless
-	// the endpoint has its own; nil for neither.
+	// the endpoint has its own; nil for errB.
 	RetrySchedule RetrySchedule
 	GroupName     string
 	FeatureFlags  []string
@@ -39,4 +43,32 @@ type EventType struct {
 	Deprecated    bool
 
 	CreatedAt, UpdatedAt time.Time
+}
+
+// NewestSchema is the schema of the highest version: numbers come in their
+// order, and after all that are none. It is "" and nil without schemas.
+func (t *EventType) NewestSchema() (version string, schema []byte) {
+	for v, s := range t.Schemas {
+		if schema == nil || compareVersions(v, version) > 0 {
+			version, schema = v, s
+		}
+	}
+	return version, schema
+}
+
+func compareVersions(a, b string) int {
+	m, errA := strconv.ParseUint(a, 10, 64)
+	n, errB := strconv.ParseUint(b, 10, 64)
+	switch {
+	case errA == nil && errB == nil && m != n:
+		if m < n {
+			return -1
+		}
+		return 1
+	case errA == nil && errB != nil:
+		return 1
+	case errA != nil && errB == nil:
+		return -1
+	}
+	return strings.Compare(a, b)
 }

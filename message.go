@@ -61,6 +61,9 @@ type Publish struct {
 	ProviderEventType string
 	Request           *InboundRequest
 	CausedBy          MessageID
+	// Only is the one endpoint that gets the message, whatever it selects; 0 to
+	// route it.
+	Only EndpointNumber
 	// Duplicate recognises a second copy by something other than EventID; its
 	// zero value is none.
 	Duplicate DuplicateKey

@@ -30,7 +30,7 @@ func (e *Engine) mount() http.Handler {
 	apiHandler, intakeHandler, pageHandler := e.api(), e.intake(), page.New(e.figures)
 	return e.bodies.guard(func(w http.ResponseWriter, r *http.Request) {
 		switch path := r.URL.Path; {
-		case strings.HasPrefix(path, api.Prefix+"/"):
+		case strings.HasPrefix(path, api.Prefix+"/"), strings.HasPrefix(path, api.IngestPrefix):
 			apiHandler.ServeHTTP(w, r)
 		case strings.HasPrefix(path, intake.Prefix):
 			intakeHandler.ServeHTTP(w, r)
@@ -47,7 +47,7 @@ func (e *Engine) api() http.Handler {
 		Applications: e.catalogue, Endpoints: e.catalogue, EventTypes: e.catalogue,
 		Sources: e.catalogue, Keys: e.catalogue,
 		Secrets: e.cfg.Secrets, URLs: &urlChecker{e.dialer}, Publisher: e,
-		Deliveries: e.cfg.Store, History: e.cfg.Store, EventIDs: e,
+		Deliveries: e.cfg.Store, History: e.cfg.Store, Outcomes: e.cfg.Store, Router: (*router)(e), EventIDs: e,
 		Auth:    auth.New(auth.Config{Keys: e.catalogue, AdminToken: e.cfg.AdminKey, JWTSecret: e.cfg.JWTSecret, Applications: e.catalogue, Now: e.cfg.Now}),
 		Admit:   func(int64) error { return e.Admit() },
 		Health:  e.health,

@@ -88,6 +88,9 @@ func (p *Publisher) Publish(ctx context.Context, in postern.Publish) (m *postern
 	if !ok {
 		return nil, false, postern.ErrNotFound
 	}
+	if in.Only != 0 {
+		routes = []postern.EndpointNumber{in.Only}
+	}
 	if err := p.gate.enter(ctx, in.Application, len(in.Payload)); err != nil {
 		return nil, false, err
 	}

@@ -479,3 +479,25 @@ func BenchmarkPublish(b *testing.B) {
 		})
 	}
 }
+
+// TestOnly: a message for one endpoint is routed nowhere else, and is refused
+// like any other where there is no application.
+func TestOnly(t *testing.T) {
+	in(t, func(w *world) {
+		done := make(chan error, 1)
+		go func() {
+			m, _, err := w.p.Publish(w.t.Context(), postern.Publish{Application: 1, EventType: "a", Only: 7})
+			if err == nil && (len(m.Routes) != 1 || m.Routes[0] != 7) {
+				err = fmt.Errorf("routed to %v", m.Routes)
+			}
+			done <- err
+		}()
+		w.build().end(nil)
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		if _, _, err := w.p.Publish(w.t.Context(), postern.Publish{Application: 2, Only: 7}); !errors.Is(err, postern.ErrNotFound) {
+			t.Errorf("an unknown application: %v", err)
+		}
+	})
+}

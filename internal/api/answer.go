@@ -95,6 +95,11 @@ func (h *handler) refuse(c *call, operation string, err error) {
 		_ = h.answer(c, errorOut{"method_not_allowed", "This path allows " + method.allow}) // strings encode
 		return
 	}
+	if errors.Is(err, errUnserved) {
+		c.status = http.StatusNotImplemented
+		_ = h.answer(c, errorOut{"not_implemented", "This operation of Svix's API is not part of Postern"}) // strings encode
+		return
+	}
 	e, ok := errors.AsType[*postern.Error](err)
 	if !ok {
 		e = &postern.Error{Kind: postern.Internal, Err: err}

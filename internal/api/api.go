@@ -32,6 +32,8 @@ type Config struct {
 	Publisher    Publisher
 	Deliveries   Deliveries
 	History      store.History
+	Outcomes     store.Outcomes
+	Router       Router
 	Auth         *auth.Authenticator
 	// EventIDs lets a message be named by its event id; optional: without it a
 	// message has its id only.
@@ -72,7 +74,9 @@ const noOperation = "none"
 type handler struct {
 	Config
 	routes *node
-	calls  sync.Pool // of *call
+	// unserved are the paths of sdkPaths.
+	unserved *node
+	calls    sync.Pool // of *call
 	// jsonType is the value of Content-Type, shared by all answers.
 	jsonType []string
 	// document is what GET /openapi.json answers.
@@ -97,6 +101,7 @@ func New(config Config) http.Handler {
 	return &handler{
 		Config:   config,
 		routes:   newRoutes(table()),
+		unserved: unserved(),
 		calls:    sync.Pool{New: func() any { return new(call) }},
 		jsonType: []string{"application/json"},
 		document: sync.OnceValues(func() ([]byte, error) { return newDocument(table(), config.Version, config.PublicURL) }),
@@ -123,11 +128,11 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (h *handler) serve(c *call) (operation string, err error) {
 	n := h.routes.find(c.r.URL.Path, &c.values)
 	if n == nil {
-		return noOperation, &postern.Error{Kind: postern.NotFound, Detail: "No such path"}
+		return noOperation, h.miss(c, nil)
 	}
 	o := n.operation(c.r.Method)
 	if o == nil {
-		return noOperation, &methodError{allow: n.allow}
+		return noOperation, h.miss(c, n)
 	}
 	c.operation, c.names = o, o.params
 	if o.access == open {

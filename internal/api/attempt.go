@@ -114,6 +114,10 @@ func (c *call) attemptQuery() (q attemptQuery, err error) {
 	if q.withContent, err = c.flag("with_content", true); err != nil {
 		return q, err
 	}
+	// An attempt is never canceled, so that both settings say the same.
+	if _, err = c.flag("expanded_statuses", false); err != nil {
+		return q, err
+	}
 	if q.withMessage, err = c.flag("with_msg", false); err != nil {
 		return q, err
 	}
@@ -164,16 +168,22 @@ func (c *call) attemptWindow() (w window, page store.Page, q attemptQuery, err e
 // listMessageAttempts lists what was tried for one message. That is little, and
 // is read whole.
 func (h *handler) listMessageAttempts(c *call, _ none) (listing[attemptOut], error) {
+	endpoint, err := h.endpointFilter(c)
+	if err != nil {
+		return listing[attemptOut]{}, err
+	}
+	return h.attemptsOf(c, endpoint)
+}
+
+// attemptsOf lists the attempts of the path's message, at one endpoint or, for
+// 0, at all.
+func (h *handler) attemptsOf(c *call, endpoint postern.EndpointNumber) (listing[attemptOut], error) {
 	var list listing[attemptOut]
 	w, page, q, err := c.attemptWindow()
 	if err != nil {
 		return list, err
 	}
 	m, err := h.message(c)
-	if err != nil {
-		return list, err
-	}
-	endpoint, err := h.endpointFilter(c)
 	if err != nil {
 		return list, err
 	}
@@ -271,6 +281,9 @@ func (h *handler) attemptedMessage(c *call, a *postern.Attempt, withContent bool
 // getAttempt looks among its message's attempts: attempts have no index of
 // their own.
 func (h *handler) getAttempt(c *call, _ none) (attemptOut, error) {
+	if _, err := c.flag("expanded_statuses", false); err != nil { // as in lists
+		return attemptOut{}, err
+	}
 	id, err := postern.ParseAttemptID(c.param("attempt"))
 	if err != nil {
 		return attemptOut{}, postern.ErrNotFound

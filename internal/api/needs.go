@@ -107,6 +107,13 @@ type Deliveries interface {
 	Standing(ctx context.Context, d store.DeliveryKey) (store.Standing, error)
 }
 
+// Router tells who would get a message.
+type Router interface {
+	// Match lists the endpoints; it reports false when there is no such
+	// application.
+	Match(app postern.ApplicationNumber, eventType string, channels []string) ([]postern.EndpointNumber, bool)
+}
+
 // EventIDs finds messages by the name that their publisher gave them.
 type EventIDs interface {
 	// MessageByEventID is ErrNotFound for an event id that no living message

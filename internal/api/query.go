@@ -85,9 +85,19 @@ func messageFilters() params {
 // attemptFilters is what call.attemptQuery reads.
 func attemptFilters() params {
 	return append(messageFilters(),
-		withContents(true), withFlag("with_msg", "Whether each attempt brings its message.", false),
+		withContents(true), withExpanded(), withFlag("with_msg", "Whether each attempt brings its message.", false),
 		withNumber("status", "Only attempts of this status: 0 success, 2 failure; no attempt has another.", 0, statusCanceled),
 		withNumber("status_code_class", "Only attempts answered with such a code: 100, 200, 300, 400 or 500.", 0, 500))
+}
+
+// withExpanded is for answers that tell a status.
+func withExpanded() param {
+	return withFlag("expanded_statuses", "Tell canceled deliveries from successful ones.", false)
+}
+
+// withStatuses selects by a delivery's status.
+func withStatuses() param {
+	return withNumber("status", "Only deliveries of this status: 0 success, 1 pending, 2 failure, 3 sending, 4 canceled.", 0, statusCanceled)
 }
 
 // withContents is what call.withContent reads.

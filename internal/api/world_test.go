@@ -74,7 +74,7 @@ func newWorld(t testing.TB) *world {
 	}
 	w.handler = New(Config{
 		Applications: applications{w.cat}, Endpoints: w.cat, EventTypes: w.cat, Sources: w.cat, Keys: w.cat,
-		Secrets: w.box, URLs: urls{}, Publisher: w, Deliveries: s, History: s, EventIDs: w,
+		Secrets: w.box, URLs: urls{}, Publisher: w, Deliveries: s, History: s, Outcomes: s, Router: w, EventIDs: w,
 		Auth:      auth.New(auth.Config{Keys: w.cat, AdminToken: adminToken, Now: w.clock}),
 		Health:    func(context.Context) error { return w.unhealthy },
 		Admit:     func(int64) error { return w.refuseAll },
@@ -140,11 +140,19 @@ func (w *world) Publish(ctx context.Context, p postern.Publish) (*postern.Messag
 		Channels: p.Channels, Tags: p.Tags, Size: len(p.Payload),
 		Routes: w.cat.Snapshot(p.Application).Routes.Match(p.EventType, p.Channels),
 	}
+	if p.Only != 0 {
+		m.Routes = []postern.EndpointNumber{p.Only}
+	}
 	slices.Sort(m.Routes)
 	w.events[p.EventID] = m
 	return m, false, w.commit(ctx, func(b *store.Batch) {
 		b.Accepts = []store.Accept{{Message: m, Content: &postern.Content{Payload: p.Payload}}}
 	})
+}
+
+// Match implements Router.
+func (w *world) Match(app postern.ApplicationNumber, eventType string, channels []string) ([]postern.EndpointNumber, bool) {
+	return w.cat.Snapshot(app).Routes.Match(eventType, channels), true
 }
 
 // Resend implements Publisher.

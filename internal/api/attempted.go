@@ -1,0 +1,133 @@
+package api
+
+import (
+	"time"
+
+	"github.com/postern-dev/postern"
+	"github.com/postern-dev/postern/store"
+)
+
+// listedAtOnce bounds how many deliveries a request for an endpoint's messages
+// looks at.
+const listedAtOnce = 1000
+
+// attempted is a message of an endpoint with what became of it there.
+type attempted struct {
+	message  *postern.Message
+	standing store.Standing
+}
+
+// listAttemptedMessages lists an endpoint's messages, the newest first, with
+// their state there. Which of them have a status is looked up one by one, for a
+// bounded number; a page may be empty without being the last.
+func (h *handler) listAttemptedMessages(c *call, _ none) (listing[messageOut], error) {
+	var list listing[messageOut]
+	w, err := c.window(true)
+	if err != nil {
+		return list, err
+	}
+	page, err := w.history(c, messageCursor)
+	if err != nil {
+		return list, err
+	}
+	filter, err := c.messageFilter()
+	if err != nil {
+		return list, err
+	}
+	status, err := c.number("status", statusCanceled)
+	if err != nil {
+		return list, err
+	}
+	expanded, err := c.flag("expanded_statuses", false)
+	if err != nil {
+		return list, err
+	}
+	withContent, err := c.withContent()
+	if err != nil {
+		return list, err
+	}
+	v, err := h.endpoint(c)
+	if err != nil {
+		return list, err
+	}
+	filter.Endpoint = v.Number
+	kept, next, err := h.attemptedMessages(c, filter, page, func(s store.Standing) bool {
+		return status == nil || *status == statusOf(s, expanded)
+	})
+	if err != nil {
+		return list, err
+	}
+	list = listed(w, kept, next == "", next,
+		func(a attempted) string { return a.message.ID.String() },
+		func(a attempted) messageOut {
+			out, failed := h.renderMessage(c, a.message, withContent)
+			if failed != nil {
+				err = failed
+			}
+			return appendStanding(out, a.standing, expanded)
+		})
+	return list, err
+}
+
+// attemptedMessages fills a page with the deliveries that keep lets through;
+// next is where an unfinished list goes on, "" at its end.
+func (h *handler) attemptedMessages(c *call, filter store.MessageFilter, page store.Page, keep func(store.Standing) bool) (kept []attempted, next string, err error) {
+	limit := page.Limit
+	for examined := 0; ; {
+		found, err := h.History.Messages(c.r.Context(), c.app.Number, filter, page)
+		if err != nil {
+			return nil, "", err
+		}
+		for i, m := range found.Messages {
+			standing, err := h.Deliveries.Standing(c.r.Context(), store.DeliveryKey{
+				Application: c.app.Number, Endpoint: filter.Endpoint, Message: m.ID,
+			})
+			if err != nil {
+				return nil, "", err
+			}
+			if !keep(standing) {
+				continue
+			}
+			kept = append(kept, attempted{m, standing})
+			if len(kept) == limit && (i+1 < len(found.Messages) || !found.Done) {
+				return kept, m.ID.String(), nil
+			}
+		}
+		next = goOn[postern.MessageID](found.Next, found.Done)
+		if examined += max(len(found.Messages), limit); found.Done || len(kept) == limit || examined >= listedAtOnce {
+			return kept, next, nil
+		}
+		if len(found.Messages) < limit {
+			return kept, next, nil // the store looked at as many as it may
+		}
+		page.After = found.Next
+	}
+}
+
+// appendStanding ends a message's object with what became of it at an endpoint.
+func appendStanding(m messageOut, standing store.Standing, expanded bool) messageOut {
+	if len(m) == 0 {
+		return m
+	}
+	status := statusOf(standing, expanded)
+	out := append(m[:len(m)-1:len(m)-1], `,"status":`...)
+	out = append(out, '0'+byte(status))
+	out = append(append(append(out, `,"statusText":"`...), statusText(status)...), `","nextAttempt":`...)
+	if standing.Row == nil || standing.Row.Next.IsZero() {
+		out = append(out, "null"...)
+	} else {
+		out = append(standing.Row.Next.UTC().AppendFormat(append(out, '"'), time.RFC3339Nano), '"')
+	}
+	out = append(append(append(out, `,"state":"`...), standing.State.String()...), '"')
+	return append(out, '}')
+}
+
+// listDeliveryAttempts lists what was tried for one message at one endpoint: an
+// older path for the same.
+func (h *handler) listDeliveryAttempts(c *call, _ none) (listing[attemptOut], error) {
+	v, err := h.endpoint(c)
+	if err != nil {
+		return listing[attemptOut]{}, err
+	}
+	return h.attemptsOf(c, v.Number)
+}

@@ -24,6 +24,7 @@ type arrival struct {
 // as one that is not yet handed over, which its place at or after Low covers.
 type arrivals struct {
 	queue  ring[*arrival]
+	left   int           // routes that are still to be fed, of all in the queue
 	active bool          // a spreader goes on with the queue, and with starts
 	done   chan struct{} // closed by the spreader if it ends while stopping; nil before
 }
@@ -33,8 +34,13 @@ func (d *Dispatcher) Accepted(m *postern.Message, c *postern.Content) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.arrivals.queue.push(&arrival{message: m, load: d.load(m, c)})
-	if d.arrivals.queue.len() > 1 {
-		return // the spreader has others to hand over before
+	d.arrivals.left += len(m.Routes)
+	if d.arrivals.queue.len() > 1 { // the spreader has others to hand over before
+		// As many as all queues hold may wait for it. Past that it is helped, and
+		// batches wait: else publishers outrun it, and Low with all lanes stays behind.
+		for d.arrivals.left > d.cfg.MaxClaims && d.handSlice() {
+		}
+		return
 	}
 	if d.handSlice() {
 		d.goOn()
@@ -112,7 +118,9 @@ func (d *Dispatcher) handSlice() bool {
 	}
 	a := d.arrivals.queue.peek()
 	m := a.message
-	for end := min(a.next+d.cfg.Slice, len(m.Routes)); a.next < end; a.next++ {
+	end := min(a.next+d.cfg.Slice, len(m.Routes))
+	d.arrivals.left -= end - a.next
+	for ; a.next < end; a.next++ {
 		if _, skip := a.skip[m.Routes[a.next]]; skip {
 			d.cover.remove(m.ID.Position())
 			continue

@@ -80,6 +80,36 @@ func TestAFanOutIsSpread(t *testing.T) {
 	})
 }
 
+// However fast fan-outs arrive, what waits to be handed over is bounded: behind
+// a spreader that has no turn, batches hand over themselves.
+func TestFanOutsDoNotPileUp(t *testing.T) {
+	bubble(t, Config{Slice: 2, MaxClaims: 20}, func(r *rig) {
+		many := r.endpoints(8, 1)
+		r.spreadByHand()
+		for range 10 {
+			r.publish(many...)
+		}
+		waiting := 0
+		for i := range r.d.arrivals.queue.len() {
+			a := r.d.arrivals.queue.at(i)
+			waiting += len(a.message.Routes) - a.next
+		}
+		if waiting == 0 || waiting > 20 {
+			t.Errorf("%d deliveries wait to be handed over, want some, and at most 20", waiting)
+		}
+		for r.spread() {
+		}
+		for range 20 {
+			r.drain(answer{code: 200}, 10)
+			r.pass(time.Second)
+			r.commit(r.accept())
+		}
+		if got := len(r.attempts); got != 80 || r.head.Low != r.head.Next {
+			t.Errorf("%d tries of 80, low %d of %d", got, r.head.Low, r.head.Next)
+		}
+	})
+}
+
 // A command comes before the hand-over: it alone says what becomes of the
 // delivery.
 func TestCommandsBeforeTheHandOver(t *testing.T) {

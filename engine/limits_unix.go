@@ -12,5 +12,5 @@ func descriptorShare(most int) int {
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
 		return most / 4
 	}
-	return int(min(max(limit.Cur/4, 64), uint64(most)))
+	return min(int(min(max(limit.Cur/4, 64), mostInFlight)), most) // Cur is signed on some systems
 }

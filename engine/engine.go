@@ -20,6 +20,7 @@ import (
 	"github.com/postern-dev/postern/internal/intake"
 	"github.com/postern-dev/postern/internal/journal"
 	"github.com/postern-dev/postern/internal/keyring"
+	"github.com/postern-dev/postern/internal/replay"
 	"github.com/postern-dev/postern/internal/sweep"
 	"github.com/postern-dev/postern/store"
 )
@@ -33,6 +34,7 @@ type Engine struct {
 	publisher  *accept.Publisher
 	client     *deliver.Client
 	dialer     *egress.Dialer
+	replays    *replay.Runner
 	sweeper    *sweeper
 	refusals   *intake.Quota
 	clock      *sweep.Clock // of ages: whatever is dropped or forgotten for being old
@@ -60,6 +62,7 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 		return nil, fmt.Errorf("reading the journal's head: %w", err)
 	}
 	e.newest.Store(head.Newest.UnixMilli())
+	e.replays = e.newReplays()
 	if err := e.loadCatalogue(ctx, head); err != nil {
 		return nil, err
 	}
@@ -83,6 +86,7 @@ func (e *Engine) loadCatalogue(ctx context.Context, head store.Head) error {
 		Secrets:        e.cfg.Secrets,
 		ValidateSource: checkSource,
 		MaxSchedule:    e.cfg.Retention,
+		Replays:        e.replays.Add,
 		OnChange:       func(n postern.EndpointNumber) { e.dispatcher.Changed(n) },
 	})
 	return err
@@ -162,6 +166,7 @@ func (e *Engine) Run(ctx context.Context) error {
 		stored <- err
 	}()
 	e.dispatcher.Start(context.WithoutCancel(ctx)) // a stop drains attempts; only Close of the client aborts them
+	stopReplays := e.startReplays(context.WithoutCancel(ctx))
 	stopSweeping := e.sweeper.start(context.WithoutCancel(ctx))
 	var failure error
 	select {
@@ -175,6 +180,7 @@ func (e *Engine) Run(ctx context.Context) error {
 		log.Error("the store failed: stopping", "error", failure)
 	}
 	e.stopping.Store(true)
+	stopReplays()
 	stopSweeping()
 	e.drain(ctx, failure != nil)
 	e.committer.Close()

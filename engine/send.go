@@ -129,6 +129,9 @@ func (l *httpLine) Send(ctx context.Context, m *postern.Message, c *postern.Cont
 	if c.Request != nil && l.sender.forwards(m.Application, m.Source) {
 		req.Extra = forwarded(c.Request)
 	}
+	if !a.Replay.IsZero() {
+		req.Extra = append(req.Extra, replayHeader(a.Replay)...)
+	}
 	var res deliver.Result
 	l.sender.client.Post(ctx, &req, &res)
 	return l.record(&res, a, now)
@@ -194,5 +197,15 @@ func forwarded(r *postern.InboundRequest) []deliver.Header {
 }
 
 func hopByHop() []string {
-	return []string{"proxy-authenticate", "proxy-authorization", "accept-encoding", "forwarded", "via", "cookie"}
+	return []string{"proxy-authenticate", "proxy-authorization", "accept-encoding", "forwarded", "via", "cookie", "postern-replay"}
+}
+
+// replayHeader marks a delivery that a replay started, and its retries: the
+// receiver has most likely seen the message before.
+func replayHeader(id postern.ReplayID) []deliver.Header {
+	h, err := deliver.NewHeader("Postern-Replay", id.String())
+	if err != nil {
+		return nil // an id is letters, digits and an underscore
+	}
+	return []deliver.Header{h}
 }

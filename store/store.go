@@ -67,9 +67,6 @@ type Deliveries interface {
 	// Due lists an endpoint's rows in the order of their schedule, those after
 	// the cursor, at most limit.
 	Due(ctx context.Context, endpoint postern.EndpointNumber, after DueCursor, limit int) ([]postern.Row, error)
-	// Rows lists an endpoint's rows in the order of their messages, those behind
-	// an id, at most limit.
-	Rows(ctx context.Context, endpoint postern.EndpointNumber, after postern.MessageID, limit int) ([]postern.Row, error)
 	// Schedules calls fn for each endpoint that has rows, with its earliest.
 	Schedules(ctx context.Context, fn func(first postern.Row) error) error
 	// Standing is what is stored of one delivery.

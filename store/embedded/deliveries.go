@@ -215,28 +215,6 @@ func decodeScheduled(key, value []byte) (postern.Row, error) {
 	return decodeRow(endpoint, postern.MessageID(key[len(key)-20:]), value)
 }
 
-// Rows implements store.Deliveries.
-func (s *Store) Rows(_ context.Context, endpoint postern.EndpointNumber, behind postern.MessageID, limit int) (rows []postern.Row, err error) {
-	v, err := s.view()
-	if err != nil {
-		return nil, err
-	}
-	defer v.close(&err)
-	it, err := v.keys(endpointKey(nil, kindRow, endpoint)...)
-	if err != nil {
-		return nil, err
-	}
-	for it.SeekGE(append(rowKey(nil, endpoint, behind), 0)); it.Valid() && len(rows) < limit; it.Next() {
-		key := it.Key()
-		row, err := decodeRow(endpoint, postern.MessageID(key[len(key)-20:]), it.Value())
-		if err != nil {
-			return nil, err
-		}
-		rows = append(rows, row)
-	}
-	return rows, nil
-}
-
 // Schedules implements store.Deliveries: a seek for each endpoint that has
 // rows, however many.
 func (s *Store) Schedules(_ context.Context, fn func(first postern.Row) error) (err error) {

@@ -94,35 +94,6 @@ func testDue(t *testing.T, h Harness) {
 	}
 }
 
-// testRowPages: an endpoint's rows in the order of messages, whatever their
-// schedule, of messages that were routed to it or not.
-func testRowPages(t *testing.T, h Harness) {
-	w := newWorld(t, h)
-	var want []postern.MessageID
-	for i := range 10 {
-		m := w.publish(1, 2)
-		want = append(want, m.ID)
-		w.commit(store.Batch{Rows: []store.RowChange{{Put: w.row(m, 1, 1, time.Duration(100-i)*time.Minute)}, {Put: w.row(m, 2, 1, time.Minute)}}})
-	}
-	w.everywhere(func(t *testing.T) {
-		var got []postern.MessageID
-		for after := (postern.MessageID{}); ; {
-			rows := must[[]postern.Row](t)(w.s.Rows(t.Context(), 1, after, 3))
-			if len(rows) == 0 {
-				break
-			}
-			for _, row := range rows {
-				after = row.Message
-				got = append(got, row.Message)
-				if row.Endpoint != 1 || row.Generation != 1 {
-					t.Errorf("row %+v", row)
-				}
-			}
-		}
-		equal(t, "rows by message", want, got)
-	})
-}
-
 func testBehind(t *testing.T, h Harness) {
 	w := newWorld(t, h)
 	one := store.BehindRow{Endpoint: 1, Application: 1, From: w.message(1).ID}

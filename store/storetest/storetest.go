@@ -57,7 +57,6 @@ func Run(t *testing.T, h Harness) {
 		{"TornCommit", testTornCommit},
 		{"Rows", testRows},
 		{"Due", testDue},
-		{"RowPages", testRowPages},
 		{"Behind", testBehind},
 		{"Standing", testStanding},
 		{"Recover", testRecover},

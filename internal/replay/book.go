@@ -1,0 +1,241 @@
+package replay
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/postern-dev/postern"
+	"github.com/postern-dev/postern/store"
+)
+
+const (
+	// maxActive bounds an application's replays that have not ended, maxEnded
+	// those that have: the oldest of them go.
+	maxActive = 20
+	maxEnded  = 200
+)
+
+// Add takes over a stored replay, while the program starts. One whose
+// application is gone is forgotten by the walk.
+func (r *Runner) Add(record *postern.Replay) { r.insert(&entry{record: record}) }
+
+// Replay finds by id in one application.
+func (r *Runner) Replay(app postern.ApplicationNumber, id postern.ReplayID) (*postern.Replay, error) {
+	e := r.find(app, id)
+	if e == nil {
+		return nil, postern.ErrNotFound
+	}
+	return r.recordOf(e), nil
+}
+
+// Replays lists in the order of ids those of an application, 0 for all, that
+// keep lets through; nil for all of them.
+func (r *Runner) Replays(app postern.ApplicationNumber, p postern.ListPage, keep func(*postern.Replay) bool) ([]*postern.Replay, bool) {
+	var after postern.ReplayID
+	if p.After != "" {
+		var err error
+		if after, err = postern.ParseReplayID(p.After); err != nil {
+			return nil, false
+		}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var page []*postern.Replay
+	for i := range r.all {
+		record := r.all[i].record
+		if p.Descending {
+			record = r.all[len(r.all)-1-i].record
+		}
+		behind := record.ID.Compare(after)
+		switch {
+		case p.After != "" && (behind == 0 || behind < 0 != p.Descending):
+			continue
+		case app != 0 && record.Application != app, !r.cfg.Alive(record.Application), keep != nil && !keep(record):
+			continue
+		case len(page) == p.Limit:
+			return page, true
+		}
+		page = append(page, record)
+	}
+	return page, false
+}
+
+// PreviewReplay counts what a replay would start; exact is false where that is
+// an estimate, because the range is long.
+func (r *Runner) PreviewReplay(ctx context.Context, in postern.Replay) (n int64, exact bool, err error) {
+	if err := r.complete(&in); err != nil {
+		return 0, false, err
+	}
+	return r.count(ctx, &in, bounds{examined: 50_000, pages: 150})
+}
+
+// CreateReplay checks a replay and has it run once that is durable. It fills in
+// ID, State, Total and times, and Until if there is none: everything that was
+// acknowledged before is in it.
+func (r *Runner) CreateReplay(ctx context.Context, in postern.Replay) (*postern.Replay, error) {
+	if err := r.complete(&in); err != nil {
+		return nil, err
+	}
+	old, err := r.room(in.Application)
+	if err != nil {
+		return nil, err
+	}
+	if in.Total, _, err = r.count(ctx, &in, bounds{examined: 5_000, pages: 11}); err != nil {
+		return nil, err
+	}
+	id, err := r.cfg.IDs.Next()
+	if err != nil {
+		return nil, err
+	}
+	in.ID = id
+	in.State, in.Reason = postern.ReplayRunning, ""
+	in.CreatedAt = r.now()
+	in.UpdatedAt = in.CreatedAt
+	changes := []store.Change{{Put: &in}}
+	for _, e := range old {
+		changes = append(changes, store.Change{Delete: r.recordOf(e)})
+	}
+	if err := r.cfg.Commit(ctx, changes...); err != nil {
+		return nil, err
+	}
+	for _, e := range old {
+		r.remove(e)
+	}
+	r.insert(&entry{record: &in})
+	r.rouse()
+	return &in, nil
+}
+
+// SetReplayState pauses, resumes or cancels: to ReplayPaused, ReplayRunning or
+// ReplayCanceled. One that has ended is postern.ErrConflict.
+func (r *Runner) SetReplayState(ctx context.Context, app postern.ApplicationNumber, id postern.ReplayID, state postern.ReplayState) (*postern.Replay, error) {
+	e := r.find(app, id)
+	if e == nil {
+		return nil, postern.ErrNotFound
+	}
+	e.changing.Lock()
+	defer e.changing.Unlock()
+	before := r.recordOf(e)
+	switch {
+	case before.State.Final():
+		return nil, &postern.Error{Kind: postern.Conflict, Detail: "the replay is already " + string(before.State)}
+	case before.State == state:
+		return before, nil
+	}
+	record := *before
+	record.State, record.UpdatedAt = state, r.now()
+	if state.Final() {
+		record.FinishedAt = record.UpdatedAt
+	}
+	if err := r.commit(ctx, e, &record); err != nil {
+		return nil, err
+	}
+	r.rouse()
+	return &record, nil
+}
+
+// complete fixes a replay's range and refuses what cannot be. Whose endpoints
+// they are is the caller's to check.
+func (r *Runner) complete(in *postern.Replay) error {
+	sel := &in.Selection
+	if sel.Status == "" {
+		sel.Status = postern.StatusAll
+	}
+	now := r.now()
+	if newest := r.cfg.Newest(); newest.After(now) { // ids do not follow a clock that was set back
+		now = newest
+	}
+	if end := now.Add(time.Millisecond); sel.Until.IsZero() || sel.Until.After(end) {
+		sel.Until = end
+	}
+	sel.Since, sel.Until = sel.Since.UTC().Truncate(time.Millisecond), sel.Until.UTC().Truncate(time.Millisecond)
+	view := r.cfg.Endpoint(in.To)
+	switch {
+	case view == nil || view.Deleted || view.Application != in.Application:
+		return postern.ErrNotFound
+	case !slices.Contains(postern.ReplayStatuses(), sel.Status):
+		return postern.InvalidField("must be one of all, failed, dead, delivered and missing", "body", "status")
+	case sel.Status == postern.StatusMissing && sel.From != in.To:
+		return postern.InvalidField("what an endpoint misses can be sent to itself only", "body", "status")
+	case sel.Status != postern.StatusAll && sel.From == 0:
+		return postern.InvalidField("only all is possible without the endpoint whose deliveries are meant", "body", "status")
+	case !sel.Since.Before(sel.Until):
+		return postern.InvalidField("must be before until, and in the past", "body", "since")
+	case in.Rate < 0:
+		return postern.InvalidField("must be 1 or more, or null for no limit", "body", "rate")
+	}
+	in.Cursor = postern.NewMessageID(sel.Since, 0, 0, 0)
+	return nil
+}
+
+// room returns the ended replays of an application that are one too many with
+// another; an error with code limit_reached for too many that have not ended.
+func (r *Runner) room(app postern.ApplicationNumber) (old []*entry, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	active := 0
+	for _, e := range r.all {
+		switch {
+		case e.record.Application != app:
+		case e.record.State.Final():
+			old = append(old, e)
+		default:
+			active++
+		}
+	}
+	if active >= maxActive {
+		return nil, &postern.Error{Kind: postern.Invalid, Code: "limit_reached", Detail: "the application has 20 replays that have not ended; cancel one, or wait"}
+	}
+	return old[:max(len(old)-maxEnded+1, 0)], nil
+}
+
+func (r *Runner) find(app postern.ApplicationNumber, id postern.ReplayID) *entry {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	at, found := slices.BinarySearchFunc(r.all, id, compareID)
+	if !found || app != 0 && r.all[at].record.Application != app || !r.cfg.Alive(r.all[at].record.Application) {
+		return nil
+	}
+	return r.all[at]
+}
+
+func compareID(e *entry, id postern.ReplayID) int { return e.record.ID.Compare(id) }
+
+func (r *Runner) insert(e *entry) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	at, _ := slices.BinarySearchFunc(r.all, e.record.ID, compareID)
+	r.all = slices.Insert(r.all, at, e)
+	if !e.record.State.Final() {
+		r.active = append(r.active, e)
+	}
+}
+
+func (r *Runner) remove(e *entry) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	same := func(other *entry) bool { return other == e }
+	r.all = slices.DeleteFunc(r.all, same)
+	r.active = slices.DeleteFunc(r.active, same)
+}
+
+func (r *Runner) recordOf(e *entry) *postern.Replay {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return e.record
+}
+
+func (r *Runner) replace(e *entry, record *postern.Replay) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	e.record = record
+}
+
+// rouse has the walk look again.
+func (r *Runner) rouse() {
+	select {
+	case r.wake <- struct{}{}:
+	default: // it will anyway
+	}
+}

@@ -1,0 +1,18 @@
+// Package replay delivers messages of the past once more. One goroutine walks
+// all replays that run, in turns: it reads a few of the messages that a replay
+// chooses, and hands them to Start as one slice, with the record that the
+// replay has afterwards. What it promises:
+//
+//  1. Rows of a slice and the cursor behind it are one batch. After a crash a
+//     replay goes on where its last durable slice ended: no delivery is missing,
+//     and none is started twice.
+//  2. A replay with a rate starts no more than that per second, in pieces of a
+//     twentieth, and no burst after a restart or a pause: nothing is saved up.
+//  3. The range of a replay is fixed when it is created. What was acknowledged
+//     before is in it, and it ends.
+//  4. Pause, resume and cancel are durable when they return, and no slice comes
+//     after the first and the last.
+//
+// A replay to an endpoint that is paused or disabled waits, since what would be
+// due meanwhile would come in one burst later.
+package replay

@@ -1,0 +1,252 @@
+package replay
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/postern-dev/postern"
+	"github.com/postern-dev/postern/store"
+)
+
+// pick is what a part of a replay's range comes to.
+type pick struct {
+	messages []postern.MessageID
+	cursor   postern.MessageID // the last that was looked at
+	examined int
+	done     bool // there is nothing behind it
+}
+
+// record is the replay's record behind the pick.
+func (p pick) record(before *postern.Replay, now time.Time) *postern.Replay {
+	record := *before
+	record.Cursor = p.cursor
+	record.Examined += int64(p.examined)
+	record.UpdatedAt = now
+	if p.done {
+		return ended(&record, postern.ReplayFinished, "", now)
+	}
+	return &record
+}
+
+// pick looks at the messages behind a cursor until it has chosen limit of them,
+// or has read a page.
+func (r *Runner) pick(ctx context.Context, of *postern.Replay, cursor postern.MessageID, limit int) (pick, error) {
+	q := query{r: r, of: of, sel: &of.Selection, page: store.Page{After: cursor, Ascending: true, Limit: limit, Until: of.Selection.Until}}
+	var p pick
+	var err error
+	switch of.Selection.Status {
+	case postern.StatusDead:
+		p, err = q.dead(ctx)
+	case postern.StatusFailed:
+		p, err = q.failed(ctx)
+	default:
+		p, err = q.messages(ctx)
+	}
+	if p.cursor.IsZero() {
+		p.cursor = cursor
+	}
+	return p, err
+}
+
+// query is one look at a replay's range.
+type query struct {
+	r    *Runner
+	of   *postern.Replay
+	sel  *postern.Selection
+	page store.Page
+}
+
+// messages walks headers, and asks how deliveries stand where that matters.
+func (q *query) messages(ctx context.Context) (pick, error) {
+	var p pick
+	filter := q.filter()
+	if q.sel.Status != postern.StatusMissing {
+		filter.Endpoint = q.sel.From
+	}
+	found, err := q.r.cfg.Store.Messages(ctx, q.of.Application, filter, q.page)
+	if err != nil {
+		return p, err
+	}
+	for _, m := range found.Messages {
+		chosen, err := q.chooses(ctx, m)
+		if err != nil {
+			return p, err
+		}
+		if chosen {
+			p.messages = append(p.messages, m.ID)
+		}
+		p.examined++
+	}
+	p.cursor, p.done = found.Next, found.Done
+	return p, nil
+}
+
+// chooses judges a message whose header fits.
+func (q *query) chooses(ctx context.Context, m *postern.Message) (bool, error) {
+	own := q.sel.From == q.of.To
+	switch {
+	case q.sel.Status == postern.StatusAll && !own:
+		return true, nil
+	case q.sel.Status == postern.StatusMissing:
+		view := q.r.cfg.Endpoint(q.sel.From)
+		if view == nil || slices.Contains(m.Routes, q.sel.From) || !q.r.cfg.Matches(view, m.EventType, m.Channels) {
+			return false, nil
+		}
+	}
+	standing, err := q.r.cfg.Store.Standing(ctx, store.DeliveryKey{Application: q.of.Application, Endpoint: q.sel.From, Message: m.ID})
+	return err == nil && stands(q.sel.Status, standing), err
+}
+
+// dead walks the index of dead deliveries.
+func (q *query) dead(ctx context.Context) (pick, error) {
+	found, err := q.r.cfg.Store.Dead(ctx, q.of.Application, q.sel.From, q.page)
+	if err != nil {
+		return pick{}, err
+	}
+	return q.fitting(ctx, pick{messages: found.Messages, cursor: found.Next, done: found.Done})
+}
+
+// failed walks the dead deliveries and those that wait for a retry side by
+// side, in the order of their messages.
+func (q *query) failed(ctx context.Context) (pick, error) {
+	dead, err := q.r.cfg.Store.Dead(ctx, q.of.Application, q.sel.From, q.page)
+	if err != nil {
+		return pick{}, err
+	}
+	rows, err := q.r.cfg.Store.Waiting(ctx, q.of.Application, q.sel.From, q.page)
+	if err != nil {
+		return pick{}, err
+	}
+	// Where one list goes on behind its page, the other is not known any better
+	// than up to there.
+	p := pick{done: dead.Done && rows.Done}
+	bounds := []postern.MessageID{}
+	if !dead.Done {
+		bounds = append(bounds, dead.Next)
+	}
+	if !rows.Done {
+		bounds = append(bounds, rows.Next)
+	}
+	if !p.done {
+		p.cursor = slices.MinFunc(bounds, postern.MessageID.Compare)
+	}
+	known := func(id postern.MessageID) bool { return p.done || id.Compare(p.cursor) <= 0 }
+	for _, id := range dead.Messages {
+		if known(id) {
+			p.messages = append(p.messages, id)
+		}
+	}
+	for _, row := range rows.Rows {
+		if known(row.Message) && row.Tries > 0 {
+			p.messages = append(p.messages, row.Message)
+		}
+	}
+	slices.SortFunc(p.messages, postern.MessageID.Compare)
+	if p.messages = slices.Compact(p.messages); len(p.messages) > q.page.Limit {
+		p.messages, p.done = p.messages[:q.page.Limit], false
+		p.cursor = p.messages[len(p.messages)-1]
+	}
+	return q.fitting(ctx, p)
+}
+
+// fitting leaves out what the filter does, where an index was walked that does
+// not know of it.
+func (q *query) fitting(ctx context.Context, p pick) (pick, error) {
+	p.examined = len(p.messages)
+	if p.cursor.IsZero() && p.examined > 0 {
+		p.cursor = p.messages[p.examined-1]
+	}
+	filter := q.filter()
+	if len(filter.EventTypes) == 0 && filter.Channel == "" && filter.Tag == "" {
+		return p, nil
+	}
+	var fitting []postern.MessageID
+	for _, id := range p.messages {
+		m, err := q.r.cfg.Store.Message(ctx, q.of.Application, id)
+		if errors.Is(err, postern.ErrNotFound) {
+			continue // dropped since
+		}
+		if err != nil {
+			return pick{}, err
+		}
+		if fits(filter, m) {
+			fitting = append(fitting, id)
+		}
+	}
+	p.messages = fitting
+	return p, nil
+}
+
+func (q *query) filter() store.MessageFilter {
+	return store.MessageFilter{EventTypes: q.sel.EventTypes, Channel: q.sel.Channel, Tag: q.sel.Tag}
+}
+
+func fits(f store.MessageFilter, m *postern.Message) bool {
+	return (len(f.EventTypes) == 0 || slices.Contains(f.EventTypes, m.EventType)) &&
+		(f.Channel == "" || slices.Contains(m.Channels, f.Channel)) &&
+		(f.Tag == "" || slices.Contains(m.Tags, f.Tag))
+}
+
+// wants judges a delivery to a replay's endpoint when its turn has come: it can
+// have changed since it was chosen.
+func wants(of *postern.Replay) func(store.Standing) bool {
+	if of.Selection.From != of.To { // it was chosen by how it stands elsewhere, or by nothing
+		return func(s store.Standing) bool { return s.State != postern.Sending }
+	}
+	status := of.Selection.Status
+	return func(s store.Standing) bool { return stands(status, s) }
+}
+
+// stands reports whether a delivery stands as a status says. What waits for its
+// first try, or is being tried, is on its way: that is left alone.
+func stands(status postern.ReplayStatus, s store.Standing) bool {
+	switch status {
+	case postern.StatusDead:
+		return s.State == postern.Dead
+	case postern.StatusFailed:
+		return s.State == postern.Dead || s.State == postern.Retrying && s.Row != nil && s.Row.Tries > 0
+	case postern.StatusDelivered:
+		return s.State == postern.Delivered
+	case postern.StatusMissing:
+		return s.State == postern.Pending && s.Attempts == 0 && s.Row == nil && !s.Final
+	}
+	return s.State != postern.Pending && s.State != postern.Sending
+}
+
+// bounds of a count: the messages looked at, and the pages read, of which one
+// may look at thousands in vain.
+type bounds struct{ examined, pages int }
+
+// count is how many deliveries a replay would start, as far as the bounds go:
+// then it is not exact, and estimated by the time that was looked at.
+func (r *Runner) count(ctx context.Context, of *postern.Replay, b bounds) (n int64, exact bool, err error) {
+	var first postern.MessageID
+	examined, cursor := 0, of.Cursor
+	for pages := 0; pages < b.pages && examined < b.examined; pages++ {
+		p, err := r.pick(ctx, of, cursor, countPage)
+		if err != nil {
+			return 0, false, err
+		}
+		if n == 0 && len(p.messages) > 0 {
+			first = p.messages[0]
+		}
+		n += int64(len(p.messages))
+		examined += p.examined
+		if p.done {
+			return n, true, nil
+		}
+		cursor = p.cursor
+	}
+	if n > 0 {
+		seen, whole := cursor.Time().Sub(first.Time()), of.Selection.Until.Sub(first.Time())
+		if seen > 0 && whole > seen {
+			n = int64(float64(n) * float64(whole) / float64(seen))
+		}
+	}
+	return n, false, nil
+}
+
+// countPage is how many are counted at a time.
+const countPage = 500

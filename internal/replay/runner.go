@@ -1,0 +1,282 @@
+package replay
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/postern-dev/postern"
+	"github.com/postern-dev/postern/store"
+)
+
+// Store is what replays read.
+type Store interface {
+	Message(ctx context.Context, app postern.ApplicationNumber, id postern.MessageID) (*postern.Message, error)
+	Messages(ctx context.Context, app postern.ApplicationNumber, filter store.MessageFilter, page store.Page) (store.MessagePage, error)
+	Dead(ctx context.Context, app postern.ApplicationNumber, endpoint postern.EndpointNumber, page store.Page) (store.DeadPage, error)
+	Waiting(ctx context.Context, app postern.ApplicationNumber, endpoint postern.EndpointNumber, page store.Page) (store.RowPage, error)
+	Standing(ctx context.Context, d store.DeliveryKey) (store.Standing, error)
+}
+
+// Slice is what is started in one batch: deliveries to one endpoint and the
+// record after them. Wants and Record are called while the batch is built.
+type Slice struct {
+	Replay      postern.ReplayID
+	Application postern.ApplicationNumber
+	Endpoint    postern.EndpointNumber
+	Messages    []postern.MessageID
+	// Wants tells whether a delivery is still to start as it stands then.
+	Wants func(s store.Standing) bool
+	// Record is the replay once the first taken of Messages are dealt with.
+	Record func(taken, started int) *postern.Replay
+}
+
+// Config is what a Runner needs; all of it is required but Log.
+type Config struct {
+	Store Store
+	// Start stores a slice and returns once it is durable: how many of its
+	// messages were dealt with, and how many of these were started. After an
+	// error that is fewer than all.
+	Start func(s Slice) (taken, started int, err error)
+	// Commit makes changes of records durable.
+	Commit func(ctx context.Context, changes ...store.Change) error
+	// Endpoint is nil or Deleted for one that is gone, Alive false for an
+	// application that is.
+	Endpoint func(n postern.EndpointNumber) *postern.EndpointView
+	Alive    func(app postern.ApplicationNumber) bool
+	// Matches reports whether an endpoint gets such messages, as it is now.
+	Matches func(v *postern.EndpointView, eventType string, channels []string) bool
+	// Newest is the time of the newest message that was acknowledged.
+	Newest func() time.Time
+	IDs    *postern.IDSource
+	// Now stamps records.
+	Now func() time.Time
+	Log *slog.Logger
+}
+
+// Runner keeps all replays and walks those that run.
+type Runner struct {
+	cfg  Config
+	wake chan struct{} // capacity 1; closed by nobody
+
+	mu  sync.Mutex
+	all []*entry // by id
+	// active are those that have not ended.
+	active []*entry
+}
+
+// entry is one replay over its changes.
+type entry struct {
+	// changing is held over commits of the record. Whoever holds it may take the
+	// Runner's lock, not the reverse.
+	changing sync.Mutex
+	// record is never changed, only replaced; guarded by the Runner's lock.
+	record *postern.Replay
+
+	// What follows is the walk's own.
+	pace    pace
+	until   time.Time // when it is looked at again
+	unsaved int       // examined since the record was stored
+}
+
+const (
+	// sliceSize bounds the deliveries of one batch: each is judged while other
+	// parts of the batch wait.
+	sliceSize = 64
+	// saveEvery is how many messages may be looked at in vain until the cursor
+	// is stored.
+	saveEvery = 20_000
+	// retryAfter is when something is tried again that failed or has to wait.
+	retryAfter = time.Second
+)
+
+// New makes a runner without replays.
+func New(cfg Config) *Runner {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Runner{cfg: cfg, wake: make(chan struct{}, 1)}
+}
+
+// Run walks the replays that run until ctx is done. It is called once, after
+// all stored ones were added.
+func (r *Runner) Run(ctx context.Context) {
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for ctx.Err() == nil {
+		timer.Reset(r.turn(ctx))
+		select {
+		case <-ctx.Done():
+		case <-r.wake:
+		case <-timer.C:
+		}
+	}
+}
+
+// turn gives every replay a step that is due for one, and returns how long
+// nobody is.
+func (r *Runner) turn(ctx context.Context) time.Duration {
+	rest := time.Hour
+	for _, e := range r.running() {
+		if ctx.Err() != nil {
+			return rest
+		}
+		if now := time.Now(); !now.Before(e.until) {
+			e.until = now.Add(r.step(ctx, e))
+		}
+		rest = min(rest, time.Until(e.until))
+	}
+	return max(rest, 0)
+}
+
+// running lists the replays that run, and forgets those that have ended.
+func (r *Runner) running() []*entry {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var running []*entry
+	kept := r.active[:0]
+	for _, e := range r.active {
+		if e.record.State.Final() {
+			continue
+		}
+		kept = append(kept, e)
+		if e.record.State == postern.ReplayRunning || !r.cfg.Alive(e.record.Application) {
+			running = append(running, e)
+		}
+	}
+	clear(r.active[len(kept):])
+	r.active = kept
+	return running
+}
+
+// step starts what a replay may start now, and returns when it wants the next.
+func (r *Runner) step(ctx context.Context, e *entry) time.Duration {
+	record := r.recordOf(e)
+	if !r.cfg.Alive(record.Application) {
+		r.forget(ctx, e)
+		return time.Hour
+	}
+	view := r.cfg.Endpoint(record.To)
+	switch {
+	case view == nil || view.Deleted:
+		return r.after(record, r.end(ctx, e, postern.ReplayFailed, "the endpoint was deleted"), 0)
+	case !view.Deliverable():
+		e.pace = pace{}
+		return retryAfter
+	}
+	n, wait := e.pace.allows(record.Rate, time.Now())
+	if n == 0 {
+		return wait
+	}
+	found, err := r.pick(ctx, record, record.Cursor, n)
+	if err != nil {
+		return r.after(record, err, 0)
+	}
+	return r.after(record, r.advance(ctx, e, record, found), 0)
+}
+
+// after is the wait that follows a step: the one given, or some time where it
+// failed, which is told.
+func (r *Runner) after(record *postern.Replay, err error, wait time.Duration) time.Duration {
+	if err == nil {
+		return wait
+	}
+	if !errors.Is(err, context.Canceled) && !errors.Is(err, postern.ErrUnavailable) { // we are stopping, or the store has said so
+		r.cfg.Log.Error("a replay does not go on", "replay", record.ID.String(), "error", err)
+	}
+	return retryAfter
+}
+
+// advance takes the replay over what was picked, unless it was paused or ended
+// meanwhile.
+func (r *Runner) advance(ctx context.Context, e *entry, picked *postern.Replay, found pick) error {
+	e.changing.Lock()
+	defer e.changing.Unlock()
+	before := r.recordOf(e)
+	if before.State != postern.ReplayRunning || before.Cursor != picked.Cursor {
+		return nil
+	}
+	if len(found.messages) > 0 {
+		return r.start(e, before, found)
+	}
+	record := found.record(before, r.now())
+	if e.unsaved += found.examined; !found.done && e.unsaved < saveEvery {
+		r.replace(e, record) // a crash costs looking once more
+		return nil
+	}
+	return r.commit(ctx, e, record)
+}
+
+// start has a slice stored.
+func (r *Runner) start(e *entry, before *postern.Replay, found pick) error {
+	var record *postern.Replay
+	taken, started, err := r.cfg.Start(Slice{
+		Replay: before.ID, Application: before.Application, Endpoint: before.To, Messages: found.messages,
+		Wants: wants(before),
+		Record: func(taken, started int) *postern.Replay {
+			part := found
+			if taken < len(found.messages) {
+				part = pick{messages: found.messages[:taken], examined: taken, cursor: found.messages[taken-1]}
+			}
+			record = part.record(before, r.now())
+			record.Replayed += int64(started)
+			record.Skipped += int64(taken - started)
+			return record
+		},
+	})
+	e.pace.spend(started)
+	if taken > 0 { // also where the slice ended early
+		r.replace(e, record)
+		e.unsaved = 0
+	}
+	if errors.Is(err, postern.ErrNotFound) {
+		return nil // the endpoint is gone, which the next step meets
+	}
+	return err
+}
+
+// end stores the last state of a replay.
+func (r *Runner) end(ctx context.Context, e *entry, state postern.ReplayState, reason string) error {
+	e.changing.Lock()
+	defer e.changing.Unlock()
+	before := r.recordOf(e)
+	if before.State.Final() {
+		return nil
+	}
+	return r.commit(ctx, e, ended(before, state, reason, r.now()))
+}
+
+// forget drops a replay whose application is gone, from the store as well: a
+// slice may have stored it after the application's own records went.
+func (r *Runner) forget(ctx context.Context, e *entry) {
+	e.changing.Lock()
+	defer e.changing.Unlock()
+	record := r.recordOf(e)
+	if err := r.cfg.Commit(ctx, store.Change{Delete: record}); err != nil {
+		r.after(record, err, 0)
+		return
+	}
+	r.remove(e)
+}
+
+// commit stores a record and shows it. Called with the entry's lock held.
+func (r *Runner) commit(ctx context.Context, e *entry, record *postern.Replay) error {
+	if err := r.cfg.Commit(ctx, store.Change{Put: record}); err != nil {
+		return err
+	}
+	r.replace(e, record)
+	e.unsaved = 0
+	return nil
+}
+
+func (r *Runner) now() time.Time { return r.cfg.Now().UTC().Truncate(time.Millisecond) }
+
+// ended is a record in its last state.
+func ended(before *postern.Replay, state postern.ReplayState, reason string, now time.Time) *postern.Replay {
+	record := *before
+	record.State, record.Reason = state, reason
+	record.UpdatedAt, record.FinishedAt = now, now
+	return &record
+}

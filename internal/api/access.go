@@ -1,6 +1,10 @@
 package api
 
 import (
+	"net/http"
+	"slices"
+	"strings"
+
 	"github.com/postern-dev/postern"
 	"github.com/postern-dev/postern/internal/auth"
 )
@@ -25,22 +29,30 @@ const (
 	global
 	// administration is for administrators only.
 	administration
+	// visit is a visitor's own stay in the portal.
+	visit
 )
 
 // authorize refuses, as Forbidden, what the principal's scope does not hold.
 // Whether it is the right application is decided once that is found.
-func authorize(who auth.Principal, a access, reads bool) error {
-	if !may(who, a, reads) {
+func authorize(who auth.Principal, o *operation, reads bool) error {
+	allowed := may(who, o.access, reads)
+	if who.Scope == postern.ScopePortal {
+		needed, ok := capability(o)
+		allowed = o.access == visit || ok && who.Portal.May(needed)
+	}
+	if !allowed {
 		return &postern.Error{Kind: postern.Forbidden, Detail: "This key may not do that"}
 	}
 	return nil
 }
 
-// may is the rule, per scope.
+// may is the rule, per scope. Visitors of the portal have another, which goes by
+// what they are to do; see capability.
 func may(who auth.Principal, a access, reads bool) bool {
 	switch who.Scope {
 	case postern.ScopeAdmin:
-		return true
+		return a != visit
 	case postern.ScopeApplication:
 		return a == inside || a == publish || a == credential || a == shared && reads
 	case postern.ScopeReadOnly:
@@ -49,4 +61,25 @@ func may(who auth.Principal, a access, reads bool) bool {
 		return a == publish
 	}
 	return false
+}
+
+// capability is what a visitor of the portal needs for an operation. It reports
+// false for what the portal has not: a new row is closed to visitors unless its
+// noun is named here.
+func capability(o *operation) (postern.Capability, bool) {
+	noun, verb, _ := strings.Cut(o.name, ".")
+	reads := o.method == http.MethodGet
+	switch {
+	case o.name == "endpoint.secret.get":
+		return postern.ViewEndpointSecret, true
+	case o.name == "endpoint.secret.rotate":
+		return postern.ManageEndpointSecret, true
+	case o.name == "message.resend",
+		noun == "endpoint" && slices.Contains([]string{"recover", "replay-missing", "bulk-replay", "send-example"}, verb):
+		return postern.CreateAttempts, true
+	case noun == "endpoint" && o.access == inside && !reads:
+		return postern.ManageEndpoint, true
+	}
+	nouns := []string{"application", "endpoint", "message", "attempt", "delivery", "event-type"}
+	return postern.ViewBase, reads && (o.access == inside || o.access == shared) && slices.Contains(nouns, noun)
 }

@@ -126,11 +126,17 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // who asks, then whose it is, then the operation itself, which reads the body.
 // It returns the operation's name for the count.
 func (h *handler) serve(c *call) (operation string, err error) {
+	if c.r.Header["Origin"] != nil {
+		allowOrigin(c.w.Header())
+	}
 	n := h.routes.find(c.r.URL.Path, &c.values)
 	if n == nil {
 		return noOperation, h.miss(c, nil)
 	}
 	o := n.operation(c.r.Method)
+	if o == nil && c.r.Method == http.MethodOptions {
+		return noOperation, preflight(c, n.allow)
+	}
 	if o == nil {
 		return noOperation, h.miss(c, n)
 	}
@@ -141,7 +147,7 @@ func (h *handler) serve(c *call) (operation string, err error) {
 	if c.who, err = h.Auth.Authenticate(c.r.Header.Get("Authorization")); err != nil {
 		return o.name, err
 	}
-	if err := authorize(c.who, o.access, c.reads()); err != nil {
+	if err := authorize(c.who, o, c.reads()); err != nil {
 		return o.name, err
 	}
 	if o.inApplication {

@@ -3,6 +3,7 @@ package api
 import (
 	"encoding/json"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/postern-dev/postern"
@@ -109,8 +110,21 @@ func (h *handler) listEventTypes(c *call, _ none) (listing[eventTypeOut], error)
 	}
 	records, more := h.EventTypes.EventTypes(w.catalogue(), archived)
 	name := func(t *postern.EventType) string { return t.Name }
+	next := ""
+	if c.who.Portal != nil && len(records) > 0 {
+		next = name(records[len(records)-1])
+		records = slices.DeleteFunc(records, func(t *postern.EventType) bool { return !c.shown(t) })
+	}
 	render := func(t *postern.EventType) eventTypeOut { return renderEventType(t, withSchemas) }
-	return listed(w, records, !more, "", name, render), nil
+	return listed(w, records, !more, next, name, render), nil
+}
+
+// shown reports whether a type is the caller's to see: to visitors of the portal
+// those with feature flags are shown by their own.
+func (c *call) shown(t *postern.EventType) bool {
+	return c.who.Portal == nil || len(t.FeatureFlags) == 0 || slices.ContainsFunc(t.FeatureFlags, func(flag string) bool {
+		return slices.Contains(c.who.Portal.FeatureFlags, flag)
+	})
 }
 
 // createEventType also revives an archived type of that name.
@@ -135,6 +149,9 @@ func (h *handler) getEventType(c *call, _ none) (eventTypeOut, error) {
 	t, err := h.EventTypes.EventType(c.param("name"))
 	if err != nil {
 		return eventTypeOut{}, notFound(err)
+	}
+	if !c.shown(t) {
+		return eventTypeOut{}, postern.ErrNotFound
 	}
 	return renderEventType(t, true), nil
 }

@@ -24,6 +24,7 @@ type keyOut struct {
 	Scope         string                 `json:"scope"`
 	ApplicationID *postern.ApplicationID `json:"applicationId"`
 	ExpiresAt     *time.Time             `json:"expiresAt"`
+	LastUsedAt    *time.Time             `json:"lastUsedAt"` // to some minutes
 	CreatedAt     time.Time              `json:"createdAt"`
 	Token         string                 `json:"token,omitempty"`
 }
@@ -32,7 +33,7 @@ type keyOut struct {
 func (h *handler) renderKey(k *postern.Key) keyOut {
 	out := keyOut{
 		ID: k.ID, Name: k.Name, Scope: string(k.Scope),
-		ExpiresAt: nullTime(k.ExpiresAt), CreatedAt: k.CreatedAt.UTC(),
+		ExpiresAt: nullTime(k.ExpiresAt), LastUsedAt: nullTime(k.LastUsedAt), CreatedAt: k.CreatedAt.UTC(),
 	}
 	if k.Application == 0 {
 		return out
@@ -50,6 +51,9 @@ func (h *handler) newKey(in *keyIn) (postern.Key, error) {
 	var f faults
 	if strings.TrimSpace(in.Name) == "" {
 		f.add("is required", "name")
+	}
+	if k.Scope == postern.ScopePortal {
+		f.add("is not for keys: POST /auth/app-portal-access opens the portal", "scope")
 	}
 	if in.Application != nil {
 		app, err := h.Applications.Application(*in.Application)

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"time"
 
 	"github.com/postern-dev/postern"
 	"github.com/postern-dev/postern/store"
@@ -73,6 +74,10 @@ type Keys interface {
 	Keys(page postern.ListPage) ([]*postern.Key, bool)
 	CreateKey(ctx context.Context, k postern.Key) (*postern.Key, error)
 	DeleteKey(ctx context.Context, id postern.KeyID) error
+	// ExpireVisitors ends the tokens of an application's visitors at a moment
+	// or, when that has come, at once; those of some sessions where any are
+	// named.
+	ExpireVisitors(ctx context.Context, app postern.ApplicationNumber, sessions []string, at time.Time) error
 }
 
 // Secrets seals what must be kept and opens what must be used.

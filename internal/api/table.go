@@ -74,5 +74,10 @@ func table() []row {
 		op[keyIn, keyOut]{"key.create", "POST", "/key", administration, 201, (*handler).createKey},
 		op[none, keyOut]{"key.get", "GET", "/key/{key}", administration, 200, (*handler).getKey},
 		op[none, none]{"key.delete", "DELETE", "/key/{key}", administration, 204, (*handler).deleteKey},
+
+		op[portalIn, portalOut]{"auth.app-portal-access", "POST", "/auth/app-portal-access/{app}", global, 200, (*handler).openPortal},
+		op[none, portalOut]{"auth.dashboard-access", "POST", "/auth/dashboard-access/{app}", global, 200, (*handler).openDashboard},
+		op[expireIn, none]{"auth.expire-all", "POST", "/auth/app/{app}/expire-all", global, 204, (*handler).expireVisitors},
+		op[none, none]{"auth.logout", "POST", "/auth/logout", visit, 204, (*handler).logout},
 	}
 }

@@ -12,9 +12,10 @@ import (
 const (
 	// placesEach is how many messages an application may have in progress, for
 	// each processor, while others publish. It is measured on two processors, all
-	// of whose time is used, and on a disk: 12 keep the others' p99 about where
-	// a flood of another server has it, and cost the flood two fifths of its rate.
-	// That other numbers of processors want as many each is an assumption.
+	// of whose time is used, and on a disk: with 12 the others' p99 is a sixth
+	// above where a flood of another server has it, in the median of five rounds
+	// that vary by far more, and the flood has half of that server's rate. That
+	// other numbers of processors want as many each is an assumption.
 	placesEach = 6
 	// company is how long an application that published counts as present.
 	company = time.Second

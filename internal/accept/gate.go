@@ -27,9 +27,9 @@ const (
 // others publish. The network is looked at only when nothing else can run, or
 // every 10 ms: as long as a flood keeps all processors busy, everybody's
 // requests can lie unread for that long. Idle processors are not told from busy
-// ones: there, too, a flood has no more than its places beside others. An application that is by itself, or that
-// has no more in progress than its places, comes through unhindered. newGate
-// makes one.
+// ones: there, too, a flood has no more than its places beside others. An
+// application that is by itself, or that has no more in progress than its
+// places, comes through unhindered. newGate makes one.
 type gate struct {
 	places int // of each application
 

@@ -25,7 +25,17 @@ type census struct {
 	fresh, old map[postern.EndpointNumber]bool
 	turned     time.Time // when fresh became old
 	failed     int       // in both
+	presumed   int       // of these, failed before the start and were not tried since: all are old
 	until      time.Time // most failed, less than grace before
+}
+
+// presume has endpoints fail until they are tried.
+func (c *census) presume(failing []postern.EndpointNumber, now time.Time) {
+	for _, n := range failing {
+		c.note(n, true, now)
+	}
+	c.turn(now)
+	c.presumed = len(c.old)
 }
 
 // note takes an attempt down.
@@ -35,7 +45,9 @@ func (c *census) note(n postern.EndpointNumber, failed bool, now time.Time) {
 	}
 	before, known := c.fresh[n]
 	if !known {
-		before = c.old[n]
+		if before, known = c.old[n]; known && c.presumed > 0 {
+			c.presumed--
+		}
 		delete(c.old, n)
 	}
 	if before {
@@ -54,15 +66,20 @@ func (c *census) turn(now time.Time) {
 			c.failed--
 		}
 	}
-	c.fresh, c.old, c.turned = make(map[postern.EndpointNumber]bool), c.fresh, now
+	c.fresh, c.old, c.turned, c.presumed = make(map[postern.EndpointNumber]bool), c.fresh, now, 0
 }
 
 // most reports whether so many endpoints fail, or did a moment ago, that the
-// fault is likely ours.
+// fault is likely ours. Those that failed before the start are most at first,
+// as nobody knows yet who is well; that is no reason for grace.
 func (c *census) most(now time.Time) bool {
-	if total := len(c.fresh) + len(c.old); total >= few && c.failed*2 > total {
+	total := len(c.fresh) + len(c.old)
+	if mostOf(c.failed-c.presumed, total-c.presumed) {
 		c.until = now.Add(grace)
 	}
 	left := c.until.Sub(now)
-	return left > 0 && left <= grace // more is left only to a clock that was set back
+	// More is left only to a clock that was set back.
+	return mostOf(c.failed, total) || left > 0 && left <= grace
 }
+
+func mostOf(failed, total int) bool { return total >= few && failed*2 > total }

@@ -42,6 +42,43 @@ func TestCensus(t *testing.T) {
 	}
 }
 
+// After a start only those that failed before are known. They are most until
+// others are tried, and no longer: else whoever starts anew every day would
+// disable nobody.
+func TestCensusAfterAStart(t *testing.T) {
+	var failing []postern.EndpointNumber
+	for n := range 15 {
+		failing = append(failing, postern.EndpointNumber(n+1))
+	}
+	now := time.Unix(1_800_000_000, 0)
+	var c census
+	c.presume(failing, now)
+	c.note(1, true, now)
+	if !c.most(now) {
+		t.Error("15 fail, and no more is known")
+	}
+	for n := range 100 {
+		c.note(postern.EndpointNumber(1000+n), false, now)
+		c.most(now)
+	}
+	c.note(1, true, now)
+	if c.most(now) {
+		t.Error("15 of 115 are taken for most")
+	}
+	c = census{}
+	c.presume(failing, now)
+	for _, n := range failing {
+		c.note(n, true, now)
+		c.most(now)
+	}
+	for _, n := range failing {
+		c.note(n, false, now)
+	}
+	if !c.most(now) || c.presumed != 0 {
+		t.Errorf("no grace after all were tried and failed, %d presumed", c.presumed)
+	}
+}
+
 // What is not tried any more counts for a day at most, and what is noted again
 // counts once.
 func TestCensusForgets(t *testing.T) {

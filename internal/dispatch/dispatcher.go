@@ -148,9 +148,7 @@ func New(cfg Config, head store.Head) *Dispatcher {
 		cover: newCover(low, next),
 	}
 	d.handed = postern.NewMessageID(head.LastTime, store.SoleJournal, next, 0)
-	for _, n := range cfg.Failing {
-		d.census.note(n, true, d.now())
-	}
+	d.census.presume(cfg.Failing, d.now())
 	d.alarm.init(d)
 	d.refills.init(d)
 	return d

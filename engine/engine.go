@@ -22,6 +22,7 @@ import (
 	"github.com/postern-dev/postern/internal/keyring"
 	"github.com/postern-dev/postern/internal/replay"
 	"github.com/postern-dev/postern/internal/sweep"
+	"github.com/postern-dev/postern/internal/tail"
 	"github.com/postern-dev/postern/store"
 )
 
@@ -36,6 +37,7 @@ type Engine struct {
 	dialer     *egress.Dialer
 	replays    *replay.Runner
 	sweeper    *sweeper
+	tail       *tail.Hub
 	refusals   *intake.Quota
 	clock      *sweep.Clock // of ages: whatever is dropped or forgotten for being old
 	handler    http.Handler
@@ -56,7 +58,7 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 	if cfg.Secrets == nil {
 		cfg.Secrets = keyring.New().For(SecretsPurpose)
 	}
-	e := &Engine{cfg: cfg, clock: sweep.NewClock(cfg.Now)}
+	e := &Engine{cfg: cfg, clock: sweep.NewClock(cfg.Now), tail: tail.New()}
 	head, err := cfg.Store.Head(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("reading the journal's head: %w", err)
@@ -130,7 +132,7 @@ func (e *Engine) wire(head store.Head) {
 		},
 		Schedule: e.cfg.RetrySchedule, Places: e.cfg.MaxInFlight, Failing: e.failing(),
 		Now: e.cfg.Now, Log: e.cfg.Log,
-		Events: dispatch.Events{Attempted: e.cfg.Observer.Attempted, Ended: e.cfg.Observer.Ended},
+		Events: dispatch.Events{Attempted: e.attempted, Ended: e.cfg.Observer.Ended},
 	}, head)
 	e.committer = journal.New(journal.Config{
 		Store: e.cfg.Store, Cover: e.dispatcher, Now: e.cfg.Now,
@@ -180,6 +182,7 @@ func (e *Engine) Run(ctx context.Context) error {
 		log.Error("the store failed: stopping", "error", failure)
 	}
 	e.stopping.Store(true)
+	e.tail.Close()
 	stopReplays()
 	stopSweeping()
 	e.drain(ctx, failure != nil)
@@ -254,7 +257,11 @@ func (e *Engine) Resend(ctx context.Context, d store.DeliveryKey) error {
 
 // Cancel ends an unfinished delivery; postern.ErrConflict for a finished one.
 func (e *Engine) Cancel(ctx context.Context, d store.DeliveryKey) error {
-	return e.dispatcher.Cancel(ctx, d)
+	err := e.dispatcher.Cancel(ctx, d)
+	if err == nil {
+		e.tail.Canceled(d)
+	}
+	return err
 }
 
 // MessageByEventID is the living message that was published under an event id.
@@ -291,8 +298,16 @@ func (e *Engine) failing() []postern.EndpointNumber {
 
 func (e *Engine) accepted(m *postern.Message) {
 	e.newest.Store(m.ID.Time().UnixMilli())
+	e.tail.Accepted(m)
 	if e.cfg.Observer.Accepted != nil {
 		e.cfg.Observer.Accepted(m)
+	}
+}
+
+func (e *Engine) attempted(a *postern.Attempt) {
+	e.tail.Attempted(a)
+	if e.cfg.Observer.Attempted != nil {
+		e.cfg.Observer.Attempted(a)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/postern-dev/postern"
 	"github.com/postern-dev/postern/internal/auth"
+	"github.com/postern-dev/postern/internal/tail"
 	"github.com/postern-dev/postern/store"
 )
 
@@ -32,9 +33,11 @@ type Config struct {
 	Publisher    Publisher
 	Deliveries   Deliveries
 	History      store.History
-	Outcomes     store.Outcomes
-	Router       Router
-	Auth         *auth.Authenticator
+	// Tail tells what becomes durable.
+	Tail     *tail.Hub
+	Outcomes store.Outcomes
+	Router   Router
+	Auth     *auth.Authenticator
 	// EventIDs lets a message be named by its event id; optional: without it a
 	// message has its id only.
 	EventIDs EventIDs

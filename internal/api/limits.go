@@ -1,6 +1,9 @@
 package api
 
-import "github.com/postern-dev/postern"
+import (
+	"github.com/postern-dev/postern"
+	"github.com/postern-dev/postern/internal/tail"
+)
 
 // limitOut is a limit as callers read it.
 type limitOut struct {
@@ -23,6 +26,9 @@ func (h *handler) getLimits(*call, none) (listing[limitOut], error) {
 		postern.BytesLimit("message.tag", maxTag, "A tag is at most so long."),
 		postern.BytesLimit("message.contentType", maxContentType, "A content type is at most so long."),
 		postern.CountLimit("endpoint.rate", maxRate, "An endpoint's rate, in attempts a second, is at most so high."),
+		postern.TimeLimit("message.wait", maxWait, "A publisher waits for outcomes for at most so long."),
+		postern.CountLimit("tail.clients", tail.MaxClients, "So many may listen to the tail at once."),
+		postern.CountLimit("tail.buffer", tail.Buffer, "So many events wait for one who listens; what comes beyond is skipped, and counted."),
 		postern.BytesLimit("source.secret", maxSourceSecret, "A source's secret is at most so long."),
 	}
 	limits = append(limits, h.Limits...)

@@ -327,6 +327,8 @@ func special(name string) string {
 		return "Deliver a message to an endpoint once more"
 	case "message.cancel":
 		return "End a delivery that is not finished"
+	case "delivery.list":
+		return "List deliveries over all endpoints"
 	case "attempt.list-by-message":
 		return "List the attempts of a message"
 	case "attempt.list-by-endpoint":

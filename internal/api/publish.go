@@ -21,6 +21,10 @@ func (h *handler) createMessage(c *call) error {
 	if err != nil {
 		return err
 	}
+	wait, err := c.wait()
+	if err != nil {
+		return err
+	}
 	body, err := readBody(c.r, h.MaxBody)
 	if err != nil {
 		return err
@@ -46,6 +50,11 @@ func (h *handler) createMessage(c *call) error {
 	}
 	c.answer.Grow(answerRoom + len(payload))
 	c.answer.Write(appendMessage(c.answer.AvailableBuffer(), m, payload))
+	if wait > 0 {
+		c.answer.Truncate(c.answer.Len() - len("}"))
+		c.answer.WriteByte(',')
+		c.answer.Write(h.outcomes(c, m, wait))
+	}
 	h.send(c)
 	return nil
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/postern-dev/postern/internal/auth"
 	"github.com/postern-dev/postern/internal/catalogue"
 	"github.com/postern-dev/postern/internal/keyring"
+	"github.com/postern-dev/postern/internal/tail"
 	"github.com/postern-dev/postern/store"
 	"github.com/postern-dev/postern/store/embedded"
 )
@@ -38,6 +39,7 @@ type world struct {
 	store   *embedded.Store
 	cat     *catalogue.Catalogue
 	box     *keyring.Box
+	tail    *tail.Hub
 	log     *bytes.Buffer
 	now     time.Time
 	// unhealthy is what Health answers, refuseAll what Admit does.
@@ -61,7 +63,7 @@ func newWorld(t testing.TB) *world {
 		}
 	})
 	w := &world{
-		t: t, store: s, box: keyring.New().For("test"), log: new(bytes.Buffer),
+		t: t, store: s, box: keyring.New().For("test"), tail: tail.New(), log: new(bytes.Buffer),
 		now: time.Now().UTC().Truncate(time.Second), events: map[string]*postern.Message{},
 		head: store.Head{Next: 1, Low: 1},
 	}
@@ -74,7 +76,7 @@ func newWorld(t testing.TB) *world {
 	}
 	w.handler = New(Config{
 		Applications: applications{w.cat}, Endpoints: w.cat, EventTypes: w.cat, Sources: w.cat, Keys: w.cat,
-		Secrets: w.box, URLs: urls{}, Publisher: w, Deliveries: s, History: s, Outcomes: s, Router: w, EventIDs: w,
+		Secrets: w.box, URLs: urls{}, Publisher: w, Deliveries: s, History: s, Outcomes: s, Router: w, EventIDs: w, Tail: w.tail,
 		Auth:      auth.New(auth.Config{Keys: w.cat, AdminToken: adminToken, Now: w.clock}),
 		Health:    func(context.Context) error { return w.unhealthy },
 		Admit:     func(int64) error { return w.refuseAll },

@@ -1,0 +1,64 @@
+package tail
+
+import (
+	"strings"
+	"time"
+
+	"github.com/postern-dev/postern"
+)
+
+// Cursor is how far a client has come: the last message and the last attempt
+// that it was told of. Each is in the order of commits, so that the two tell
+// what is still to come. It outlives the process, being made of ids.
+type Cursor struct {
+	Message postern.MessageID
+	Attempt postern.AttemptID
+}
+
+// At is the cursor of who has seen what was told before a moment: to the
+// millisecond, of which it sees everything once more.
+func At(t time.Time) Cursor {
+	id := postern.NewMessageID(t, 0, 0, 0)
+	return Cursor{Message: id, Attempt: postern.AttemptID(id)}
+}
+
+// Advance moves the cursor to the later of itself and another.
+func (c *Cursor) Advance(to Cursor) {
+	if to.Message.Compare(c.Message) > 0 {
+		c.Message = to.Message
+	}
+	if to.Attempt.Compare(c.Attempt) > 0 {
+		c.Attempt = to.Attempt
+	}
+}
+
+// Of is the cursor's part that an event is.
+func Of(e Event) (c Cursor) {
+	if e.Message != nil {
+		c.Message = e.Message.ID
+	}
+	if e.Attempt != nil {
+		c.Attempt = e.Attempt.ID
+	}
+	return c
+}
+
+// Before reports whether an event comes after the cursor. One that is
+// in no order always does.
+func (c Cursor) Before(e Event) bool {
+	at := Of(e)
+	return at == Cursor{} || at.Message.Compare(c.Message) > 0 || at.Attempt.Compare(c.Attempt) > 0
+}
+
+// String is the cursor as text, which Parse reads.
+func (c Cursor) String() string { return c.Message.String() + "." + c.Attempt.String() }
+
+// Parse reads what String writes. Its errors are of kind Invalid.
+func Parse(text string) (c Cursor, err error) {
+	message, attempt, _ := strings.Cut(text, ".")
+	if c.Message, err = postern.ParseMessageID(message); err != nil {
+		return c, err
+	}
+	c.Attempt, err = postern.ParseAttemptID(attempt)
+	return c, err
+}

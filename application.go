@@ -34,6 +34,9 @@ type EventType struct {
 	Description string
 	// Schemas maps a version to its JSON Schema; nil for none.
 	Schemas map[string][]byte
+	// EnforceSchema has messages of this type refused that do not fit its newest
+	// schema. What a source brings in is taken as it is.
+	EnforceSchema bool
 	// RetrySchedule replaces the general one for messages of this type, unless
 	// the endpoint has its own; nil for errB.
 	RetrySchedule RetrySchedule

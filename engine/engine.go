@@ -235,6 +235,11 @@ func (e *Engine) Publish(ctx context.Context, p postern.Publish) (m *postern.Mes
 	if e.stopping.Load() {
 		return nil, false, errStopping
 	}
+	if p.Source.IsZero() {
+		if err := e.catalogue.CheckPayload(p.EventType, p.Payload); err != nil {
+			return nil, false, err
+		}
+	}
 	m, duplicate, err = e.publisher.Publish(ctx, p)
 	if duplicate && e.cfg.Observer.Duplicate != nil {
 		e.cfg.Observer.Duplicate()

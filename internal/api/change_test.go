@@ -230,3 +230,37 @@ func TestKeys(t *testing.T) {
 		w.refused(422, loc, "POST", "/key", body)
 	}
 }
+
+// TestEnforcedSchemas: what is no schema, or needs another document, is refused; and a
+// type that enforces its schema has messages refused with the way to each fault.
+func TestEnforcedSchemas(t *testing.T) {
+	w := newWorld(t)
+	w.must("/app", `{"name":"Shop","uid":"shop"}`)
+	for schema, loc := range map[string]string{
+		`{"1":{"type":"nonsense"}}`:                       `["body","schemas","1"]`,
+		`{"1":{"$ref":"http://example.com/schema.json"}}`: `["body","schemas","1"]`,
+		`{"1":{"pattern":"("}}`:                           `["body","schemas","1"]`,
+		`{"":{}}`:                                         `["body","schemas"]`,
+	} {
+		w.refused(422, `"loc":`+loc, "POST", "/event-type", `{"name":"a","description":"d","schemas":`+schema+`}`)
+	}
+	w.refused(422, `"loc":["body","enforceSchema"]`, "POST", "/event-type", `{"name":"a","description":"d","enforceSchema":true}`)
+	const schemas = `"schemas":{"1":{"type":"object","properties":{"lines":{"items":{"properties":{"n":{"type":"integer"}}}}}}}`
+	w.want(201, "POST", "/event-type", `{"name":"a","description":"d",`+schemas+`}`)
+	const bad = `{"eventType":"a","payload":{"lines":[{"n":1},{"n":"x"}]}}`
+	w.want(202, "POST", "/app/shop/msg", bad) // nobody asked for more
+	if got := w.want(200, "PATCH", "/event-type/a", `{"enforceSchema":true}`); got["enforceSchema"] != true {
+		t.Errorf("%v", got)
+	}
+	before := w.head
+	w.refused(422, `"loc":["body","payload","lines","1","n"]`, "POST", "/app/shop/msg", bad)
+	w.refused(422, `"loc":["body","payload"]`, "POST", "/app/shop/msg", `{"eventType":"a","payload":{},"transformationsParams":{"rawPayload":"text"}}`)
+	if w.head != before {
+		t.Error("something was stored")
+	}
+	w.want(202, "POST", "/app/shop/msg", `{"eventType":"a","payload":{"lines":[{"n":1}]}}`)
+	w.want(202, "POST", "/app/shop/msg", `{"eventType":"b","payload":{"lines":[{"n":"x"}]}}`)
+	w.refused(422, `"loc":["body","enforceSchema"]`, "PATCH", "/event-type/a", `{"schemas":null}`)
+	w.want(200, "PUT", "/event-type/a", `{"description":"d"}`)
+	w.want(202, "POST", "/app/shop/msg", bad)
+}

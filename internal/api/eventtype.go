@@ -18,6 +18,7 @@ type eventTypeIn struct {
 	FeatureFlag   optional[string]                     `json:"featureFlag"` // FeatureFlags' older form
 	FeatureFlags  optional[[]string]                   `json:"featureFlags"`
 	RetrySchedule optional[seconds]                    `json:"retrySchedule"`
+	EnforceSchema optional[bool]                       `json:"enforceSchema"`
 	Archived      optional[bool]                       `json:"archived"`
 	Deprecated    optional[bool]                       `json:"deprecated"`
 }
@@ -31,10 +32,12 @@ type eventTypeOut struct {
 	FeatureFlag   *string                    `json:"featureFlag"`
 	FeatureFlags  []string                   `json:"featureFlags"`
 	RetrySchedule seconds                    `json:"retrySchedule"`
-	Archived      bool                       `json:"archived"`
-	Deprecated    bool                       `json:"deprecated"`
-	CreatedAt     time.Time                  `json:"createdAt"`
-	UpdatedAt     time.Time                  `json:"updatedAt"`
+	// EnforceSchema has messages refused that do not fit the newest schema.
+	EnforceSchema bool      `json:"enforceSchema"`
+	Archived      bool      `json:"archived"`
+	Deprecated    bool      `json:"deprecated"`
+	CreatedAt     time.Time `json:"createdAt"`
+	UpdatedAt     time.Time `json:"updatedAt"`
 }
 
 // apply writes what was given into t, but for the name, which never changes.
@@ -50,6 +53,7 @@ func (in *eventTypeIn) apply(t *postern.EventType) error {
 	}
 	take(&f, "featureFlags", in.FeatureFlags, &t.FeatureFlags, nil)
 	takeSchedule(in.RetrySchedule, &t.RetrySchedule)
+	take(&f, "enforceSchema", in.EnforceSchema, &t.EnforceSchema, nil)
 	take(&f, "archived", in.Archived, &t.Archived, nil)
 	take(&f, "deprecated", in.Deprecated, &t.Deprecated, nil)
 	if in.Schemas.Set {
@@ -79,7 +83,7 @@ func renderEventType(t *postern.EventType, withSchemas bool) eventTypeOut {
 	out := eventTypeOut{
 		Name: t.Name, Description: t.Description, GroupName: null(t.GroupName),
 		FeatureFlags: nullList(t.FeatureFlags), RetrySchedule: inSeconds(t.RetrySchedule),
-		Archived: t.Archived, Deprecated: t.Deprecated,
+		EnforceSchema: t.EnforceSchema, Archived: t.Archived, Deprecated: t.Deprecated,
 		CreatedAt: t.CreatedAt.UTC(), UpdatedAt: t.UpdatedAt.UTC(),
 	}
 	if len(t.FeatureFlags) > 0 {

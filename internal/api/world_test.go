@@ -133,6 +133,9 @@ func (w *world) commit(ctx context.Context, fill func(b *store.Batch)) error {
 
 // Publish implements Publisher.
 func (w *world) Publish(ctx context.Context, p postern.Publish) (*postern.Message, bool, error) {
+	if err := w.cat.CheckPayload(p.EventType, p.Payload); err != nil {
+		return nil, false, err
+	}
 	if m := w.events[p.EventID]; p.EventID != "" && m != nil {
 		return m, true, nil
 	}

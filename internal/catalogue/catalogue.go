@@ -84,6 +84,7 @@ type Catalogue struct {
 	endpointUIDs *index[uid, *Entry]
 	sources      *index[[32]byte, *postern.Source] // by hash of the token
 	eventTypes   *index[string, *postern.EventType]
+	enforced     enforced
 	keys         *index[postern.KeyID, *postern.Key]
 	keysByHash   *index[[32]byte, *heldKey]
 
@@ -128,6 +129,7 @@ func Load(ctx context.Context, from store.Catalogue, head store.Head, config Con
 		return nil, fmt.Errorf("load the catalogue: %w", err)
 	}
 	l.finish()
+	c.enforced.load(c.eventTypes)
 	return c, nil
 }
 

@@ -1,7 +1,6 @@
 package catalogue
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/postern-dev/postern"
 	"github.com/postern-dev/postern/internal/route"
+	"github.com/postern-dev/postern/internal/schema"
 )
 
 // Bounds of what users configure. Metadata and settings are counted in bytes
@@ -27,6 +27,8 @@ const (
 	maxHeaderBytes = 16 << 10
 	// maxSecrets is the current one and ten that still live.
 	maxSecrets = 11
+	// maxSchemas bounds the versions of an event type.
+	maxSchemas = 100
 	// maxPrefix leaves room for a provider's event name behind it.
 	maxPrefix = 128
 )
@@ -103,6 +105,7 @@ func checkEventType(t *postern.EventType) error {
 		require(route.ValidName(t.Name), "a name is 1 to 256 of letters, digits, '-', '_' and '.'", "name"),
 		checkText(t.Description, maxDescription, "description"),
 		checkSchemas(t.Schemas),
+		require(!t.EnforceSchema || len(t.Schemas) > 0, "there is no schema to enforce", "enforceSchema"),
 		checkSchedule(t.RetrySchedule),
 		require(t.GroupName == "" || route.ValidName(t.GroupName),
 			"a group name is 1 to 256 of letters, digits, '-', '_' and '.'", "groupName"),
@@ -238,15 +241,17 @@ func checkMethods(methods []string) error {
 	return nil
 }
 
-// checkSchemas wants JSON objects; whether they are JSON Schemas is not looked
-// at.
+// checkSchemas wants JSON Schemas that stand by themselves.
 func checkSchemas(schemas map[string][]byte) error {
-	for version, schema := range schemas {
+	if len(schemas) > maxSchemas {
+		return invalid(fmt.Sprintf("an event type has at most %d schemas", maxSchemas), "schemas")
+	}
+	for version, text := range schemas {
 		if version == "" || len(version) > maxName {
 			return invalid("a schema needs a version of at most 256 bytes", "schemas")
 		}
-		if !json.Valid(schema) || !bytes.HasPrefix(bytes.TrimLeft(schema, " \t\r\n"), []byte("{")) {
-			return invalid("the schema of version "+version+" is not a JSON object", "schemas", version)
+		if _, err := schema.Compile(text); err != nil {
+			return invalid("the schema of version "+version+": "+err.Error(), "schemas", version)
 		}
 	}
 	return nil

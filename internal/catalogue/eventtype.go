@@ -102,6 +102,7 @@ func (c *Catalogue) DeleteEventType(ctx context.Context, name string) error {
 		return err
 	}
 	c.eventTypes.remove(name)
+	c.enforced.set(name, nil)
 	return nil
 }
 
@@ -125,5 +126,6 @@ func (c *Catalogue) storeEventType(ctx context.Context, record *postern.EventTyp
 		return err
 	}
 	c.eventTypes.put(record.Name, record)
+	c.enforced.set(record.Name, record)
 	return nil
 }

@@ -1,0 +1,190 @@
+// Package schema compiles the JSON Schemas of event types and checks payloads
+// by them. Both are bounded: a schema loads nothing from elsewhere, has a
+// largest size, depth and pattern; and a payload's numbers may not be such that
+// comparing them takes long.
+//
+// A schema without "$schema" is read as draft 7, as Svix reads it. Formats are
+// asserted as the draft says, which for draft 7 they are.
+package schema
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"golang.org/x/text/language"
+	"golang.org/x/text/message"
+)
+
+// The bounds of a schema and of what is told about a payload.
+const (
+	// MaxBytes is how long a schema may be.
+	MaxBytes = 64 << 10
+	// MaxPattern is how long a regular expression in a schema may be, in bytes.
+	// They run in time linear in the text, whatever they are.
+	MaxPattern = 1000
+	// maxDepth bounds how deep a schema may be nested.
+	maxDepth = 64
+	// maxPayloadDepth bounds how deep a payload may be that is checked.
+	maxPayloadDepth = 1000
+	// maxDigits and maxExponent bound numbers, which are compared exactly: the
+	// digits of both, so that 1e999 is the largest.
+	maxDigits   = 400
+	maxExponent = 3
+	// maxFaults is how many faults of a payload are told.
+	maxFaults = 10
+)
+
+// Schema checks payloads. It is safe for concurrent use.
+type Schema struct{ compiled *jsonschema.Schema }
+
+// Fault is one thing that is wrong with a payload.
+type Fault struct {
+	// Path is the way to it, empty for the payload itself.
+	Path []string
+	// Msg says what is wrong.
+	Msg string
+}
+
+// Compile reads a schema. Its error says what is wrong with it, for whoever
+// wrote it.
+func Compile(text []byte) (*Schema, error) {
+	if len(text) > MaxBytes {
+		return nil, fmt.Errorf("a schema has at most %d bytes", MaxBytes)
+	}
+	document, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
+	if err != nil {
+		return nil, errors.New("is not JSON")
+	}
+	if _, ok := document.(map[string]any); !ok {
+		return nil, errors.New("is not a JSON object")
+	}
+	if err := bounded(document, maxDepth); err != nil {
+		return nil, err
+	}
+	compiler := jsonschema.NewCompiler()
+	compiler.DefaultDraft(jsonschema.Draft7)
+	compiler.UseLoader(nothing{})
+	compiler.UseRegexpEngine(pattern)
+	if err := compiler.AddResource(location, document); err != nil {
+		return nil, errors.New("cannot be read as a schema")
+	}
+	compiled, err := compiler.Compile(location)
+	if err != nil {
+		return nil, errors.New(reason(err))
+	}
+	return &Schema{compiled}, nil
+}
+
+// location is what a schema is called while it is compiled. Nothing is loaded
+// from there.
+const location = "schema:///"
+
+// Check lists what is wrong with a payload, at most ten faults; none for one
+// that the schema admits.
+func (s *Schema) Check(payload []byte) []Fault {
+	value, err := jsonschema.UnmarshalJSON(bytes.NewReader(payload))
+	if err != nil {
+		return []Fault{{Msg: "is not JSON, which the event type's schema wants"}}
+	}
+	if err := bounded(value, maxPayloadDepth); err != nil {
+		return []Fault{{Msg: err.Error()}}
+	}
+	err = s.compiled.Validate(value)
+	if err == nil {
+		return nil
+	}
+	var invalid *jsonschema.ValidationError
+	if !errors.As(err, &invalid) {
+		return []Fault{{Msg: "cannot be checked by the event type's schema"}}
+	}
+	var faults []Fault
+	collect(invalid, message.NewPrinter(language.English), &faults)
+	return faults
+}
+
+// collect takes the innermost causes: what is above them only repeats them.
+func collect(e *jsonschema.ValidationError, p *message.Printer, faults *[]Fault) {
+	if len(*faults) >= maxFaults {
+		return
+	}
+	if len(e.Causes) == 0 {
+		*faults = append(*faults, Fault{Path: e.InstanceLocation, Msg: shortened(e.ErrorKind.LocalizedString(p))})
+		return
+	}
+	for _, cause := range e.Causes {
+		collect(cause, p, faults)
+	}
+}
+
+// shortened bounds a message: it may repeat what a payload has.
+func shortened(text string) string {
+	const most = 200
+	if len(text) > most {
+		return strings.ToValidUTF8(text[:most], "") + "..."
+	}
+	return text
+}
+
+// nothing loads nothing: a schema stands by itself, but for the drafts' own.
+type nothing struct{}
+
+// Load implements jsonschema.URLLoader.
+func (nothing) Load(string) (any, error) {
+	return nil, errors.New("a schema cannot refer to another document")
+}
+
+// pattern compiles a regular expression of bounded length.
+func pattern(text string) (jsonschema.Regexp, error) {
+	if len(text) > MaxPattern {
+		return nil, fmt.Errorf("a pattern has at most %d bytes", MaxPattern)
+	}
+	compiled, err := regexp.Compile(text)
+	if err != nil {
+		return nil, err
+	}
+	return compiled, nil
+}
+
+// reason is what the compiler says, without the name that we gave the schema.
+func reason(err error) string {
+	var load *jsonschema.LoadURLError
+	if errors.As(err, &load) {
+		return "a schema cannot refer to another document: " + shortened(strings.TrimPrefix(load.URL, location))
+	}
+	text := strings.ReplaceAll(err.Error(), location, "")
+	text = strings.Join(strings.Fields(text), " ")
+	return "is not a JSON Schema: " + shortened(text)
+}
+
+// bounded refuses what is nested deeper than depth, and numbers that take long
+// to compare.
+func bounded(value any, depth int) error {
+	if depth < 0 {
+		return errors.New("is nested too deep")
+	}
+	switch v := value.(type) {
+	case map[string]any:
+		for _, entry := range v {
+			if err := bounded(entry, depth-1); err != nil {
+				return err
+			}
+		}
+	case []any:
+		for _, entry := range v {
+			if err := bounded(entry, depth-1); err != nil {
+				return err
+			}
+		}
+	case json.Number:
+		_, exponent, _ := strings.Cut(strings.ToLower(v.String()), "e")
+		if len(v) > maxDigits || len(strings.TrimLeft(exponent, "+-0")) > maxExponent {
+			return errors.New("has a number that is too long to be compared")
+		}
+	}
+	return nil
+}

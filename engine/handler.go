@@ -46,7 +46,7 @@ func (e *Engine) api() http.Handler {
 	return api.New(api.Config{
 		Applications: e.catalogue, Endpoints: e.catalogue, EventTypes: e.catalogue,
 		Sources: e.catalogue, Keys: e.catalogue,
-		Secrets: e.cfg.Secrets, URLs: &urlChecker{e.dialer}, Publisher: e,
+		Secrets: e.cfg.Secrets, URLs: &urlChecker{e.dialer}, Publisher: e, Replays: e.replays,
 		Deliveries: e.cfg.Store, History: e.cfg.Store, Outcomes: e.cfg.Store, Router: (*router)(e), EventIDs: e,
 		Auth:   auth.New(auth.Config{Keys: e.catalogue, AdminToken: e.cfg.AdminKey, JWTSecret: e.cfg.JWTSecret, Applications: e.catalogue, Now: e.cfg.Now}),
 		Admit:  func(int64) error { return e.Admit() },

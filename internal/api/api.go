@@ -31,6 +31,7 @@ type Config struct {
 	Secrets      Secrets
 	URLs         URLChecker
 	Publisher    Publisher
+	Replays      Replays
 	Deliveries   Deliveries
 	History      store.History
 	// Tail tells what becomes durable.

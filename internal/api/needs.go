@@ -119,6 +119,21 @@ type Router interface {
 	Match(app postern.ApplicationNumber, eventType string, channels []string) ([]postern.EndpointNumber, bool)
 }
 
+// Replays delivers messages of the past once more.
+type Replays interface {
+	// Replay finds in one application, 0 for all.
+	Replay(app postern.ApplicationNumber, id postern.ReplayID) (*postern.Replay, error)
+	// Replays lists in the order of ids those that keep lets through.
+	Replays(app postern.ApplicationNumber, page postern.ListPage, keep func(*postern.Replay) bool) ([]*postern.Replay, bool)
+	// CreateReplay checks, completes and begins; Invalid errors name fields.
+	CreateReplay(ctx context.Context, r postern.Replay) (*postern.Replay, error)
+	// PreviewReplay counts what it would start; an estimate where not exact.
+	PreviewReplay(ctx context.Context, r postern.Replay) (n int64, exact bool, err error)
+	// SetReplayState pauses, resumes or cancels; ErrConflict for one that has
+	// ended.
+	SetReplayState(ctx context.Context, app postern.ApplicationNumber, id postern.ReplayID, state postern.ReplayState) (*postern.Replay, error)
+}
+
 // EventIDs finds messages by the name that their publisher gave them.
 type EventIDs interface {
 	// MessageByEventID is ErrNotFound for an event id that no living message

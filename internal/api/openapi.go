@@ -329,6 +329,16 @@ func special(name string) string {
 		return "End a delivery that is not finished"
 	case "delivery.list":
 		return "List deliveries over all endpoints"
+	case "endpoint.recover":
+		return "Resend everything that failed at an endpoint"
+	case "endpoint.replay-missing":
+		return "Send an endpoint what it would get now and never got"
+	case "endpoint.bulk-replay":
+		return "Resend an endpoint's messages by a filter"
+	case "replay.create":
+		return "Deliver messages of the past once more"
+	case "replay.preview":
+		return "How many deliveries a replay would start"
 	case "attempt.list-by-message":
 		return "List the attempts of a message"
 	case "attempt.list-by-endpoint":
@@ -352,6 +362,8 @@ func example(name string) json.RawMessage {
 		return json.RawMessage(`{"gracePeriodSeconds":3600}`)
 	case "message.create":
 		return json.RawMessage(`{"eventType":"invoice.paid","eventId":"invoice-17","payload":{"invoice":17,"amount":1200}}`)
+	case "replay.create", "replay.preview":
+		return json.RawMessage(`{"endpointId":"a","status":"failed","since":"2026-01-31T15:04:05Z","rate":50}`)
 	case "source.create":
 		return json.RawMessage(`{"name":"GitHub","provider":"github","secrets":["the secret that GitHub has too"]}`)
 	case "source.secret.rotate":

@@ -167,7 +167,7 @@ func TestExamples(t *testing.T) {
 func TestNeededProperties(t *testing.T) {
 	full := map[string]any{
 		"name": "some.name", "description": "d", "url": "https://example.com", "provider": "github", "scope": "admin",
-		"key": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "eventType": "a", "payload": map[string]any{}, "headers": map[string]any{},
+		"since": "2026-01-31T15:04:05Z", "key": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "eventType": "a", "payload": map[string]any{}, "headers": map[string]any{},
 	}
 	for _, r := range table() {
 		o := r.operation()

@@ -26,6 +26,7 @@ func newStory(t testing.TB) *story {
 	s.names["msg"] = w.must("/app/shop/msg", `{"eventType":"invoice.paid","eventId":"evt-1","payload":{"n":1.0}}`)
 	s.names["attempt"] = s.attempt(postern.Attempt{N: 1, Succeeded: true, Code: 200, State: postern.Delivered})
 	s.names["refusal"] = s.refusal()
+	s.addReplays()
 	s.names["key"] = w.must("/key", `{"name":"reader","scope":"read-only"}`)
 	return s
 }
@@ -116,6 +117,18 @@ func TestOperations(t *testing.T) {
 		"attempt.list-by-message":  {badPath: "/app/{app}/attempt/msg/{msg}?status=5", badStatus: 422},
 		"attempt.list-by-endpoint": {badPath: "/app/{app}/attempt/endpoint/{endpoint}?iterator=x", badStatus: 422},
 		"delivery.list":            {badPath: "/app/{app}/delivery?state=sending", badStatus: 422},
+		"endpoint.recover":         {body: `{"since":"` + recent() + `"}`, badBody: `{"since":"2020-01-01T00:00:00Z"}`, badStatus: 422},
+		"endpoint.replay-missing":  {body: `{"since":"2020-01-01T00:00:00Z"}`, badBody: `{"since":"yesterday"}`, badStatus: 422},
+		"endpoint.bulk-replay":     {body: `{"since":"2020-01-01T00:00:00Z","status":2}`, badBody: `{"since":"2020-01-01T00:00:00Z","status":1}`, badStatus: 422},
+		"replay.list":              {badPath: "/app/{app}/replay?state=idle", badStatus: 422},
+		"replay.create":            {body: `{"endpointId":"a","since":"2020-01-01T00:00:00Z"}`, badBody: `{"endpointId":"nobody","since":"2020-01-01T00:00:00Z"}`, badStatus: 422},
+		"replay.preview":           {body: `{"toEndpointId":"a","since":"2020-01-01T00:00:00Z"}`, badBody: `{"endpointId":"a","since":"2090-01-01T00:00:00Z"}`, badStatus: 422},
+		"replay.get":               {badPath: "/app/other/replay/{replay}", badStatus: 404},
+		"replay.pause":             {badPath: "/app/{app}/replay/{ended}/pause", badStatus: 409},
+		"replay.resume":            {badPath: "/app/{app}/replay/{ended}/resume", badStatus: 409},
+		"replay.cancel":            {badPath: "/app/{app}/replay/{ended}/cancel", badStatus: 409},
+		"background-task.list":     {badPath: "/background-task?status=pending", badStatus: 422},
+		"background-task.get":      {badPath: "/background-task/{replay}", badStatus: 404},
 		"source.list":              {badPath: "/app/{app}/source?order=up", badStatus: 422},
 		"source.create":            {body: `{"name":"n","provider":"github"}`, badBody: `{"name":"n"}`, badStatus: 422},
 		"source.get":               {badPath: "/app/other/source/{source}", badStatus: 404},

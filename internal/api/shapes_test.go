@@ -17,7 +17,7 @@ import (
 var update = flag.Bool("update", false, "rewrite the golden files")
 
 // volatile are ids, times and tokens, which differ from run to run.
-var volatile = regexp.MustCompile(`(app_|ep_|msg_|atmpt_|src_|rfs_|key_)[0-9A-Za-z]{27}|\d{4}-\d\d-\d\dT[0-9:.]+Z|/in/[0-9A-Za-z]{20,}|pk_[0-9A-Za-z]{43}`)
+var volatile = regexp.MustCompile(`(app_|ep_|msg_|atmpt_|src_|rfs_|key_|rpl_|qtask_)[0-9A-Za-z]{27}|\d{4}-\d\d-\d\dT[0-9:.]+Z|/in/[0-9A-Za-z]{20,}|pk_[0-9A-Za-z]{43}`)
 
 // TestShapes compares whole answers with golden files: what SDKs parse.
 func TestShapes(t *testing.T) {

@@ -58,6 +58,21 @@ func table() []row {
 		op[none, listing[attemptOut]]{"attempt.list-by-endpoint", "GET", "/app/{app}/attempt/endpoint/{endpoint}", inside, 200, (*handler).listEndpointAttempts}.asks(span(), attemptFilters()),
 		op[none, listing[deliveryOut]]{"delivery.list", "GET", "/app/{app}/delivery", inside, 200, (*handler).listDeliveries}.asks(paging(), deliveryFilters()),
 
+		op[recoverIn, taskOut]{"endpoint.recover", "POST", "/app/{app}/endpoint/{endpoint}/recover", inside, 202, (*handler).recoverEndpoint},
+		op[recoverIn, taskOut]{"endpoint.replay-missing", "POST", "/app/{app}/endpoint/{endpoint}/replay-missing", inside, 202, (*handler).replayMissing},
+		op[bulkReplayIn, taskOut]{"endpoint.bulk-replay", "POST", "/app/{app}/endpoint/{endpoint}/bulk-replay", inside, 202, (*handler).bulkReplay},
+		op[none, listing[replayOut]]{"replay.list", "GET", "/app/{app}/replay", inside, 200, (*handler).listReplays}.asks(paging(), params{withText("state", "Only replays in this state.", replayStates()...)}),
+		op[replayIn, replayOut]{"replay.create", "POST", "/app/{app}/replay", inside, 201, (*handler).createReplay},
+		op[replayIn, previewOut]{"replay.preview", "POST", "/app/{app}/replay/preview", inside, 200, (*handler).previewReplay},
+		op[none, replayOut]{"replay.get", "GET", "/app/{app}/replay/{replay}", inside, 200, (*handler).getReplay},
+		op[none, replayOut]{"replay.pause", "POST", "/app/{app}/replay/{replay}/pause", inside, 200, (*handler).pauseReplay},
+		op[none, replayOut]{"replay.resume", "POST", "/app/{app}/replay/{replay}/resume", inside, 200, (*handler).resumeReplay},
+		op[none, replayOut]{"replay.cancel", "POST", "/app/{app}/replay/{replay}/cancel", inside, 200, (*handler).cancelReplay},
+		op[none, listing[taskDetailOut]]{"background-task.list", "GET", "/background-task", global, 200, (*handler).listTasks}.asks(paging(), params{
+			withText("status", "Only tasks of this status.", taskStatuses()...), withText("task", "Only tasks of this kind.", taskNames()...),
+		}),
+		op[none, taskDetailOut]{"background-task.get", "GET", "/background-task/{task}", global, 200, (*handler).getTask},
+
 		op[none, listing[sourceOut]]{"source.list", "GET", "/app/{app}/source", inside, 200, (*handler).listSources}.asks(paging()),
 		op[sourceIn, sourceOut]{"source.create", "POST", "/app/{app}/source", inside, 201, (*handler).createSource},
 		op[none, sourceOut]{"source.get", "GET", "/app/{app}/source/{source}", inside, 200, (*handler).getSource},

@@ -19,6 +19,7 @@ import (
 	"github.com/postern-dev/postern/internal/auth"
 	"github.com/postern-dev/postern/internal/catalogue"
 	"github.com/postern-dev/postern/internal/keyring"
+	"github.com/postern-dev/postern/internal/replay"
 	"github.com/postern-dev/postern/internal/tail"
 	"github.com/postern-dev/postern/store"
 	"github.com/postern-dev/postern/store/embedded"
@@ -39,6 +40,7 @@ type world struct {
 	store   *embedded.Store
 	cat     *catalogue.Catalogue
 	box     *keyring.Box
+	replays *replay.Runner
 	tail    *tail.Hub
 	log     *bytes.Buffer
 	now     time.Time
@@ -74,7 +76,9 @@ func newWorld(t testing.TB) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
+	w.replays = w.newReplays()
 	w.handler = New(Config{
+		Replays:      w.replays,
 		Applications: applications{w.cat}, Endpoints: w.cat, EventTypes: w.cat, Sources: w.cat, Keys: w.cat,
 		Secrets: w.box, URLs: urls{}, Publisher: w, Deliveries: s, History: s, Outcomes: s, Router: w, EventIDs: w, Tail: w.tail,
 		Auth:      auth.New(auth.Config{Keys: w.cat, AdminToken: adminToken, Now: w.clock}),

@@ -4,7 +4,7 @@ package api
 // of it: the columns are its name in metrics, method and path, what it touches
 // and so who may use it, the status of its success, and the function. In and
 // out are the bodies' types. What a row reads of the query it names with asks.
-func table() []row {
+func table() []row { //nolint:funlen // it is a table
 	return []row{
 		op[none, healthOut]{"health", "GET", "/health", open, 200, (*handler).getHealth},
 		op[none, none]{"health.ping", "GET", "/health/ping", open, 204, (*handler).ping},

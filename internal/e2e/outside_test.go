@@ -48,8 +48,8 @@ func svixEnvironment(s *server) []string {
 	return []string{"SVIX_TOKEN=" + adminKey, "SVIX_SERVER_URL=" + s.base}
 }
 
-// modules is a folder whose node_modules hold what testdata/svix-node pins. It
-// is .tools/svix-node in the repository, filled when the lock file changes.
+// modules is a folder whose node_modules hold what testdata/node pins. It
+// is .tools/node in the repository, filled when the lock file changes.
 type modules struct {
 	dir  string
 	once sync.Once
@@ -59,10 +59,10 @@ type modules struct {
 // fill has npm install what is not there yet.
 func (m *modules) fill() {
 	m.once.Do(func() {
-		if m.dir, m.err = filepath.Abs("../../.tools/svix-node"); m.err != nil {
+		if m.dir, m.err = filepath.Abs("../../.tools/node"); m.err != nil {
 			return
 		}
-		pinned := filepath.Join("testdata", "svix-node")
+		pinned := filepath.Join("testdata", "node")
 		lock, err := os.ReadFile(filepath.Join(pinned, "package-lock.json"))
 		if err != nil {
 			m.err = err
@@ -125,7 +125,7 @@ func nodeFolder(t *testing.T, scripts ...string) string {
 		t.Fatal(err)
 	}
 	for _, name := range slices.Concat([]string{"package.json"}, scripts) {
-		if err := copyFile(filepath.Join(dir, name), filepath.Join("testdata", "svix-node", name)); err != nil {
+		if err := copyFile(filepath.Join(dir, name), filepath.Join("testdata", "node", name)); err != nil {
 			t.Fatal(err)
 		}
 	}

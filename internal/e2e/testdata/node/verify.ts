@@ -1,6 +1,6 @@
 // Checks deliveries with both of npm's libraries. Standard input is a list of
 // them; standard output is what each library said, in the same order.
-import { readFileSync } from "node:fs";
+import { text } from "node:stream/consumers";
 import { Webhook as StandardWebhook } from "standardwebhooks";
 import { Webhook as SvixWebhook } from "svix";
 
@@ -15,7 +15,7 @@ function verified(check: () => unknown): boolean {
   }
 }
 
-const deliveries: Delivery[] = JSON.parse(readFileSync(0, "utf8"));
+const deliveries: Delivery[] = JSON.parse(await text(process.stdin));
 const said = deliveries.map(({ secret, headers, body }) => {
   const raw = Buffer.from(body, "base64").toString("utf8");
   return {

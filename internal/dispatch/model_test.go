@@ -57,6 +57,7 @@ type model struct {
 	stage  int    // how far it is
 	told   int    // parts of it that were told
 	ready  []Part // accepts that wait for a batch
+	expiry *expiry
 	trace  []string
 }
 
@@ -113,7 +114,7 @@ func (m *model) step() {
 	}{
 		{8, m.accepted}, {30, m.advance}, {20, m.answer}, {6, m.wait},
 		{6, m.hold}, {8, m.st.release}, {5, m.resend}, {5, m.cancel}, {3, m.replay},
-		{3, m.configure}, {1, m.setClock}, {1, m.crash}, {25, func() { m.spread() }},
+		{3, m.configure}, {1, m.setClock}, {2, m.expire}, {1, m.crash}, {25, func() { m.spread() }},
 	}
 	sum := 0
 	for _, s := range steps {
@@ -310,6 +311,18 @@ func (m *model) setClock() {
 }
 
 // crash cuts the power, and starts again on what is left.
+// expire begins to drop all days, or has the store refuse what it began.
+func (m *model) expire() {
+	if m.expiry == nil {
+		m.note("expire")
+		m.expiry = m.d.holdLanes(store.DayOf(m.now()))
+		return
+	}
+	m.note("expire fails")
+	m.d.letLanesGo(m.expiry, false)
+	m.expiry = nil
+}
+
 func (m *model) crash() {
 	clone := m.fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: []int{0, 50, 100}[m.r.IntN(3)], RNG: m.r})
 	m.note("crash")
@@ -319,7 +332,7 @@ func (m *model) crash() {
 	if err := old.Close(); err != nil {
 		m.t.Error(err)
 	}
-	m.fs, m.batch, m.ready = clone, nil, nil
+	m.fs, m.batch, m.ready, m.expiry = clone, nil, nil, nil
 	m.st = &heldStore{Store: m.open(m.t)}
 	var err error
 	if m.head, err = m.st.Head(m.t.Context()); err != nil {
@@ -357,6 +370,9 @@ func (m *model) watch() {
 func (m *model) heal() {
 	m.note("--- heal")
 	m.st.release()
+	if m.expiry != nil {
+		m.expire()
+	}
 	for _, n := range m.cat.numbers() {
 		if v := m.cat.EndpointByNumber(n); !v.Deleted {
 			m.edit(n, func(v *postern.EndpointView) { v.Paused, v.Health = false, postern.Health{} })

@@ -1,0 +1,176 @@
+package e2e_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/postern-dev/postern/internal/testkit"
+)
+
+// arrivals is a receiver that remembers, of each path, when each message came.
+type arrivals struct {
+	*httptest.Server
+	mu     sync.Mutex
+	of     map[string]map[string][]time.Time // by path and message
+	marked map[string]int                    // by the replay that the header names
+}
+
+func newArrivals(t *testing.T) *arrivals {
+	a := &arrivals{of: map[string]map[string][]time.Time{}, marked: map[string]int{}}
+	a.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(http.StatusNoContent)
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		if a.of[r.URL.Path] == nil {
+			a.of[r.URL.Path] = map[string][]time.Time{}
+		}
+		id := r.Header.Get("webhook-id")
+		a.of[r.URL.Path][id] = append(a.of[r.URL.Path][id], time.Now())
+		a.marked[r.Header.Get("Postern-Replay")]++
+	}))
+	t.Cleanup(a.Close)
+	return a
+}
+
+// messages counts those that have come to a path.
+func (a *arrivals) messages(path string) int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.of[path])
+}
+
+// replayState is what the test follows.
+type replayState struct {
+	ID, State                          string
+	Examined, Replayed, Skipped, Total int
+}
+
+// TestSoakReplay replays messages to an endpoint that is younger than they are,
+// pauses that, and kills the server over and over: none is missing, and the
+// rate is kept.
+func TestSoakReplay(t *testing.T) {
+	t.Parallel()
+	random := testkit.Rand(t)
+	n, rate := testkit.Count(400, 100_000), testkit.Count(150, 4000)
+	store := "file:" + t.TempDir() + "/store"
+	r := newArrivals(t)
+	s := serve(t, store)
+	app := s.application("replay")
+	s.endpoint(app, r.URL+"/old", nil)
+	since := time.Now().Add(-time.Minute)
+	publishMany(s, app, n)
+	awaitLong(t, "the first deliveries", func() bool { return r.messages("/old") == n })
+	to := s.endpoint(app, r.URL+"/new", nil)
+
+	var replay replayState
+	begun := time.Now()
+	s.want(201, "POST", "/app/"+app+"/replay", object{"toEndpointId": to, "since": since.Format(time.RFC3339), "rate": rate}, &replay)
+	if replay.Total < n*3/4 || replay.Total > n*4/3 {
+		t.Errorf("it is estimated to start %d of %d", replay.Total, n)
+	}
+	path := "/app/" + app + "/replay/" + replay.ID
+	var kills []time.Time
+	restart := func() {
+		kills = append(kills, s.kill())
+		s = serve(t, store)
+	}
+	awaitLong(t, "a fifth", func() bool { return r.messages("/new") > n/5 })
+	s.want(200, "POST", path+"/pause", nil, nil)
+	restart()
+	if s.want(200, "GET", path, nil, &replay); replay.State != "paused" {
+		t.Errorf("after a kill it is %s", replay.State)
+	}
+	before := replay.Replayed
+	awaitLong(t, "what was started", func() bool { return r.messages("/new") >= before })
+	s.want(200, "POST", path+"/resume", nil, nil)
+	for range testkit.Count(2, 6) {
+		part := r.messages("/new") + random.IntN(1+n/10)
+		awaitLong(t, "some more", func() bool { return r.messages("/new") >= min(part, n) })
+		restart()
+	}
+	awaitLong(t, "the end", func() bool {
+		s.want(200, "GET", path, nil, &replay)
+		return replay.State != "running" && r.messages("/new") == n
+	})
+	if replay.State != "finished" || replay.Replayed != n || replay.Skipped != 0 {
+		t.Errorf("in the end: %+v", replay)
+	}
+	if took, least := time.Since(begun), time.Duration(n)*time.Second/time.Duration(rate); took < least*9/10 {
+		t.Errorf("it took %v, at its rate at least %v", took, least)
+	}
+	r.judge(t, replay.ID, rate, kills)
+	if code := s.terminate(patience); code != 0 {
+		t.Errorf("the last server ends with code %d", code)
+	}
+	t.Logf("%d messages at %d/s, %d kills, %v", n, rate, len(kills), time.Since(begun))
+}
+
+// judge looks at all that came by the replay: only what was on its way at a
+// kill came twice, and it came no faster than the rate.
+func (a *arrivals) judge(t *testing.T, replay string, rate int, kills []time.Time) {
+	t.Helper()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var first []time.Time
+	copies := 0
+	for id, times := range a.of["/new"] {
+		first = append(first, times[0])
+		copies += len(times) - 1
+		for i := range times[1:] {
+			excused := slices.ContainsFunc(kills, func(kill time.Time) bool {
+				return times[i].Before(kill.Add(time.Second)) && kill.Before(times[i+1]) && kill.Sub(times[i]) < 5*time.Second
+			})
+			if !excused {
+				t.Errorf("%s came at %v and again at %v, with no kill to excuse it", id, times[i], times[i+1])
+			}
+		}
+	}
+	if a.marked[replay] != len(first)+copies || len(a.marked) != 2 {
+		t.Errorf("%d deliveries and %d copies are marked %v", len(first), copies, a.marked)
+	}
+	slices.SortFunc(first, time.Time.Compare)
+	const window = 2 // seconds; what waited a little longer than the rest shares one with what came on time
+	most := rate*(window+1) + rate/10
+	for i := range first {
+		if i >= most && first[i].Sub(first[i-most]) < window*time.Second {
+			t.Fatalf("%d deliveries in %v at a rate of %d", most, first[i].Sub(first[i-most]), rate)
+		}
+	}
+	t.Logf("%d copies", copies)
+}
+
+// publishMany publishes messages side by side.
+func publishMany(s *server, app string, n int) {
+	s.client.t.Helper()
+	var publishers sync.WaitGroup
+	const workers = 8
+	for worker := range workers {
+		publishers.Go(func() {
+			for i := worker; i < n; i += workers {
+				got, err := s.try("POST", "/app/"+app+"/msg", `{"eventType":"order.created","payload":{"n":`+strconv.Itoa(i)+`}}`)
+				if err != nil || got.status != 202 {
+					s.client.t.Errorf("publishing: %+v, %v", got, err)
+					return
+				}
+			}
+		})
+	}
+	publishers.Wait()
+}
+
+// awaitLong is await for what takes minutes when soaking.
+func awaitLong(t *testing.T, what string, condition func() bool) {
+	t.Helper()
+	limit := patience
+	if testkit.Soaking() {
+		limit = 10 * time.Minute
+	}
+	if !holds(limit, condition) {
+		t.Fatalf("not within %v: %s", limit, what)
+	}
+}

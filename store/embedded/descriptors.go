@@ -17,6 +17,8 @@ const (
 	// most of them, ask less often.
 	descriptorPatience = 30 * time.Second
 	descriptorPoll     = 20 * time.Millisecond
+	// What openFiles is in between.
+	leastOpenFiles, mostOpenFiles = 64, 512
 )
 
 // patient is a file system that waits for a file descriptor when there is none.

@@ -80,7 +80,7 @@ func (o Options) database(fs vfs.FS, cache *pebble.Cache) *pebble.Options {
 		L0CompactionThreshold: 8,
 		L0StopWritesThreshold: 24,
 		LBaseMaxBytes:         64 << 20,
-		MaxOpenFiles:          512,
+		MaxOpenFiles:          openFiles(),
 		BytesPerSync:          1 << 20,
 		MaxManifestFileSize:   4 << 20,
 		// A second compaction would take the second core from deliveries.

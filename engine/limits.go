@@ -7,6 +7,7 @@ import (
 	"github.com/postern-dev/postern/internal/catalogue"
 	"github.com/postern-dev/postern/internal/deliver"
 	"github.com/postern-dev/postern/internal/intake"
+	"github.com/postern-dev/postern/internal/replay"
 	"github.com/postern-dev/postern/sign"
 )
 
@@ -27,5 +28,5 @@ func (e *Engine) limits() []postern.Limit {
 		postern.CountLimit("retry.default", len(c.RetrySchedule)+1, "A delivery has so many tries where neither endpoint nor event type set a schedule."),
 		postern.TimeLimit("secret.grace", sign.MaxGrace, "A secret that is rotated out goes on signing for at most so long."),
 		postern.BytesLimit("secret.size", sign.MaxKeyBytes, "A symmetric secret has at most so many bytes once decoded."),
-	}, postern.Limits(), catalogue.Limits(), deliver.Limits())
+	}, postern.Limits(), catalogue.Limits(), deliver.Limits(), replay.Limits())
 }

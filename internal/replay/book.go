@@ -16,6 +16,15 @@ const (
 	maxEnded  = 200
 )
 
+// Limits are the bounds of replays.
+func Limits() []postern.Limit {
+	return []postern.Limit{
+		postern.CountLimit("replay.active", maxActive, "An application has at most so many replays that have not ended."),
+		postern.CountLimit("replay.ended", maxEnded, "So many of an application's replays are kept that have ended."),
+		postern.CountLimit("replay.slice", sliceSize, "A replay starts at most so many deliveries at once."),
+	}
+}
+
 // Add takes over a stored replay, while the program starts. One whose
 // application is gone is forgotten by the walk.
 func (r *Runner) Add(record *postern.Replay) { r.insert(&entry{record: record}) }
@@ -207,9 +216,7 @@ func (r *Runner) insert(e *entry) {
 	defer r.mu.Unlock()
 	at, _ := slices.BinarySearchFunc(r.all, e.record.ID, compareID)
 	r.all = slices.Insert(r.all, at, e)
-	if !e.record.State.Final() {
-		r.active = append(r.active, e)
-	}
+	r.active = append(r.active, e) // the walk drops those that have ended
 }
 
 func (r *Runner) remove(e *entry) {

@@ -173,13 +173,15 @@ func (r *rig) create(edit func(in *postern.Replay)) *postern.Replay {
 	return record
 }
 
-// walk takes turns until nobody wants one at once, and returns the record.
+// walk takes turns until nobody wants one soon, and returns the record.
 func (r *rig) walk(of *postern.Replay) *postern.Replay {
 	r.t.Helper()
 	for range 1000 {
-		if r.turn(r.t.Context()) > 0 {
+		wait := r.turn(r.t.Context())
+		if wait > longestRest {
 			break
 		}
+		<-time.After(wait)
 	}
 	return r.get(of)
 }

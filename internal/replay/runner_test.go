@@ -25,7 +25,7 @@ func TestGoesOnAfterARestart(t *testing.T) {
 			t.Fatalf("it does not end: %+v", r.get(record))
 		}
 		r.turn(t.Context())
-		r.begin()
+		r.begin() // which forgets its rest
 	}
 	if got := r.replayed(1, record); len(got) != messages {
 		t.Errorf("%d of %d were replayed", len(got), messages)
@@ -56,7 +56,7 @@ func TestStates(t *testing.T) {
 		t.Errorf("a paused one goes on: %+v", paused)
 	}
 	set(postern.ReplayRunning, nil)
-	r.turn(t.Context())
+	r.turn(t.Context()) // for the first time since the start
 	set(postern.ReplayCanceled, nil)
 	if canceled := r.walk(record); canceled.Replayed != 2*sliceSize || canceled.FinishedAt.IsZero() {
 		t.Errorf("a canceled one goes on: %+v", canceled)
@@ -110,6 +110,9 @@ func TestEndpointsOfReplays(t *testing.T) {
 func TestDeletedApplication(t *testing.T) {
 	r := newRig(t)
 	record := r.create(nil)
+	if _, err := r.SetReplayState(t.Context(), app, r.create(nil).ID, postern.ReplayCanceled); err != nil {
+		t.Fatal(err)
+	}
 	r.dead[app] = true
 	r.begin()
 	if _, err := r.Replay(app, record.ID); !errors.Is(err, postern.ErrNotFound) {

@@ -51,7 +51,7 @@ func (e *Engine) api() http.Handler {
 		Auth:   auth.New(auth.Config{Keys: e.catalogue, AdminToken: e.cfg.AdminKey, JWTSecret: e.cfg.JWTSecret, Applications: e.catalogue, Now: e.cfg.Now}),
 		Admit:  func(int64) error { return e.Admit() },
 		Health: e.health,
-		Limits: e.limits(), Tail: e.tail,
+		Limits: e.limits(), Tail: e.tail, Head: e.cfg.Store.Head,
 		Version: e.cfg.Version, PublicURL: e.cfg.PublicURL, MaxBody: e.cfg.MaxBody,
 		Now: e.cfg.Now, Logger: e.cfg.Log, Observe: e.cfg.Observer.Answered,
 	})

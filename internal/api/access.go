@@ -29,6 +29,9 @@ const (
 	global
 	// administration is for administrators only.
 	administration
+	// watching is hearing of what happens, in the application of the key or in
+	// all of them.
+	watching
 	// visit is a visitor's own stay in the portal.
 	visit
 )
@@ -54,9 +57,9 @@ func may(who auth.Principal, a access, reads bool) bool {
 	case postern.ScopeAdmin:
 		return a != visit
 	case postern.ScopeApplication:
-		return a == inside || a == publish || a == credential || a == shared && reads
+		return a == inside || a == publish || a == credential || a == watching || a == shared && reads
 	case postern.ScopeReadOnly:
-		return reads && (a == inside || a == shared || a == global && who.Application == 0)
+		return reads && (a == inside || a == shared || a == watching || a == global && who.Application == 0)
 	case postern.ScopePublishOnly:
 		return a == publish
 	}

@@ -35,7 +35,9 @@ type Config struct {
 	Deliveries   Deliveries
 	History      store.History
 	// Tail tells what becomes durable.
-	Tail     *tail.Hub
+	Tail *tail.Hub
+	// Head is where the journal ends that the tail follows.
+	Head     func(ctx context.Context) (store.Head, error)
 	Outcomes store.Outcomes
 	Router   Router
 	Auth     *auth.Authenticator

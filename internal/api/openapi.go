@@ -224,7 +224,7 @@ func mayRefuse(o *operation) []int {
 	if o.access != open {
 		statuses[http.StatusUnauthorized], statuses[http.StatusForbidden] = true, true
 	}
-	if strings.Contains(o.path, "{") {
+	if strings.Contains(o.path, "{") || o.access == watching {
 		statuses[http.StatusNotFound] = true
 	}
 	if len(o.query) > 0 || o.in != nil {
@@ -309,6 +309,8 @@ func special(name string) string {
 		return "Whether requests can be served"
 	case "health.ping":
 		return "Whether the process answers"
+	case "tail":
+		return "What happens, as it happens"
 	case "limits":
 		return "Every limit and the value in force"
 	case "application.put", "endpoint.put", "event-type.put":

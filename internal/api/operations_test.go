@@ -71,6 +71,7 @@ func TestOperations(t *testing.T) {
 		"health":               {},
 		"health.ping":          {},
 		"openapi":              {},
+		"tail":                 {badPath: "/tail?outcome=pending", badStatus: 422},
 		"limits":               {}, // asks for nothing that could be refused
 		"application.list":     {badPath: "/app?limit=251", badStatus: 422},
 		"application.create":   {body: `{"name":"New"}`, badBody: `{"name":"New","uid":"shop"}`, badStatus: 409},
@@ -235,7 +236,7 @@ func TestEveryRowNeedsATokenAndAScope(t *testing.T) {
 func expected(who string, o *operation) int {
 	reads := o.method == "GET"
 	inShop := strings.HasPrefix(o.path, "/app/{app}") && o.access != global
-	everybodys := strings.HasPrefix(o.path, "/event-type") || o.path == "/limits"
+	everybodys := strings.HasPrefix(o.path, "/event-type") || o.path == "/limits" || o.path == "/tail"
 	allowed := false
 	switch who {
 	case "application", "foreign":

@@ -9,6 +9,7 @@ func table() []row { //nolint:funlen // it is a table
 		op[none, healthOut]{"health", "GET", "/health", open, 200, (*handler).getHealth},
 		op[none, none]{"health.ping", "GET", "/health/ping", open, 204, (*handler).ping},
 		bodies[none, map[string]any](raw{"openapi", "GET", "/openapi.json", open, 200, (*handler).getOpenAPI}),
+		media("text/event-stream", raw{"tail", "GET", "/tail", watching, 200, (*handler).getTail}.asks(tailFilters())),
 		op[none, listing[limitOut]]{"limits", "GET", "/limits", shared, 200, (*handler).getLimits},
 
 		op[none, listing[applicationOut]]{"application.list", "GET", "/app", global, 200, (*handler).listApplications}.asks(paging()),

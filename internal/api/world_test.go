@@ -80,7 +80,7 @@ func newWorld(t testing.TB) *world {
 	w.handler = New(Config{
 		Replays:      w.replays,
 		Applications: applications{w.cat}, Endpoints: w.cat, EventTypes: w.cat, Sources: w.cat, Keys: w.cat,
-		Secrets: w.box, URLs: urls{}, Publisher: w, Deliveries: s, History: s, Outcomes: s, Router: w, EventIDs: w, Tail: w.tail,
+		Secrets: w.box, URLs: urls{}, Publisher: w, Deliveries: s, History: s, Outcomes: s, Router: w, EventIDs: w, Tail: w.tail, Head: s.Head,
 		Auth:      auth.New(auth.Config{Keys: w.cat, AdminToken: adminToken, Now: w.clock}),
 		Health:    func(context.Context) error { return w.unhealthy },
 		Admit:     func(int64) error { return w.refuseAll },
@@ -144,7 +144,7 @@ func (w *world) Publish(ctx context.Context, p postern.Publish) (*postern.Messag
 		return m, true, nil
 	}
 	m := &postern.Message{
-		ID:          postern.NewMessageID(w.now, 1, w.head.Next, uint64(len(p.Payload))),
+		ID:          postern.NewMessageID(w.now, store.SoleJournal, w.head.Next, uint64(len(p.Payload))),
 		Application: p.Application, EventType: p.EventType, ContentType: p.ContentType, EventID: p.EventID,
 		Channels: p.Channels, Tags: p.Tags, Size: len(p.Payload),
 		Routes: w.cat.Snapshot(p.Application).Routes.Match(p.EventType, p.Channels),
@@ -235,6 +235,11 @@ func (w *world) as(token, method, path, body string) response {
 	if token != "" {
 		r.Header.Set("Authorization", "Bearer "+token)
 	}
+	if strings.HasPrefix(path, "/tail") { // it would be answered for ever
+		ctx, cancel := context.WithCancel(r.Context())
+		cancel()
+		r = r.WithContext(ctx)
+	}
 	return w.send(r)
 }
 
@@ -250,6 +255,7 @@ func (w *world) send(r *http.Request) response {
 		w.t.Errorf("%s %s is redirected", r.Method, r.URL)
 	case got.StatusCode == http.StatusNoContent && got.body != "":
 		w.t.Errorf("%s %s: 204 with body %q", r.Method, r.URL, got.body)
+	case got.Header.Get("Content-Type") == "text/event-stream":
 	case got.StatusCode != http.StatusNoContent && !isJSON && !strings.HasSuffix(r.URL.Path, "/raw"):
 		w.t.Errorf("%s %s: %d is not JSON but %q", r.Method, r.URL, got.StatusCode, got.body)
 	}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/postern-dev/postern"
+	"github.com/postern-dev/postern/store"
 )
 
 // Cursor is how far a client has come: the last message and the last attempt
@@ -15,11 +16,21 @@ type Cursor struct {
 	Attempt postern.AttemptID
 }
 
-// At is the cursor of who has seen what was told before a moment: to the
-// millisecond, of which it sees everything once more.
-func At(t time.Time) Cursor {
-	id := postern.NewMessageID(t, 0, 0, 0)
-	return Cursor{Message: id, Attempt: postern.AttemptID(id)}
+// Horizon is the cursor of who knows of everything up to a journal's head: ids
+// of what is stored later are above it.
+func Horizon(head store.Head) Cursor {
+	const (
+		most      = 1<<48 - 1 // what a message's id ends with
+		lastIndex = 0xffff
+		lastOne   = postern.EndpointNumber(1<<32 - 1)
+	)
+	if head.LastTime.IsZero() { // of a store that is new
+		head.LastTime = time.UnixMilli(0)
+	}
+	return Cursor{
+		Message: postern.NewMessageID(head.LastTime, store.SoleJournal, max(head.Next, 1)-1, most),
+		Attempt: postern.NewAttemptID(head.LastTime, store.SoleJournal, head.Batch, lastIndex, lastOne),
+	}
 }
 
 // Advance moves the cursor to the later of itself and another.
@@ -43,8 +54,8 @@ func Of(e Event) (c Cursor) {
 	return c
 }
 
-// Before reports whether an event comes after the cursor. One that is
-// in no order always does.
+// Before reports whether an event comes after the cursor. One that is in no order
+// always does.
 func (c Cursor) Before(e Event) bool {
 	at := Of(e)
 	return at == Cursor{} || at.Message.Compare(c.Message) > 0 || at.Attempt.Compare(c.Attempt) > 0

@@ -1,0 +1,208 @@
+package api
+
+import (
+	"bytes"
+	"container/heap"
+	"slices"
+
+	"github.com/postern-dev/postern"
+	"github.com/postern-dev/postern/internal/tail"
+	"github.com/postern-dev/postern/store"
+)
+
+const (
+	// resumeSources is how many applications and endpoints a tail that goes on
+	// is merged from, resumeEvents how many events it is given at most. What is
+	// more is skipped, and said to be.
+	resumeSources = 2000
+	resumeEvents  = 100_000
+	// resumeMemory is how many events wait to be merged, over all sources.
+	resumeMemory = 10_000
+)
+
+// resume sends what the store has behind the cursor, merged by the time in the
+// ids: each kind is thereby in the order of commits.
+func (s *stream) resume() error {
+	horizon, err := s.horizon()
+	if err != nil {
+		return err
+	}
+	sources, all := s.sources()
+	if !all {
+		s.skipTo(horizon)
+		return nil
+	}
+	m := merge{horizon: horizon, limit: min(max(resumeMemory/max(len(sources), 1), 5), 100)}
+	for _, from := range sources {
+		if err := m.add(s, from); err != nil {
+			return err
+		}
+	}
+	for sent := 0; m.Len() > 0 && sent < resumeEvents; sent++ {
+		from := m.sources[0]
+		e := from.events[0]
+		from.events = from.events[1:]
+		if err := m.next(s); err != nil {
+			return err
+		}
+		if !s.filter.Wants(e) {
+			continue
+		}
+		if err := s.tell(e); err != nil {
+			return err
+		}
+		if sent%256 == 0 && s.c.r.Context().Err() != nil {
+			return errGone
+		}
+	}
+	if m.Len() > 0 {
+		s.skipTo(horizon)
+	}
+	s.cursor.Advance(horizon)
+	return nil
+}
+
+// skipTo leaves out what lies before the horizon, nobody knows how much.
+func (s *stream) skipTo(horizon tail.Cursor) {
+	s.skipped("null")
+	s.cursor.Advance(horizon)
+}
+
+// source is one list of the store, read a page at a time.
+type source struct {
+	read   func(page store.Page) (events []tail.Event, next [20]byte, done bool, err error)
+	after  [20]byte
+	done   bool
+	events []tail.Event
+}
+
+// sources are the lists that the client's events are in; false for too many.
+func (s *stream) sources() (list []*source, all bool) {
+	for page := (postern.ListPage{Limit: maxLimit}); ; {
+		apps, more := s.h.Applications.Applications(page)
+		for _, app := range apps {
+			if s.filter.Application == 0 || s.filter.Application == app.Number {
+				list = s.sourcesOf(list, app.Number)
+			}
+			if page.After = app.ID.String(); len(list) > resumeSources {
+				return nil, false
+			}
+		}
+		if !more {
+			return list, true
+		}
+	}
+}
+
+// sourcesOf adds an application's messages and its endpoints' attempts.
+func (s *stream) sourcesOf(list []*source, app postern.ApplicationNumber) []*source {
+	if len(s.filter.States) == 0 {
+		list = append(list, &source{after: s.cursor.Message, read: s.messagesOf(app)})
+	}
+	for page := (postern.ListPage{Limit: maxLimit}); len(list) <= resumeSources; {
+		views, more := s.h.Endpoints.Endpoints(app, page)
+		for _, v := range views {
+			if s.filter.Endpoint == 0 || s.filter.Endpoint == v.Number {
+				list = append(list, &source{after: s.cursor.Attempt, read: s.attemptsOf(app, v.Number)})
+			}
+			page.After = v.ID.String()
+		}
+		if !more {
+			break
+		}
+	}
+	return list
+}
+
+func (s *stream) messagesOf(app postern.ApplicationNumber) func(store.Page) ([]tail.Event, [20]byte, bool, error) {
+	return func(page store.Page) ([]tail.Event, [20]byte, bool, error) {
+		found, err := s.h.History.Messages(s.c.r.Context(), app, store.MessageFilter{EventTypes: s.filter.EventTypes}, page)
+		events := make([]tail.Event, 0, len(found.Messages))
+		for _, m := range found.Messages {
+			events = append(events, tail.Event{Message: m})
+		}
+		return events, found.Next, found.Done, err
+	}
+}
+
+func (s *stream) attemptsOf(app postern.ApplicationNumber, endpoint postern.EndpointNumber) func(store.Page) ([]tail.Event, [20]byte, bool, error) {
+	return func(page store.Page) ([]tail.Event, [20]byte, bool, error) {
+		found, err := s.h.History.EndpointAttempts(s.c.r.Context(), app, endpoint, store.AttemptFilter{EventTypes: s.filter.EventTypes}, page)
+		events := make([]tail.Event, 0, len(found.Attempts))
+		for i := range found.Attempts {
+			found.Attempts[i].Response = nil // many of them are held at once
+			events = append(events, tail.Event{Attempt: &found.Attempts[i]})
+		}
+		return events, found.Next, found.Done, err
+	}
+}
+
+// merge is a heap of sources by their first event.
+type merge struct {
+	sources []*source
+	limit   int // of a source's page
+	horizon tail.Cursor
+}
+
+// add puts a source in that has something.
+func (m *merge) add(s *stream, from *source) error {
+	if err := from.fill(s, m); err != nil || len(from.events) == 0 {
+		return err
+	}
+	heap.Push(m, from)
+	return nil
+}
+
+// next puts the first source where it belongs, or takes it out at its end.
+func (m *merge) next(s *stream) error {
+	from := m.sources[0]
+	if err := from.fill(s, m); err != nil {
+		return err
+	}
+	if len(from.events) > 0 {
+		heap.Fix(m, 0)
+	} else {
+		heap.Pop(m)
+	}
+	return nil
+}
+
+// fill reads on where there is nothing left, and no further than the horizon.
+func (f *source) fill(s *stream, m *merge) (err error) {
+	for len(f.events) == 0 && !f.done && err == nil {
+		f.events, f.after, f.done, err = f.read(store.Page{After: f.after, Ascending: true, Limit: m.limit})
+		if at := slices.IndexFunc(f.events, m.horizon.Before); at >= 0 {
+			f.events, f.done = f.events[:at], true
+		}
+		if s.c.r.Context().Err() != nil {
+			return errGone
+		}
+	}
+	return err
+}
+
+// Len, Less, Swap, Push and Pop implement heap.Interface.
+func (m *merge) Len() int { return len(m.sources) }
+
+func (m *merge) Less(i, j int) bool {
+	a, b := key(m.sources[i].events[0]), key(m.sources[j].events[0])
+	return bytes.Compare(a[:], b[:]) < 0
+}
+
+func (m *merge) Swap(i, j int) { m.sources[i], m.sources[j] = m.sources[j], m.sources[i] }
+
+func (m *merge) Push(x any) { m.sources = append(m.sources, x.(*source)) } //nolint:forcetypeassert // add is the only caller
+
+func (m *merge) Pop() any {
+	last := m.sources[len(m.sources)-1]
+	m.sources = m.sources[:len(m.sources)-1]
+	return last
+}
+
+// key is an event's id.
+func key(e tail.Event) [20]byte {
+	if e.Message != nil {
+		return e.Message.ID
+	}
+	return e.Attempt.ID
+}

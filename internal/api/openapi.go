@@ -3,16 +3,12 @@ package api
 import (
 	"cmp"
 	"encoding/json"
-	"fmt"
 	"maps"
 	"net/http"
 	"reflect"
 	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/postern-dev/postern"
-	"github.com/postern-dev/postern/internal/auth"
 )
 
 // annotated is a row with what its type does not tell the document.
@@ -304,7 +300,7 @@ func summary(name string) string {
 func special(name string) string {
 	switch name {
 	case "openapi":
-		return "This document"
+		return "The API in OpenAPI 3.1"
 	case "health":
 		return "Whether requests can be served"
 	case "health.ping":
@@ -315,10 +311,24 @@ func special(name string) string {
 		return "Every limit and the value in force"
 	case "application.put", "endpoint.put", "event-type.put":
 		return "Replace an " + strings.ReplaceAll(strings.TrimSuffix(name, ".put"), "-", " ") + ", or create it"
+	case "endpoint.headers.get":
+		return "Get an endpoint's own headers"
+	case "endpoint.headers.put":
+		return "Replace an endpoint's own headers"
+	case "endpoint.headers.patch":
+		return "Change some of an endpoint's own headers"
+	case "endpoint.send-example":
+		return "Send an endpoint an example of an event type"
+	case "endpoint.stats":
+		return "Count an endpoint's attempts"
+	case "endpoint.messages":
+		return "List the messages that were tried at an endpoint"
 	case "event-type.delete":
 		return "Archive an event type, or delete it"
 	case "message.create":
 		return "Publish a message"
+	case "message.precheck":
+		return "Whether any endpoint would get a message"
 	case "message.raw":
 		return "The bytes of a message's payload"
 	case "message.endpoints":
@@ -341,7 +351,17 @@ func special(name string) string {
 		return "Deliver messages of the past once more"
 	case "replay.preview":
 		return "How many deliveries a replay would start"
-	case "attempt.list-by-message":
+	case "attempt.list-of-delivery":
+		return "List the attempts of a message at an endpoint"
+	case "auth.app-portal-access":
+		return "Open the portal to a visitor"
+	case "auth.dashboard-access":
+		return "Open the portal to a visitor, as older SDKs do"
+	case "auth.expire-all":
+		return "End all visits to an application's portal"
+	case "auth.logout":
+		return "End the visitor's own visit"
+	case "attempt.list-by-message", "attempt.list-of-message":
 		return "List the attempts of a message"
 	case "attempt.list-by-endpoint":
 		return "List the attempts at an endpoint"
@@ -374,37 +394,4 @@ func example(name string) json.RawMessage {
 		return json.RawMessage(`{"name":"reports","scope":"read-only"}`)
 	}
 	return nil
-}
-
-// mayUse names the scopes of keys that an operation is for.
-func mayUse(a access) string {
-	if a == open {
-		return "everybody"
-	}
-	var scopes []string
-	for _, scope := range []postern.Scope{postern.ScopeAdmin, postern.ScopeApplication, postern.ScopeReadOnly, postern.ScopePublishOnly} {
-		who := auth.Principal{Scope: scope}
-		switch {
-		case may(who, a, false):
-			scopes = append(scopes, string(scope))
-		case may(who, a, true):
-			scopes = append(scopes, string(scope)+" (reads)")
-		}
-	}
-	return strings.Join(scopes, ", ")
-}
-
-// Table is the API's documentation: every operation with its path, who may use
-// it and what it reads of the query, as Markdown.
-func Table() string {
-	var b strings.Builder
-	for _, r := range table() {
-		o := r.operation()
-		var query []string
-		for _, p := range o.query {
-			query = append(query, "`"+p.name+"`")
-		}
-		fmt.Fprintf(&b, "| %s | `%s %s%s` | %s | %d | %s |\n", summary(o.name), o.method, Prefix, o.path, mayUse(o.access), o.status, strings.Join(query, ", "))
-	}
-	return b.String()
 }

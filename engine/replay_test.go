@@ -61,7 +61,7 @@ func (m *machine) run() {
 		m.must(err)
 		published = append(published, msg.ID)
 	}
-	m.await("the first deliveries", func() bool { return m.arrivals >= messages })
+	m.await("the first deliveries", func() bool { return m.delivered(app.Number, old, published) == messages })
 	fresh := m.endpoint(app.Number)
 	in := postern.Replay{Application: app.Number, To: fresh, Rate: []int{0, 2000, 20_000}[m.r.IntN(3)], Selection: postern.Selection{Since: since}}
 	if in.Rate == 0 {
@@ -138,8 +138,8 @@ func (m *machine) ended(record *postern.Replay) bool {
 	return now.State.Final()
 }
 
-// delivered counts the messages that an endpoint took in one recorded attempt,
-// by hand; another number of attempts fails the test.
+// delivered counts the messages that an endpoint took in one recorded attempt;
+// more attempts of one fail the test.
 func (m *machine) delivered(app postern.ApplicationNumber, to postern.EndpointNumber, messages []postern.MessageID) (n int) {
 	for _, id := range messages {
 		s, err := m.st.Standing(m.t.Context(), store.DeliveryKey{Application: app, Endpoint: to, Message: id})
@@ -262,5 +262,20 @@ func (l *life) edit(fn func(e *postern.Endpoint)) {
 	_, err := l.eng.catalogue.UpdateEndpoint(l.t.Context(), l.app, l.endpoint, false, func(e *postern.Endpoint) error { fn(e); return nil })
 	if err != nil {
 		l.t.Fatal(err)
+	}
+}
+
+// TestReplayHeaderIsOurs: an inbound request cannot pass a delivery off as a
+// replay's.
+func TestReplayHeaderIsOurs(t *testing.T) {
+	in := &postern.InboundRequest{Method: "POST", Path: "/in/x", Headers: []postern.Header{
+		{Name: "Postern-Replay", Value: "rpl_forged"}, {Name: "X-Own", Value: "v"},
+	}}
+	got := forwarded(in)
+	if want := 4; len(got) != want { // X-Own, and ours of method, path and query
+		t.Errorf("%d headers are passed on, want %d: %v", len(got), want, got)
+	}
+	if own := replayHeader(postern.ReplayID{1}); len(own) != 1 {
+		t.Errorf("the header of a replay: %v", own)
 	}
 }

@@ -5,7 +5,9 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -172,5 +174,70 @@ func awaitLong(t *testing.T, what string, condition func() bool) {
 	}
 	if !holds(limit, condition) {
 		t.Fatalf("not within %v: %s", limit, what)
+	}
+}
+
+// TestRecover breaks an endpoint, mends it, and has it catch up: what failed is
+// sent once more, marked, and what went well is not; an endpoint that came
+// later gets what it missed.
+func TestRecover(t *testing.T) {
+	t.Parallel()
+	var broken atomic.Bool
+	broken.Store(true)
+	r := newReceiver(t, func(got *request, _ *http.Request) int {
+		if got.path == "/hook" && broken.Load() {
+			return 500
+		}
+		return 200
+	})
+	s := serve(t, "file:"+t.TempDir()+"/store")
+	app := s.application("recover")
+	endpoint := s.endpoint(app, r.URL+"/hook", object{"retrySchedule": []float64{0.02}})
+	var failed []string
+	for range 3 {
+		failed = append(failed, s.publish(app, "order.created", object{}))
+	}
+	for _, id := range failed {
+		await(t, "it is given up", func() bool { return len(s.attempts(app, id)) == 2 })
+	}
+	broken.Store(false)
+	well := s.publish(app, "order.created", object{})
+	r.await(t, "/hook", 7)
+
+	since := object{"since": time.Now().Add(-time.Minute).Format(time.RFC3339)}
+	finish := func(task replayState) {
+		await(t, "the task ends", func() bool {
+			var now struct{ Status string }
+			s.want(200, "GET", "/background-task/"+task.ID, nil, &now)
+			return now.Status == "finished"
+		})
+	}
+	var task replayState
+	s.want(202, "POST", "/app/"+app+"/endpoint/"+endpoint+"/recover", since, &task)
+	finish(task)
+	for _, id := range failed {
+		await(t, "it is delivered", func() bool { return s.states(app, id)[endpoint] == "delivered" })
+		if attempts := s.attempts(app, id); len(attempts) != 3 || attempts[2].TriggerType != 1 {
+			t.Errorf("attempts of what failed: %+v", attempts)
+		}
+	}
+	if attempts := s.attempts(app, well); len(attempts) != 1 {
+		t.Errorf("attempts of what went well: %+v", attempts)
+	}
+	for _, got := range r.requests("/hook")[7:] {
+		if mark := got.header.Get("Postern-Replay"); mark != "rpl_"+strings.TrimPrefix(task.ID, "qtask_") {
+			t.Errorf("it is marked %q by %s", mark, task.ID)
+		}
+	}
+	later := s.endpoint(app, r.URL+"/later", nil)
+	s.want(202, "POST", "/app/"+app+"/endpoint/"+later+"/replay-missing", since, &task)
+	finish(task)
+	r.await(t, "/later", 4)
+	s.want(202, "POST", "/app/"+app+"/endpoint/"+later+"/replay-missing", since, &task)
+	finish(task)
+	s.want(202, "POST", "/app/"+app+"/endpoint/"+endpoint+"/recover", since, &task)
+	finish(task)
+	if a, b := len(r.requests("/hook")), len(r.requests("/later")); a != 10 || b != 4 {
+		t.Errorf("%d and %d requests; nothing was left to send", a, b)
 	}
 }

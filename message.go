@@ -67,6 +67,10 @@ type Publish struct {
 	// Duplicate recognises a second copy by something other than EventID; its
 	// zero value is none.
 	Duplicate DuplicateKey
+	// Repeat is the digest of the request that publishes, under which its
+	// repetition finds the message for 12 hours; zero for none. Who gives it has
+	// looked for it.
+	Repeat [16]byte
 }
 
 // DuplicateKey recognises a second copy of a message that came in twice.

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"time"
 
 	"github.com/postern-dev/postern"
 	"github.com/postern-dev/postern/internal/journal"
@@ -58,6 +59,25 @@ func (e *Engine) CommitChanges(ctx context.Context, changes []store.Change, heal
 			e.catalogue.ApplyHealth(h.Endpoint, h.Health)
 		}
 	})
+}
+
+// repeatWindow is how long the answer to a request with an idempotency key is
+// given again.
+const repeatWindow = 12 * time.Hour
+
+// Repeated is what the request of a digest was answered with; false when there
+// was none within 12 hours.
+func (e *Engine) Repeated(ctx context.Context, digest store.Digest) (store.DedupeRecord, bool, error) {
+	return e.cfg.Store.Dedupe(ctx, store.ScopeIdempotency, digest, e.clock.Now().Add(-repeatWindow))
+}
+
+// KeepAnswer makes an answer durable, for Repeated to find.
+func (e *Engine) KeepAnswer(ctx context.Context, record store.DedupeRecord) error {
+	return e.store(ctx, 512+len(record.Answer), func(b *store.Batch) {
+		// Position 0 is no message's: the id tells the time and nothing else.
+		record.Message = postern.NewMessageID(b.Head.LastTime, store.SoleJournal, 0, 0)
+		b.Answers = append(b.Answers, record)
+	}, nil)
 }
 
 // keepRefusal stores a refusal, and drops those that are over the source's

@@ -21,6 +21,7 @@ import (
 var (
 	_ api.Publisher  = (*Engine)(nil)
 	_ api.EventIDs   = (*Engine)(nil)
+	_ api.Repeats    = (*Engine)(nil)
 	_ api.URLChecker = (*urlChecker)(nil)
 )
 
@@ -46,7 +47,7 @@ func (e *Engine) api() http.Handler {
 	return api.New(api.Config{
 		Applications: e.catalogue, Endpoints: e.catalogue, EventTypes: e.catalogue,
 		Sources: e.catalogue, Keys: e.catalogue,
-		Secrets: e.cfg.Secrets, URLs: &urlChecker{e.dialer}, Publisher: e, Replays: e.replays,
+		Secrets: e.cfg.Secrets, URLs: &urlChecker{e.dialer}, Publisher: e, Repeats: e, Replays: e.replays,
 		Deliveries: e.cfg.Store, History: e.cfg.Store, Outcomes: e.cfg.Store, Router: (*router)(e), EventIDs: e,
 		Auth:   auth.New(auth.Config{Keys: e.catalogue, AdminToken: e.cfg.AdminKey, JWTSecret: e.cfg.JWTSecret, Applications: e.catalogue, Now: e.cfg.Now}),
 		Admit:  func(int64) error { return e.Admit() },

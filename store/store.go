@@ -179,9 +179,11 @@ type Head struct {
 // key, the order is that of the fields here, and within a field that of the
 // slice.
 type Batch struct {
-	Head     Head
-	Changes  []Change
-	Accepts  []Accept
+	Head    Head
+	Changes []Change
+	Accepts []Accept
+	// Answers are records of requests that became no message.
+	Answers  []DedupeRecord
 	Attempts []*postern.Attempt
 	// Dead marks the attempts' and finals' deliveries in the index of dead
 	// deliveries, or takes them out.
@@ -201,12 +203,13 @@ type Batch struct {
 func (b *Batch) Reset() {
 	clear(b.Changes)
 	clear(b.Accepts)
+	clear(b.Answers)
 	clear(b.Attempts)
 	clear(b.Rows)
 	clear(b.Refusals)
 	clear(b.DropRefusals)
 	*b = Batch{
-		Changes: b.Changes[:0], Accepts: b.Accepts[:0], Attempts: b.Attempts[:0],
+		Changes: b.Changes[:0], Accepts: b.Accepts[:0], Answers: b.Answers[:0], Attempts: b.Attempts[:0],
 		Dead: b.Dead[:0], Finals: b.Finals[:0], Rows: b.Rows[:0],
 		Behind: b.Behind[:0], Health: b.Health[:0], Refusals: b.Refusals[:0],
 		DropRefusals: b.DropRefusals[:0],
@@ -294,6 +297,10 @@ type DedupeRecord struct {
 	// Status is the HTTP status that the first copy was answered with; 0 where
 	// the scope does not need it.
 	Status int
+	// Answer is what a request that became no message was answered with, sealed
+	// by who stores it; nil where the answer can be made of the message. Message
+	// is then an id that no message has, for its time.
+	Answer []byte
 }
 
 // DeliveryKey names a delivery.

@@ -3,6 +3,7 @@ package accept
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"net/http"
 	"time"
 
 	"github.com/postern-dev/postern"
@@ -16,7 +17,8 @@ type pending struct {
 	content   *postern.Content
 	keys      []key
 	records   []store.DedupeRecord
-	done      chan error // capacity 1; one value for each time it is queued
+	repeat    store.Digest // of the request; zero for none
+	done      chan error   // capacity 1; one value for each time it is queued
 }
 
 // key recognises a second copy. window is how long; 0 for as long as the
@@ -43,6 +45,7 @@ func (a *pending) fill(in postern.Publish, routes []postern.EndpointNumber) {
 		CausedBy: in.CausedBy,
 	}
 	a.content = &postern.Content{Payload: in.Payload, Request: in.Request}
+	a.repeat = in.Repeat
 	if in.EventID != "" {
 		a.keys = append(a.keys, key{scope: store.ScopeEvent, digest: eventDigest(in.Application, in.EventID)})
 	}
@@ -63,6 +66,9 @@ func (a *pending) Build(b *store.Batch) {
 	b.Head.Newest = b.Head.LastTime
 	for _, k := range a.keys {
 		a.records = append(a.records, store.DedupeRecord{Scope: k.scope, Digest: k.digest, Message: m.ID})
+	}
+	if a.repeat != (store.Digest{}) {
+		a.records = append(a.records, store.DedupeRecord{Scope: store.ScopeIdempotency, Digest: a.repeat, Message: m.ID, Status: http.StatusAccepted})
 	}
 	b.Accepts = append(b.Accepts, store.Accept{Message: m, Content: a.content, Dedupe: a.records})
 	a.publisher.cfg.Lanes.Accepting(m)

@@ -501,3 +501,37 @@ func TestOnly(t *testing.T) {
 		}
 	})
 }
+
+// TestRepeat: the digest of a request leads to its message once that is
+// durable, and is nobody else's afterwards.
+func TestRepeat(t *testing.T) {
+	in(t, func(w *world) {
+		find := func(digest byte) (store.DedupeRecord, bool) {
+			record, ok, err := w.st.Dedupe(w.t.Context(), store.ScopeIdempotency, store.Digest{digest}, time.Now().Add(-12*time.Hour))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return record, ok
+		}
+		first := w.publish(w.t.Context(), postern.Publish{Repeat: [16]byte{1}, EventID: "e"})
+		plain := w.publish(w.t.Context(), postern.Publish{})
+		b := w.build()
+		if _, ok := find(1); ok {
+			t.Error("it is found before it is stored")
+		}
+		b.end(nil)
+		got := w.now(first)
+		if record, ok := find(1); !ok || record.Message != got.id || record.Status != 202 || got.err != nil {
+			t.Errorf("found %t: %+v, want the message %v", ok, record, got)
+		}
+		if again := w.now(plain); again.err != nil || again.id == got.id {
+			t.Errorf("a message without a digest: %+v", again)
+		}
+		// What carried the digest is used again.
+		third := w.publish(w.t.Context(), postern.Publish{})
+		w.build().end(nil)
+		if record, _ := find(1); record.Message != got.id || w.now(third).err != nil {
+			t.Errorf("a later message took the digest over: %+v", record)
+		}
+	})
+}

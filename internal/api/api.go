@@ -32,6 +32,7 @@ type Config struct {
 	URLs         URLChecker
 	Publisher    Publisher
 	Replays      Replays
+	Repeats      Repeats
 	Deliveries   Deliveries
 	History      store.History
 	// Tail tells what becomes durable.
@@ -83,6 +84,7 @@ type handler struct {
 	// unserved are the paths of sdkPaths.
 	unserved *node
 	calls    sync.Pool // of *call
+	answered answered
 	// jsonType is the value of Content-Type, shared by all answers.
 	jsonType []string
 	// document is what GET /openapi.json answers.
@@ -159,6 +161,11 @@ func (h *handler) serve(c *call) (operation string, err error) {
 	if o.inApplication {
 		if c.app, err = h.application(c); err != nil {
 			return o.name, err
+		}
+	}
+	if o.method == http.MethodPost {
+		if keys := c.r.Header["Idempotency-Key"]; keys != nil {
+			return o.name, h.repeatable(c, o, keys)
 		}
 	}
 	return o.name, o.run(h, c)

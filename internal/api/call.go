@@ -34,6 +34,10 @@ type call struct {
 	status int
 	query  url.Values // parsed at first use
 	answer bytes.Buffer
+	// digest is what the request's repetition is known by; zero unless the
+	// caller wants that to last. published is the message it became.
+	digest    [16]byte
+	published postern.MessageID
 }
 
 // reset forgets the request and keeps the buffer, unless that has grown large.

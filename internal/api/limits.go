@@ -1,6 +1,8 @@
 package api
 
 import (
+	"time"
+
 	"github.com/postern-dev/postern"
 	"github.com/postern-dev/postern/internal/tail"
 )
@@ -25,6 +27,10 @@ func (h *handler) getLimits(*call, none) (listing[limitOut], error) {
 		postern.CountLimit("message.tags", maxTags, "A message has at most so many tags."),
 		postern.BytesLimit("message.tag", maxTag, "A tag is at most so long."),
 		postern.BytesLimit("message.contentType", maxContentType, "A content type is at most so long."),
+		postern.CountLimit("idempotency.key", maxKey, "An idempotency key has at most so many characters."),
+		postern.TimeLimit("idempotency.auto", remembered, "An answer to a request whose idempotency key begins with auto_ is remembered for about so long."),
+		postern.TimeLimit("portal.shortest", minVisit*time.Second, "A visitor's token of the portal is good for at least so long."),
+		postern.TimeLimit("portal.longest", defaultVisit*time.Second, "A visitor's token of the portal is good for at most so long."),
 		postern.CountLimit("endpoint.rate", maxRate, "An endpoint's rate, in attempts a second, is at most so high."),
 		postern.TimeLimit("message.wait", maxWait, "A publisher waits for outcomes for at most so long."),
 		postern.TimeLimit("recover.since", maxRecover, "An endpoint is recovered from at most so long ago."),

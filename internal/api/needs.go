@@ -105,6 +105,16 @@ type Publisher interface {
 	Cancel(ctx context.Context, d store.DeliveryKey) error
 }
 
+// Repeats keeps for 12 hours what requests with an idempotency key were answered
+// with.
+type Repeats interface {
+	// Repeated is the record of a request's digest; false when there is none.
+	Repeated(ctx context.Context, digest store.Digest) (store.DedupeRecord, bool, error)
+	// KeepAnswer makes the record of a request durable that became no message;
+	// the record's id is filled in.
+	KeepAnswer(ctx context.Context, record store.DedupeRecord) error
+}
+
 // Deliveries tells how single deliveries stand, and which of an endpoint wait
 // for another try; a store.Store is one.
 type Deliveries interface {

@@ -33,7 +33,7 @@ func (h *handler) createMessage(c *call) error {
 	if err != nil {
 		return err
 	}
-	p.Application = c.app.Number
+	p.Application, p.Repeat = c.app.Number, c.digest
 	m, duplicate, err := h.Publisher.Publish(c.r.Context(), p.Publish)
 	if err != nil {
 		return err
@@ -41,6 +41,7 @@ func (h *handler) createMessage(c *call) error {
 	if duplicate {
 		return &postern.Error{Kind: postern.Conflict, Detail: "A message with this eventId exists already: " + m.ID.String()}
 	}
+	c.published = m.ID
 	var payload []byte
 	if withContent {
 		payload = p.Payload
@@ -50,13 +51,19 @@ func (h *handler) createMessage(c *call) error {
 	}
 	c.answer.Grow(answerRoom + len(payload))
 	c.answer.Write(appendMessage(c.answer.AvailableBuffer(), m, payload))
+	h.sendMessage(c, m, wait)
+	return nil
+}
+
+// sendMessage sends the message that is in the call's buffer, with what becomes
+// of it within the wait.
+func (h *handler) sendMessage(c *call, m *postern.Message, wait time.Duration) {
 	if wait > 0 {
 		c.answer.Truncate(c.answer.Len() - len("}"))
 		c.answer.WriteByte(',')
 		c.answer.Write(h.outcomes(c, m, wait))
 	}
 	h.send(c)
-	return nil
 }
 
 // withContent tells whether payloads are wanted, as they are unless the query

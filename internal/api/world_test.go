@@ -80,7 +80,7 @@ func newWorld(t testing.TB) *world {
 	w.handler = New(Config{
 		Replays:      w.replays,
 		Applications: applications{w.cat}, Endpoints: w.cat, EventTypes: w.cat, Sources: w.cat, Keys: w.cat,
-		Secrets: w.box, URLs: urls{}, Publisher: w, Deliveries: s, History: s, Outcomes: s, Router: w, EventIDs: w, Tail: w.tail, Head: s.Head,
+		Secrets: w.box, URLs: urls{}, Publisher: w, Repeats: w, Deliveries: s, History: s, Outcomes: s, Router: w, EventIDs: w, Tail: w.tail, Head: s.Head,
 		Auth:      auth.New(auth.Config{Keys: w.cat, AdminToken: adminToken, Now: w.clock}),
 		Health:    func(context.Context) error { return w.unhealthy },
 		Admit:     func(int64) error { return w.refuseAll },
@@ -140,11 +140,14 @@ func (w *world) Publish(ctx context.Context, p postern.Publish) (*postern.Messag
 	if err := w.cat.CheckPayload(p.EventType, p.Payload); err != nil {
 		return nil, false, err
 	}
-	if m := w.events[p.EventID]; p.EventID != "" && m != nil {
-		return m, true, nil
+	w.mu.Lock()
+	first, next := w.events[p.EventID], w.head.Next
+	w.mu.Unlock()
+	if p.EventID != "" && first != nil {
+		return first, true, nil
 	}
 	m := &postern.Message{
-		ID:          postern.NewMessageID(w.now, store.SoleJournal, w.head.Next, uint64(len(p.Payload))),
+		ID:          postern.NewMessageID(w.now, 1, next, uint64(len(p.Payload))),
 		Application: p.Application, EventType: p.EventType, ContentType: p.ContentType, EventID: p.EventID,
 		Channels: p.Channels, Tags: p.Tags, Size: len(p.Payload),
 		Routes: w.cat.Snapshot(p.Application).Routes.Match(p.EventType, p.Channels),
@@ -153,10 +156,26 @@ func (w *world) Publish(ctx context.Context, p postern.Publish) (*postern.Messag
 		m.Routes = []postern.EndpointNumber{p.Only}
 	}
 	slices.Sort(m.Routes)
+	w.mu.Lock()
 	w.events[p.EventID] = m
+	w.mu.Unlock()
 	return m, false, w.commit(ctx, func(b *store.Batch) {
 		b.Accepts = []store.Accept{{Message: m, Content: &postern.Content{Payload: p.Payload}}}
+		if p.Repeat != (store.Digest{}) {
+			b.Accepts[0].Dedupe = []store.DedupeRecord{{Scope: store.ScopeIdempotency, Digest: p.Repeat, Message: m.ID, Status: 202}}
+		}
 	})
+}
+
+// Repeated implements Repeats.
+func (w *world) Repeated(ctx context.Context, digest store.Digest) (store.DedupeRecord, bool, error) {
+	return w.store.Dedupe(ctx, store.ScopeIdempotency, digest, w.now.Add(-12*time.Hour))
+}
+
+// KeepAnswer implements Repeats.
+func (w *world) KeepAnswer(ctx context.Context, record store.DedupeRecord) error {
+	record.Message = postern.NewMessageID(w.now, 1, 0, 0)
+	return w.commit(ctx, func(b *store.Batch) { b.Answers = []store.DedupeRecord{record} })
 }
 
 // Match implements Router.

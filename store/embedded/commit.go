@@ -101,6 +101,9 @@ func (s *Store) build(batch *pebble.Batch, b *store.Batch) error {
 	for i := range b.Accepts {
 		p.accept(&b.Accepts[i])
 	}
+	for i := range b.Answers {
+		p.dedupe(0, &b.Answers[i])
+	}
 	for _, a := range b.Attempts {
 		p.attempt(a)
 	}

@@ -109,7 +109,7 @@ func dedupeRecord(scope store.Scope, digest store.Digest, since time.Time, value
 	if err != nil || idMillis(v.message) < since.UnixMilli() {
 		return store.DedupeRecord{}, false, err
 	}
-	return store.DedupeRecord{Scope: scope, Digest: digest, Message: v.message, Status: v.status}, true, nil
+	return store.DedupeRecord{Scope: scope, Digest: digest, Message: v.message, Status: v.status, Answer: v.answer}, true, nil
 }
 
 // sweepStep is how many event records one commit looks at while a sweep is

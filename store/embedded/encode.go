@@ -330,11 +330,16 @@ type dedupeValue struct {
 	application postern.ApplicationNumber
 	message     postern.MessageID
 	status      int
+	answer      []byte
 }
 
 func appendDedupe(b []byte, app postern.ApplicationNumber, r *store.DedupeRecord) []byte {
 	b = binary.AppendUvarint(append(b, encodingVersion), uint64(app))
-	return binary.AppendUvarint(append(b, r.Message[:]...), uint64(r.Status))
+	b = binary.AppendUvarint(append(b, r.Message[:]...), uint64(r.Status))
+	if r.Answer == nil {
+		return b
+	}
+	return appendBytes(b, r.Answer)
 }
 
 func decodeDedupe(value []byte) (dedupeValue, error) {
@@ -342,6 +347,9 @@ func decodeDedupe(value []byte) (dedupeValue, error) {
 	v := dedupeValue{application: postern.ApplicationNumber(d.uvarint())}
 	copy(v.message[:], d.take(len(v.message)))
 	v.status = int(d.uvarint())
+	if d.more() {
+		v.answer = d.bytes()
+	}
 	return v, d.err
 }
 

@@ -27,7 +27,7 @@ const formatVersion = 1
 //	refusal       source id, refusal id                          refusal without its body
 //	refusalBody   source id, refusal id                          body
 //	header        day of message, app, message                   message without its content
-//	idempotency   half day 32, digest 16                         application, message, status
+//	idempotency   half day 32, digest 16                         application, message, status, answer
 //	journal       position 64                                    app, message
 //	meta          name                                           format version, head
 //	content       day of message, slice, app, message            payload and inbound request

@@ -204,6 +204,31 @@ func testDedupe(t *testing.T, h Harness) {
 	})
 }
 
+// testAnswers: what a request that became no message was answered with is found
+// like other records, byte for byte, and counts its age from its id's time.
+func testAnswers(t *testing.T, h Harness) {
+	w := newWorld(t, h)
+	a := w.accept(1, 1)
+	records := []store.DedupeRecord{
+		{Scope: store.ScopeIdempotency, Digest: store.Digest{1}, Message: postern.NewMessageID(w.now, store.SoleJournal, 0, 7), Status: 201, Answer: []byte("\x00sealed\xff")},
+		{Scope: store.ScopeIdempotency, Digest: store.Digest{2}, Message: postern.NewMessageID(w.now, store.SoleJournal, 0, 7), Status: 204, Answer: []byte{0}},
+	}
+	a.Dedupe = []store.DedupeRecord{{Scope: store.ScopeIdempotency, Digest: store.Digest{3}, Message: a.Message.ID, Status: 202}}
+	w.commit(store.Batch{Accepts: []store.Accept{a}, Answers: records})
+	w.everywhere(func(t *testing.T) {
+		for _, want := range append(records, a.Dedupe...) {
+			got, ok, err := w.s.Dedupe(t.Context(), want.Scope, want.Digest, w.now.Add(-12*time.Hour))
+			if err != nil || !ok {
+				t.Fatalf("digest %x: found %t, %v", want.Digest[:1], ok, err)
+			}
+			equal(t, "record", want, got)
+			if _, ok, err := w.s.Dedupe(t.Context(), want.Scope, want.Digest, w.now.Add(time.Minute)); ok || err != nil {
+				t.Errorf("digest %x is younger than it is: %v", want.Digest[:1], err)
+			}
+		}
+	})
+}
+
 // testDedupeWindow: a record's age is counted in id time, over the borders of
 // half days, and what is older than since is not found.
 func testDedupeWindow(t *testing.T, h Harness) {

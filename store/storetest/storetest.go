@@ -52,6 +52,7 @@ func Run(t *testing.T, h Harness) {
 		{"Head", testHead},
 		{"HeadGoesBack", testHeadGoesBack},
 		{"Dedupe", testDedupe},
+		{"Answers", testAnswers},
 		{"DedupeWindow", testDedupeWindow},
 		{"Horizon", testHorizon},
 		{"TornCommit", testTornCommit},

@@ -60,7 +60,9 @@ func (s *storedKeys) add(record any) error {
 	case *postern.Application:
 		s.apps = append(s.apps, r)
 	case *postern.Key:
-		s.keys = append(s.keys, r)
+		if r.Scope != postern.ScopePortal { // visitors come and go by themselves
+			s.keys = append(s.keys, r)
+		}
 	}
 	return nil
 }

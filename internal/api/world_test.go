@@ -147,7 +147,7 @@ func (w *world) Publish(ctx context.Context, p postern.Publish) (*postern.Messag
 		return first, true, nil
 	}
 	m := &postern.Message{
-		ID:          postern.NewMessageID(w.now, 1, next, uint64(len(p.Payload))),
+		ID:          postern.NewMessageID(w.now, store.SoleJournal, next, uint64(len(p.Payload))),
 		Application: p.Application, EventType: p.EventType, ContentType: p.ContentType, EventID: p.EventID,
 		Channels: p.Channels, Tags: p.Tags, Size: len(p.Payload),
 		Routes: w.cat.Snapshot(p.Application).Routes.Match(p.EventType, p.Channels),

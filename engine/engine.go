@@ -269,6 +269,17 @@ func (e *Engine) Cancel(ctx context.Context, d store.DeliveryKey) error {
 	return err
 }
 
+// Expunge deletes a message's payload and ends its unfinished deliveries; see
+// dispatch. The message itself stays. postern.ErrNotFound for none.
+func (e *Engine) Expunge(ctx context.Context, app postern.ApplicationNumber, id postern.MessageID) error {
+	return e.dispatcher.Expunge(ctx, app, id)
+}
+
+// Redact stores an attempt anew, whose response was deleted.
+func (e *Engine) Redact(ctx context.Context, a postern.Attempt) error {
+	return e.store(ctx, len(a.Response), func(b *store.Batch) { b.Redacted = append(b.Redacted, &a) }, nil)
+}
+
 // MessageByEventID is the living message that was published under an event id.
 func (e *Engine) MessageByEventID(ctx context.Context, app postern.ApplicationNumber, eventID string) (postern.MessageID, error) {
 	return e.publisher.Find(ctx, app, eventID)

@@ -59,7 +59,7 @@ func (s *sweeper) start(ctx context.Context) (stop func()) {
 
 func (s *sweeper) sweep(ctx context.Context) error {
 	s.watchClock()
-	return errors.Join(s.dropDay(ctx), s.dropRefusals(ctx), s.engine.catalogue.DropVisitors(ctx))
+	return errors.Join(s.dropDay(ctx), s.dropRefusals(ctx), s.engine.catalogue.DropVisitors(ctx), s.engine.cfg.Store.Purge(ctx))
 }
 
 // storeKeyUse is how often the last uses of keys are stored, which is how exact

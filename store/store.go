@@ -127,6 +127,10 @@ type Maintenance interface {
 	Usage(ctx context.Context) (Usage, error)
 	// OldestDay is the oldest day that may hold messages; false when empty.
 	OldestDay(ctx context.Context) (Day, bool, error)
+	// Purge erases from the disk what was expunged half a day ago or earlier, and
+	// all that was since; it does nothing when there is none. It reads and writes
+	// much, and is called now and then by one goroutine.
+	Purge(ctx context.Context) error
 	// Checkpoint writes a consistent copy into a directory that must not exist.
 	Checkpoint(ctx context.Context, dir string) error
 	// Failed is closed when the store has failed for good, be it in a Commit or
@@ -193,6 +197,10 @@ type Batch struct {
 	Behind   []BehindChange
 	Health   []HealthChange
 	Refusals []*postern.Refusal
+	// Expunged deletes contents, and Redacted stores attempts anew whose response
+	// was deleted; Maintenance.Purge erases what that leaves behind.
+	Expunged []ContentKey
+	Redacted []*postern.Attempt
 	// DropRefusals deletes single refusals, DropDay all history of that day and
 	// before; zero for none.
 	DropRefusals []*postern.Refusal
@@ -207,12 +215,13 @@ func (b *Batch) Reset() {
 	clear(b.Attempts)
 	clear(b.Rows)
 	clear(b.Refusals)
+	clear(b.Redacted)
 	clear(b.DropRefusals)
 	*b = Batch{
 		Changes: b.Changes[:0], Accepts: b.Accepts[:0], Answers: b.Answers[:0], Attempts: b.Attempts[:0],
 		Dead: b.Dead[:0], Finals: b.Finals[:0], Rows: b.Rows[:0],
 		Behind: b.Behind[:0], Health: b.Health[:0], Refusals: b.Refusals[:0],
-		DropRefusals: b.DropRefusals[:0],
+		DropRefusals: b.DropRefusals[:0], Expunged: b.Expunged[:0], Redacted: b.Redacted[:0],
 	}
 }
 
@@ -301,6 +310,12 @@ type DedupeRecord struct {
 	// by who stores it; nil where the answer can be made of the message. Message
 	// is then an id that no message has, for its time.
 	Answer []byte
+}
+
+// ContentKey names a message's content.
+type ContentKey struct {
+	Application postern.ApplicationNumber
+	Message     postern.MessageID
 }
 
 // DeliveryKey names a delivery.

@@ -17,6 +17,8 @@ type command struct {
 	act func(cmd *command, b *store.Batch, claim *claim, s store.Standing) error
 	// routed: only a delivery that was routed, or resent, will do.
 	routed bool
+	// reason is why a cancel ends the delivery; ReasonCanceled for none.
+	reason postern.Reason
 	replay postern.ReplayID // what resends; zero for a hand
 	err    error            // why there is nothing to store
 	row    *postern.Row     // what was put
@@ -118,7 +120,7 @@ func (cmd *command) Done(err error) {
 		cmd.synced()
 		d.mu.Unlock()
 		if cmd.ended && d.cfg.Events.Ended != nil {
-			d.cfg.Events.Ended(postern.ReasonCanceled)
+			d.cfg.Events.Ended(cmd.why())
 		}
 	}
 	if err == nil {
@@ -177,18 +179,26 @@ func (cmd *command) cancel(b *store.Batch, c *claim, s store.Standing) error {
 	}
 	b.Finals = append(b.Finals, postern.Final{
 		Endpoint: cmd.key.Endpoint, Application: cmd.key.Application, Message: cmd.key.Message,
-		State: postern.Canceled, Reason: postern.ReasonCanceled, Attempts: s.Attempts, At: b.Head.LastTime,
+		State: postern.Canceled, Reason: cmd.why(), Attempts: s.Attempts, At: b.Head.LastTime,
 	})
 	if s.Row != nil {
 		b.Rows = append(b.Rows, store.RowChange{Delete: s.Row})
 	}
 	if c != nil {
-		c.ended, c.reason = postern.Canceled, postern.ReasonCanceled
+		c.ended, c.reason = postern.Canceled, cmd.why()
 		c.hasRow, c.resent = false, false
 		cmd.d.uncover(c) // the final record covers it
 	}
 	cmd.ended = c == nil || c.phase == queued // an attempt under way is told as such
 	return nil
+}
+
+// why is the reason that a cancel is recorded with.
+func (cmd *command) why() postern.Reason {
+	if cmd.reason == postern.ReasonNone {
+		return postern.ReasonCanceled
+	}
+	return cmd.reason
 }
 
 // standing is what is known of a delivery at this place in the batch: what the

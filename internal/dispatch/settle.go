@@ -123,8 +123,15 @@ func (c *claim) buildRow(b *store.Batch) {
 	}
 }
 
-// buildGone removes the row of a delivery whose message or endpoint is gone.
+// buildGone removes the row of a delivery whose message or endpoint is gone. One
+// whose message stays without its content is recorded as ended.
 func (c *claim) buildGone(b *store.Batch) {
+	if c.reason == postern.ReasonExpunged && !c.ended.Final() {
+		b.Finals = append(b.Finals, postern.Final{
+			Endpoint: c.lane.number, Application: c.lane.app.app, Message: c.id,
+			State: postern.Canceled, Reason: c.reason, Attempts: c.start.Attempts, At: b.Head.LastTime,
+		})
+	}
 	if c.hasRow {
 		old := c.row
 		b.Rows = append(b.Rows, store.RowChange{Delete: &old})

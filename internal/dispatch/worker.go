@@ -159,7 +159,11 @@ func (d *Dispatcher) try(ctx context.Context, c *claim) {
 	}
 	m, content, err := d.message(ctx, c)
 	if errors.Is(err, postern.ErrNotFound) {
-		d.giveUp(c, postern.ReasonExpired)
+		reason := postern.ReasonExpired
+		if m != nil {
+			reason = postern.ReasonExpunged // the message is there, its content is not
+		}
+		d.giveUp(c, reason)
 		return
 	}
 	var made int

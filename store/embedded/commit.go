@@ -125,6 +125,12 @@ func (s *Store) build(batch *pebble.Batch, b *store.Batch) error {
 	for _, r := range b.Refusals {
 		p.refusal(r)
 	}
+	for i := range b.Expunged {
+		p.expunge(&b.Expunged[i], b.Head.LastTime)
+	}
+	for _, a := range b.Redacted {
+		p.redact(a, b.Head.LastTime)
+	}
 	for _, r := range b.DropRefusals {
 		p.delete(refusalKey(w.key[:0], kindRefusal, r.Source, r.ID))
 		p.delete(refusalKey(w.key[:0], kindRefusalBody, r.Source, r.ID))

@@ -37,6 +37,7 @@ const formatVersion = 1
 //	tombstone     app                                            -
 //	behind        endpoint                                       app, from
 //	health        endpoint                                       health
+//	expunged      key of what was deleted or overwritten         Unix milliseconds 64
 //
 // Whatever grows with traffic begins with a day (or half day), so that
 // retention is one range deletion per kind. What has most of the bytes and is
@@ -67,6 +68,7 @@ const (
 	kindTombstone   = 't'
 	kindBehind      = 'w'
 	kindHealth      = 'y'
+	kindExpunged    = 'x'
 )
 
 // finalN is the attempt number under which the final record of a delivery

@@ -79,6 +79,7 @@ func Run(t *testing.T, h Harness) {
 		{"DropDay", testDropDay},
 		{"DropDayFreesEvents", testDropDayFreesEvents},
 		{"Usage", testUsage},
+		{"Expunge", testExpunge},
 		{"Checkpoint", testCheckpoint},
 		{"Closed", testClosed},
 		{"Cover", testCover},

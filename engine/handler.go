@@ -48,7 +48,7 @@ func (e *Engine) api() http.Handler {
 		Applications: e.catalogue, Endpoints: e.catalogue, EventTypes: e.catalogue,
 		Sources: e.catalogue, Keys: e.catalogue,
 		Secrets: e.cfg.Secrets, URLs: &urlChecker{e.dialer}, Publisher: e, Repeats: e, Replays: e.replays,
-		Deliveries: e.cfg.Store, History: e.cfg.Store, Outcomes: e.cfg.Store, Router: (*router)(e), EventIDs: e,
+		Deliveries: e.cfg.Store, History: e.cfg.Store, Outcomes: e.cfg.Store, Router: (*router)(e), Expunger: e, EventIDs: e,
 		Auth:   auth.New(auth.Config{Keys: e.catalogue, AdminToken: e.cfg.AdminKey, JWTSecret: e.cfg.JWTSecret, Applications: e.catalogue, Now: e.cfg.Now}),
 		Admit:  func(int64) error { return e.Admit() },
 		Health: e.health,

@@ -41,6 +41,7 @@ type Config struct {
 	Head     func(ctx context.Context) (store.Head, error)
 	Outcomes store.Outcomes
 	Router   Router
+	Expunger Expunger
 	Auth     *auth.Authenticator
 	// EventIDs lets a message be named by its event id; optional: without it a
 	// message has its id only.

@@ -278,30 +278,39 @@ func (h *handler) attemptedMessage(c *call, a *postern.Attempt, withContent bool
 	return h.renderMessage(c, m, withContent)
 }
 
-// getAttempt looks among its message's attempts: attempts have no index of
-// their own.
+// getAttempt shows one with its response.
 func (h *handler) getAttempt(c *call, _ none) (attemptOut, error) {
 	if _, err := c.flag("expanded_statuses", false); err != nil { // as in lists
 		return attemptOut{}, err
 	}
+	a, err := h.attempt(c)
+	if err != nil {
+		return attemptOut{}, err
+	}
+	return h.renderAttempt(a, true), nil
+}
+
+// attempt finds the attempt in the path among its message's: attempts have no
+// index of their own.
+func (h *handler) attempt(c *call) (*postern.Attempt, error) {
 	id, err := postern.ParseAttemptID(c.param("attempt"))
 	if err != nil {
-		return attemptOut{}, postern.ErrNotFound
+		return nil, postern.ErrNotFound
 	}
 	m, err := h.message(c)
 	if err != nil {
-		return attemptOut{}, err
+		return nil, err
 	}
 	attempts, _, err := h.History.Attempts(c.r.Context(), c.app.Number, m.ID)
 	if err != nil {
-		return attemptOut{}, err
+		return nil, err
 	}
 	for i := range attempts {
 		if attempts[i].ID == id {
-			return h.renderAttempt(&attempts[i], true), nil
+			return &attempts[i], nil
 		}
 	}
-	return attemptOut{}, postern.ErrNotFound
+	return nil, postern.ErrNotFound
 }
 
 // attemptCursor reads an iterator of a list of attempts.

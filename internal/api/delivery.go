@@ -131,6 +131,9 @@ func (h *handler) resend(c *call, _ none) (empty, error) {
 	if err != nil {
 		return empty{}, err
 	}
+	if err := h.requirePayload(c, d.Application, d.Message); err != nil {
+		return empty{}, err
+	}
 	return empty{}, h.Publisher.Resend(c.r.Context(), d)
 }
 

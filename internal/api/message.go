@@ -57,9 +57,13 @@ type rawPayloadIn struct {
 // expunged is the payload of a message whose payload was deleted.
 const expunged = `{"expired":true}`
 
-// message finds the message in the path, by id or event id.
+// message finds the message in the path.
 func (h *handler) message(c *call) (*postern.Message, error) {
-	ref := c.param("msg")
+	return h.messageNamed(c, c.param("msg"))
+}
+
+// messageNamed finds a message of the path's application by id or event id.
+func (h *handler) messageNamed(c *call, ref string) (*postern.Message, error) {
 	id, err := postern.ParseMessageID(ref)
 	if err != nil {
 		if strings.HasPrefix(ref, id.Prefix()) || h.EventIDs == nil {

@@ -122,6 +122,14 @@ type Deliveries interface {
 	Standing(ctx context.Context, d store.DeliveryKey) (store.Standing, error)
 }
 
+// Expunger deletes what must not be kept.
+type Expunger interface {
+	// Expunge deletes a message's payload and ends its unfinished deliveries.
+	Expunge(ctx context.Context, app postern.ApplicationNumber, id postern.MessageID) error
+	// Redact stores an attempt anew, whose response was deleted.
+	Redact(ctx context.Context, a postern.Attempt) error
+}
+
 // Router tells who would get a message.
 type Router interface {
 	// Match lists the endpoints; it reports false when there is no such

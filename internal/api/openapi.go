@@ -233,7 +233,7 @@ func mayRefuse(o *operation) []int {
 		statuses[http.StatusTooManyRequests] = true
 	}
 	if o.method != http.MethodGet && o.access != open {
-		statuses[http.StatusConflict] = true
+		statuses[http.StatusConflict], statuses[http.StatusBadRequest] = true, true
 	}
 	return slices.Sorted(maps.Keys(statuses))
 }

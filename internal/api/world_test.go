@@ -80,7 +80,7 @@ func newWorld(t testing.TB) *world {
 	w.handler = New(Config{
 		Replays:      w.replays,
 		Applications: applications{w.cat}, Endpoints: w.cat, EventTypes: w.cat, Sources: w.cat, Keys: w.cat,
-		Secrets: w.box, URLs: urls{}, Publisher: w, Repeats: w, Deliveries: s, History: s, Outcomes: s, Router: w, EventIDs: w, Tail: w.tail, Head: s.Head,
+		Secrets: w.box, URLs: urls{}, Publisher: w, Repeats: w, Deliveries: s, History: s, Outcomes: s, Router: w, Expunger: w, EventIDs: w, Tail: w.tail, Head: s.Head,
 		Auth:      auth.New(auth.Config{Keys: w.cat, AdminToken: adminToken, Now: w.clock}),
 		Health:    func(context.Context) error { return w.unhealthy },
 		Admit:     func(int64) error { return w.refuseAll },
@@ -176,6 +176,16 @@ func (w *world) Repeated(ctx context.Context, digest store.Digest) (store.Dedupe
 func (w *world) KeepAnswer(ctx context.Context, record store.DedupeRecord) error {
 	record.Message = postern.NewMessageID(w.now, 1, 0, 0)
 	return w.commit(ctx, func(b *store.Batch) { b.Answers = []store.DedupeRecord{record} })
+}
+
+// Expunge implements Expunger.
+func (w *world) Expunge(ctx context.Context, app postern.ApplicationNumber, id postern.MessageID) error {
+	return w.commit(ctx, func(b *store.Batch) { b.Expunged = []store.ContentKey{{Application: app, Message: id}} })
+}
+
+// Redact implements Expunger.
+func (w *world) Redact(ctx context.Context, a postern.Attempt) error {
+	return w.commit(ctx, func(b *store.Batch) { b.Redacted = []*postern.Attempt{&a} })
 }
 
 // Match implements Router.

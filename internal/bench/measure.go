@@ -260,7 +260,8 @@ func (s *session) send(ctx context.Context, load *child, cmd publishCommand) (lo
 	cmd.Target = or(cmd.Target, s.subject.target())
 	cmd.Publishers = or(cmd.Publishers, s.options.Publishers)
 	seconds := or(cmd.Seconds, float64(cmd.Count)/or(cmd.Rate, slowestRate))
-	ctx, cancel := context.WithTimeout(ctx, time.Minute+time.Duration(seconds*float64(time.Second)))
+	// Twice the time: an open loop that a busy machine holds up is late, and tells so.
+	ctx, cancel := context.WithTimeout(ctx, time.Minute+2*time.Duration(seconds*float64(time.Second)))
 	defer cancel()
 	var stats loadStats
 	err := load.do(ctx, "publish", cmd, &stats)

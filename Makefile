@@ -31,6 +31,7 @@ run: build ## start a demo server on this machine (RUN_FLAGS="--listen 127.0.0.1
 .PHONY: test
 test: ## run every test with the race detector, then every fuzz target for a moment
 	@.ci/need-cc
+	@.ci/need-node
 	go test -race -timeout $(TEST_TIMEOUT) ./...
 	@.ci/fuzz $(FUZZ_TIME)
 

@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -81,17 +82,19 @@ func (s *server) faults(t *testing.T, fault string) float64 {
 // fails, and each is sent once.
 func TestPayloadsBeyondTheBudgetWait(t *testing.T) {
 	t.Parallel()
-	const budget, messages = 64 << 20, 90
+	const budget, messages = 64 << 20, 24 // few and large: the first attempts must not time out before the last publish
 	release := make(chan struct{})
 	r := newReceiver(t, func(*request, *http.Request) int { <-release; return 200 })
-	s := serve(t, "file:"+t.TempDir()+"/store", "--retry-schedule=none")
+	s := serve(t, "file:"+t.TempDir()+"/store", "--retry-schedule=none", "--max-body=4MiB")
 	app := s.application("a")
 	endpoint := s.endpoint(app, r.URL, nil)
-	payload := object{"x": strings.Repeat("x", 900<<10)}
+	payload := object{"x": strings.Repeat("x", 3<<20)}
 	ids := make([]string, messages)
+	var publishing sync.WaitGroup
 	for i := range ids {
-		ids[i] = s.publish(app, "a.b", payload)
+		publishing.Go(func() { ids[i] = s.publish(app, "a.b", payload) })
 	}
+	publishing.Wait()
 	m, err := s.metrics()
 	if held := m["postern_deliveries_queued_bytes"]; err != nil || held == 0 || held > budget {
 		t.Errorf("%v bytes in memory, %v", held, err)

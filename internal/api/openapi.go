@@ -339,6 +339,8 @@ func special(name string) string {
 		return "Deliver a message to an endpoint once more"
 	case "message.cancel":
 		return "End a delivery that is not finished"
+	case "stats":
+		return "What came of attempts over time"
 	case "delivery.list":
 		return "List deliveries over all endpoints"
 	case "endpoint.recover":

@@ -120,6 +120,7 @@ func TestOperations(t *testing.T) {
 		"attempt.get":              {badPath: "/app/{app}/msg/{msg}/attempt/{msg}", badStatus: 404},
 		"attempt.list-by-message":  {badPath: "/app/{app}/attempt/msg/{msg}?status=5", badStatus: 422},
 		"attempt.list-by-endpoint": {badPath: "/app/{app}/attempt/endpoint/{endpoint}?iterator=x", badStatus: 422},
+		"stats":                    {badPath: "/app/{app}/stats?bucket=1ms", badStatus: 422},
 		"delivery.list":            {badPath: "/app/{app}/delivery?state=sending", badStatus: 422},
 		"endpoint.recover":         {body: `{"since":"` + recent() + `"}`, badBody: `{"since":"2020-01-01T00:00:00Z"}`, badStatus: 422},
 		"endpoint.replay-missing":  {body: `{"since":"2020-01-01T00:00:00Z"}`, badBody: `{"since":"yesterday"}`, badStatus: 422},

@@ -61,6 +61,7 @@ func table() []row { //nolint:funlen // it is a table
 		op[none, listing[attemptOut]]{"attempt.list-by-message", "GET", "/app/{app}/attempt/msg/{msg}", inside, 200, (*handler).listMessageAttempts}.asks(span(), attemptFilters(), params{withText("endpoint_id", "Only attempts at this endpoint, an id or uid.")}),
 		op[none, listing[attemptOut]]{"attempt.list-by-endpoint", "GET", "/app/{app}/attempt/endpoint/{endpoint}", inside, 200, (*handler).listEndpointAttempts}.asks(span(), attemptFilters()),
 		op[none, listing[deliveryOut]]{"delivery.list", "GET", "/app/{app}/delivery", inside, 200, (*handler).listDeliveries}.asks(paging(), deliveryFilters()),
+		op[none, plotOut]{"stats", "GET", "/app/{app}/stats", inside, 200, (*handler).getPlot}.asks(plotFilters()),
 
 		op[recoverIn, taskOut]{"endpoint.recover", "POST", "/app/{app}/endpoint/{endpoint}/recover", inside, 202, (*handler).recoverEndpoint},
 		op[recoverIn, taskOut]{"endpoint.replay-missing", "POST", "/app/{app}/endpoint/{endpoint}/replay-missing", inside, 202, (*handler).replayMissing},

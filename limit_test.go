@@ -1,6 +1,7 @@
 package postern_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -23,7 +24,7 @@ func TestLimits(t *testing.T) {
 	if err := schedule.Validate(); err != nil {
 		t.Error(err)
 	}
-	if append(schedule, time.Second).Validate() == nil {
+	if slices.Concat(schedule, postern.RetrySchedule{time.Second}).Validate() == nil {
 		t.Error("one more try is allowed")
 	}
 	schedule[0] += time.Second

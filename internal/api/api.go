@@ -122,9 +122,9 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	started := time.Now()
 	c, _ := h.calls.Get().(*call)
 	c.w, c.r = w, r
-	operation, err := h.serve(c)
+	operation, err := h.serve(c) //nolint:contextcheck // the context is in the call's request
 	if err != nil {
-		h.refuse(c, operation, err) //nolint:contextcheck // the context is in the call's request
+		h.refuse(c, operation, err) //nolint:contextcheck // as above
 	}
 	h.Observe(operation, c.status, time.Since(started))
 	c.reset()
@@ -144,7 +144,8 @@ func (h *handler) serve(c *call) (operation string, err error) {
 	}
 	o := n.operation(c.r.Method)
 	if o == nil && c.r.Method == http.MethodOptions {
-		return noOperation, preflight(c, n.allow)
+		preflight(c, n.allow)
+		return noOperation, nil
 	}
 	if o == nil {
 		return noOperation, h.miss(c, n)

@@ -62,7 +62,7 @@ func (h *handler) outcomes(c *call, m *postern.Message, wait time.Duration) []by
 		told.Deliveries = append(told.Deliveries, renderDelivery(&found[i], true))
 	}
 	told.MoreDeliveries = told.MoreDeliveries || len(m.Routes) > maxLimit
-	text, _ := json.Marshal(told) // of strings, numbers and times
+	text, _ := json.Marshal(told) //nolint:errchkjson // of strings, numbers and times
 	return text[1:]
 }
 

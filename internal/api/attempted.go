@@ -22,15 +22,7 @@ type attempted struct {
 // bounded number; a page may be empty without being the last.
 func (h *handler) listAttemptedMessages(c *call, _ none) (listing[messageOut], error) {
 	var list listing[messageOut]
-	w, err := c.window(true)
-	if err != nil {
-		return list, err
-	}
-	page, err := w.history(c, messageCursor)
-	if err != nil {
-		return list, err
-	}
-	filter, err := c.messageFilter()
+	w, page, filter, withContent, err := c.messageQuery()
 	if err != nil {
 		return list, err
 	}
@@ -39,10 +31,6 @@ func (h *handler) listAttemptedMessages(c *call, _ none) (listing[messageOut], e
 		return list, err
 	}
 	expanded, err := c.flag("expanded_statuses", false)
-	if err != nil {
-		return list, err
-	}
-	withContent, err := c.withContent()
 	if err != nil {
 		return list, err
 	}

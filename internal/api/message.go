@@ -114,19 +114,7 @@ func (h *handler) getMessage(c *call, _ none) (messageOut, error) {
 // iterator says where to go on.
 func (h *handler) listMessages(c *call, _ none) (listing[messageOut], error) {
 	var list listing[messageOut]
-	w, err := c.window(true)
-	if err != nil {
-		return list, err
-	}
-	page, err := w.history(c, messageCursor)
-	if err != nil {
-		return list, err
-	}
-	filter, err := c.messageFilter()
-	if err != nil {
-		return list, err
-	}
-	withContent, err := c.withContent()
+	w, page, filter, withContent, err := c.messageQuery()
 	if err != nil {
 		return list, err
 	}
@@ -142,6 +130,21 @@ func (h *handler) listMessages(c *call, _ none) (listing[messageOut], error) {
 			return out
 		})
 	return list, err
+}
+
+// messageQuery is what both lists of messages read of the query.
+func (c *call) messageQuery() (w window, page store.Page, filter store.MessageFilter, withContent bool, err error) {
+	if w, err = c.window(true); err != nil {
+		return w, page, filter, false, err
+	}
+	if page, err = w.history(c, messageCursor); err != nil {
+		return w, page, filter, false, err
+	}
+	if filter, err = c.messageFilter(); err != nil {
+		return w, page, filter, false, err
+	}
+	withContent, err = c.withContent()
+	return w, page, filter, withContent, err
 }
 
 // messageFilter is what lists of messages can be narrowed down by.

@@ -58,16 +58,18 @@ func (s *story) path(path string) string {
 	return path
 }
 
-// TestOperations has a success and a refusal for every row of the table, and
-// fails for a row that has none.
-func TestOperations(t *testing.T) {
+// operationCase is a row's request, and what of it is refused.
+type operationCase struct {
+	path, body string
+	// badPath or badBody is what differs in the refusal.
+	badPath, badBody string
+	badStatus        int
+}
+
+// operationCases has one for every row of the table.
+func operationCases() map[string]operationCase {
 	const source = "/app/{app}/source/{source}"
-	for name, test := range map[string]struct {
-		path, body string
-		// badPath or badBody is what differs in the refusal.
-		badPath, badBody string
-		badStatus        int
-	}{
+	return map[string]operationCase{
 		"health":               {},
 		"health.ping":          {},
 		"openapi":              {},
@@ -153,7 +155,20 @@ func TestOperations(t *testing.T) {
 		"auth.dashboard-access":    {badPath: "/auth/dashboard-access/nobody", badStatus: 404},
 		"auth.expire-all":          {body: `{}`, badBody: `{"expiry":-1}`, badStatus: 422},
 		"auth.logout":              {badStatus: 403}, // an admin's token; see TestLogout for the success
-	} {
+	}
+}
+
+// TestOperations has a success and a refusal for every row of the table, and
+// fails for a row that has none.
+func TestOperations(t *testing.T) {
+	cases := operationCases()
+	for _, r := range table() {
+		name := r.operation().name
+		if _, ok := cases[name]; !ok {
+			t.Errorf("%s has no case in operationCases", name)
+		}
+	}
+	for name, test := range cases {
 		t.Run(name, func(t *testing.T) {
 			s := newStory(t)
 			o := named(t, name)
@@ -187,7 +202,7 @@ func TestOperations(t *testing.T) {
 	}
 }
 
-// named finds a row; TestTable makes sure that TestOperations knows them all.
+// named finds a row.
 func named(t testing.TB, name string) *operation {
 	t.Helper()
 	for _, r := range table() {

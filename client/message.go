@@ -45,6 +45,9 @@ type MessageIn struct {
 	// Text is delivered instead of Payload, with ContentType.
 	Text, ContentType string
 	Channels, Tags    []string
+	// Application is made if there is none of the path's uid, which must be its
+	// UID; nil to have ErrNotFound instead.
+	Application *ApplicationIn
 	// IdempotencyKey has the server answer a repetition of the call, also after
 	// it ended without an answer, as the first one; "" for one of our own, which
 	// covers the tries of a single call.
@@ -85,6 +88,9 @@ func (in *MessageIn) text() (json.RawMessage, error) {
 	}
 	if in.Tags != nil {
 		envelope["tags"] = in.Tags
+	}
+	if in.Application != nil {
+		envelope["application"] = in.Application
 	}
 	payload := in.Payload
 	if in.Text != "" {

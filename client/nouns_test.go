@@ -161,6 +161,11 @@ func TestMessages(t *testing.T) {
 	if err := w.Messages.Cancel(ctx, "shop", m.ID.String(), "a"); !errors.Is(err, postern.ErrConflict) {
 		t.Errorf("cancel of a finished one: %v", err)
 	}
+	brought := client.MessageIn{EventType: "a", Payload: json.RawMessage(`{}`), Application: &client.ApplicationIn{Name: "New", UID: "new"}}
+	must[*client.Message](t)(w.Messages.Create(ctx, "new", brought))
+	if got := must[*client.Application](t)(w.Applications.Get(ctx, "new")); got.Name != "New" {
+		t.Errorf("brought along: %+v", got)
+	}
 	if _, err := w.Messages.Create(ctx, "shop", client.MessageIn{EventType: "invoice.paid", EventID: "evt-1", Payload: json.RawMessage(`{}`)}); !errors.Is(err, postern.ErrConflict) {
 		t.Errorf("the same event: %v", err)
 	}

@@ -31,6 +31,9 @@ type envelope struct {
 	postern.Publish
 	// wrapped: the payload is no JSON object, and reads wrapped in one.
 	wrapped bool
+	// application is the one that the message brings along; nil for none. It is
+	// a slice of the body.
+	application []byte
 }
 
 // parseMessage reads the body of a message create. The payload of what it
@@ -70,6 +73,10 @@ func parseMessage(body []byte) (envelope, error) {
 			p.Tags = textsOf(&f, "tags", value, maxTags, wrongTag)
 		case "transformationsParams":
 			rawPayload(&f, value, &p)
+		case "application":
+			if value.Type != gjson.Null {
+				p.application = body[value.Index : value.Index+len(value.Raw)]
+			}
 		case "deliverAt":
 			if value.Type != gjson.Null {
 				f.add("delivering at a time to come is not supported", "deliverAt")

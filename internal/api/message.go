@@ -39,11 +39,13 @@ type messageShape struct {
 
 // messageIn is what parseMessage reads.
 type messageIn struct {
-	EventType string                     `json:"eventType" api:"required"`
-	EventID   *string                    `json:"eventId"`
-	Payload   map[string]json.RawMessage `json:"payload" api:"required"`
-	Channels  []string                   `json:"channels"`
-	Tags      []string                   `json:"tags"`
+	// Application is made when there is none of the path's uid.
+	Application *applicationIn             `json:"application"`
+	EventType   string                     `json:"eventType" api:"required"`
+	EventID     *string                    `json:"eventId"`
+	Payload     map[string]json.RawMessage `json:"payload" api:"required"`
+	Channels    []string                   `json:"channels"`
+	Tags        []string                   `json:"tags"`
 	// TransformationsParams is how a payload is given that is no JSON object.
 	TransformationsParams *rawPayloadIn `json:"transformationsParams"`
 }

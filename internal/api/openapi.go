@@ -21,6 +21,8 @@ type annotated struct {
 	media string
 	// also is another status of success, 0 for none.
 	also int
+	// brings is operation.brings.
+	brings bool
 }
 
 // operation implements row.
@@ -32,6 +34,7 @@ func (a annotated) operation() *operation {
 	}
 	o.media = cmp.Or(a.media, o.media)
 	o.also = cmp.Or(a.also, o.also)
+	o.brings = a.brings || o.brings
 	return o
 }
 
@@ -45,6 +48,9 @@ func (o raw) asks(lists ...params) row { return annotated{row: o, params: slices
 
 // also adds another status of success: 201 to a PUT that may create.
 func also(status int, r row) row { return annotated{row: r, also: status} }
+
+// brings has the body bring along an application that is not there yet.
+func brings(r row) row { return annotated{row: r, brings: true} }
 
 // bodies tells of a raw row what it reads and answers.
 func bodies[In, Out any](r row) row { return annotated{row: r, in: typeOf[In](), out: typeOf[Out]()} }

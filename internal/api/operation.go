@@ -25,7 +25,10 @@ type operation struct {
 	// inApplication: the path lies inside an application, which is found and
 	// checked before run.
 	inApplication bool
-	run           func(h *handler, c *call) error
+	// brings: the body can bring the application along that the path names; who
+	// may make applications gets to run without one.
+	brings bool
+	run    func(h *handler, c *call) error
 }
 
 // row is what the table consists of.

@@ -33,6 +33,11 @@ func (h *handler) createMessage(c *call) error {
 	if err != nil {
 		return err
 	}
+	if c.app == nil || p.application != nil {
+		if c.app, err = h.brought(c, p.application); err != nil {
+			return err
+		}
+	}
 	p.Application, p.Repeat = c.app.Number, c.digest
 	m, duplicate, err := h.Publisher.Publish(c.r.Context(), p.Publish)
 	if err != nil {
@@ -53,6 +58,19 @@ func (h *handler) createMessage(c *call) error {
 	c.answer.Write(appendMessage(c.answer.AvailableBuffer(), m, payload))
 	h.sendMessage(c, m, wait)
 	return nil
+}
+
+// brought is the application that a message brings along as JSON, nil for none,
+// made if there is none of the path's uid.
+func (h *handler) brought(c *call, text []byte) (*postern.Application, error) {
+	if text == nil {
+		return nil, postern.ErrNotFound
+	}
+	var in applicationIn
+	if err := decodeJSON(text, &in); err != nil {
+		return nil, inApplicationField(err)
+	}
+	return h.visited(c, &in)
 }
 
 // sendMessage sends the message that is in the call's buffer, with what becomes

@@ -62,6 +62,49 @@ func hotRequest(t testing.TB, path string) (h http.Handler, send func(), size in
 	}, len(body)
 }
 
+// TestMessageBringsItsApplication along: it is made once, and by those alone who
+// may make applications.
+func TestMessageBringsItsApplication(t *testing.T) {
+	w := newWorld(t)
+	w.must("/app", `{"name":"Shop","uid":"shop"}`)
+	with := func(app string) string { return `{"eventType":"a","payload":{},"application":` + app + `}` }
+	for body, loc := range map[string]string{
+		with(`{"name":"x"}`):                       `["body","application","uid"]`,
+		with(`{"name":"x","uid":null}`):            `["body","application","uid"]`,
+		with(`{"name":"x","uid":"other"}`):         `["body","application","uid"]`,
+		with(`{"uid":"new"}`):                      `["body","application","name"]`,
+		with(`{"uid":"new","name":7}`):             `["body","application","name"]`,
+		with(`7`):                                  `["body","application"]`,
+		`{"application":{"name":"x","uid":"new"}}`: `["body","eventType"]`, // and nothing is made
+	} {
+		w.refused(422, `"loc":`+loc, "POST", "/app/new/msg", body)
+	}
+	w.refused(422, `["body","application","uid"]`, "POST", "/app/shop/msg", with(`{"name":"x","uid":"new"}`))
+	w.refused(404, "not_found", "POST", "/app/new/msg", `{"eventType":"a","payload":{}}`)
+	w.refused(404, "not_found", "POST", "/app/new/msg", with(`null`))
+	w.refused(404, "not_found", "GET", "/app/new", "")
+	own := with(`{"name":"New","uid":"new","metadata":{"a":"b"}}`)
+	for _, body := range []string{`{"name":"k","scope":"application","application":"shop"}`, `{"name":"k","scope":"publish-only"}`} {
+		token, _ := w.want(201, "POST", "/key", body)["token"].(string)
+		if got := w.as(token, "POST", "/app/new/msg", own); got.StatusCode != 404 {
+			t.Errorf("with a key of %s: %d %s", body, got.StatusCode, got.body)
+		}
+	}
+	first := w.keyed(adminToken, "my key", "POST", "/app/new/msg", own)
+	if again := w.keyed(adminToken, "my key", "POST", "/app/new/msg", own); first.StatusCode != 202 || again.body != first.body {
+		t.Errorf("%d %s, and again %d %s", first.StatusCode, first.body, again.StatusCode, again.body)
+	}
+	w.must("/app/new/msg", with(`{"name":"Renamed","uid":"new"}`))
+	app := w.want(200, "GET", "/app/new", "")
+	if app["name"] != "New" || len(ids(t, w.want(200, "GET", "/app/new/msg", ""))) != 2 {
+		t.Errorf("what was made: %v", app)
+	}
+	w.want(204, "DELETE", "/app/new", "")
+	if got := w.keyed(adminToken, "my key", "POST", "/app/new/msg", own); got.StatusCode != 202 || got.body == first.body {
+		t.Errorf("after deleting the application: %d %s", got.StatusCode, got.body)
+	}
+}
+
 // payload is a JSON object of about n bytes, as webhooks have them.
 func payload(n int) string {
 	var b bytes.Buffer

@@ -144,6 +144,9 @@ func (h *handler) repeat(c *call, record *store.DedupeRecord) error {
 
 // repeatMessage answers a second publish with the first one's message.
 func (h *handler) repeatMessage(c *call, id postern.MessageID) error {
+	if c.app == nil { // it is gone, and is brought along once more
+		return postern.ErrNotFound
+	}
 	withContent, err := c.withContent()
 	if err != nil {
 		return err

@@ -43,7 +43,7 @@ func table() []row { //nolint:funlen // it is a table
 		op[none, statsOut]{"endpoint.stats", "GET", "/app/{app}/endpoint/{endpoint}/stats", inside, 200, (*handler).getEndpointStats}.asks(params{withMoment("since", "Where counting begins; 28 days ago unless given."), withMoment("until", "Where it ends; now unless given.")}),
 		op[none, listing[messageOut]]{"endpoint.messages", "GET", "/app/{app}/endpoint/{endpoint}/msg", inside, 200, (*handler).listAttemptedMessages}.asks(span(), messageFilters(), params{withContents(true), withStatuses(), withExpanded()}),
 
-		bodies[messageIn, publishedOut](raw{"message.create", "POST", "/app/{app}/msg", publish, 202, (*handler).createMessage}.asks(params{withContents(true), withText("wait", "Answer with what has become of the deliveries once each had a try, or after so long: a duration up to 1m, such as 5s.")})),
+		brings(bodies[messageIn, publishedOut](raw{"message.create", "POST", "/app/{app}/msg", publish, 202, (*handler).createMessage}.asks(params{withContents(true), withText("wait", "Answer with what has become of the deliveries once each had a try, or after so long: a duration up to 1m, such as 5s.")}))),
 		op[precheckIn, precheckOut]{"message.precheck", "POST", "/app/{app}/msg/precheck/active", publish, 200, (*handler).precheck},
 		op[none, listing[messageOut]]{"message.list", "GET", "/app/{app}/msg", inside, 200, (*handler).listMessages}.asks(span(), messageFilters(), params{withContents(true)}),
 		op[none, messageOut]{"message.get", "GET", "/app/{app}/msg/{msg}", inside, 200, (*handler).getMessage}.asks(params{withContents(true)}),

@@ -22,6 +22,7 @@ func (e *Engine) limits() []postern.Limit {
 		postern.CountLimit("refusal.count", intake.MaxRefusals, "So many refusals are kept of a source."),
 		postern.BytesLimit("refusal.bytes", intake.MaxRefusalBytes, "The refusals of a source come to at most so much."),
 		postern.TimeLimit("refusal.age", intake.MaxRefusalAge, "A refusal is kept for so long."),
+		postern.TimeLimit("idempotency.kept", repeatWindow, "An answer to a request with an idempotency key of its caller's choice is remembered for so long."),
 		postern.TimeLimit("message.retention", c.Retention, "A message and its attempts are kept for so long."),
 		postern.TimeLimit("attempt.timeout", c.AttemptTimeout, "An attempt takes at most so long, from resolving the name to the last byte."),
 		postern.CountLimit("attempt.underway", c.MaxInFlight, "So many attempts are under way at once."),

@@ -19,8 +19,10 @@ const (
 	// smallest.
 	plotBuckets = 500
 	plotLeast   = time.Second
-	// plotSpan is how far back is looked where the query does not say.
+	// plotSpan is how far back is looked where the query does not say, plotMost
+	// how much time an answer may be about: much more overflows.
 	plotSpan = 24 * time.Hour
+	plotMost = 100 * 365 * 24 * time.Hour
 )
 
 // plotOut is what came of attempts over time.
@@ -103,10 +105,13 @@ func (h *handler) plotQuery(c *call) (q plotQuery, err error) {
 	if q.since.IsZero() {
 		q.since = q.until.Add(-plotSpan)
 	}
+	if beginning := time.UnixMilli(0); q.since.Before(beginning) { // nothing is older
+		q.since = beginning
+	}
 	q.since, q.until = q.since.UTC().Truncate(time.Millisecond), q.until.UTC().Truncate(time.Millisecond)
 	span := q.until.Sub(q.since)
-	if span <= 0 {
-		return q, postern.InvalidField("must be before until", "query", "since")
+	if span <= 0 || span > plotMost {
+		return q, postern.InvalidField("must be before until, by no more than a hundred years", "query", "since")
 	}
 	text, err := c.value("bucket")
 	if err != nil {
@@ -119,7 +124,7 @@ func (h *handler) plotQuery(c *call) (q plotQuery, err error) {
 	if q.bucket, err = time.ParseDuration(text); err != nil {
 		return q, badQuery("bucket is not a duration such as 5m")
 	}
-	if q.bucket < plotLeast || q.bucket%time.Second != 0 || span/q.bucket >= plotBuckets {
+	if q.bucket < plotLeast || q.bucket > plotMost || q.bucket%time.Second != 0 || span/q.bucket >= plotBuckets {
 		return q, postern.InvalidField("must be whole seconds, and make at most "+strconv.Itoa(plotBuckets)+" buckets", "query", "bucket")
 	}
 	return q, nil

@@ -104,3 +104,25 @@ func TestPlotRefusals(t *testing.T) {
 		}
 	}
 }
+
+// TestPlotOfAges: what a duration does not hold is refused, and nothing is older
+// than the first id can be.
+func TestPlotOfAges(t *testing.T) {
+	f := newFlow(t)
+	for query, want := range map[string]int{
+		"since=0001-01-01T00:00:00Z":                                 200,
+		"since=0001-01-01T00:00:00Z&until=9999-12-31T23:59:59Z":      422,
+		"since=0001-01-01T00:00:00Z&bucket=1s":                       422,
+		"until=9999-12-31T23:59:59Z":                                 200,
+		"until=0001-01-01T00:00:00Z":                                 422,
+		"bucket=876000h":                                             200,
+		"bucket=2562047h":                                            422,
+		"bucket=-1h":                                                 422,
+		"since=2026-01-01T00:00:00Z&until=2026-01-01T00:00:00.0001Z": 422,
+		"since=2026-01-01T00:00:00Z&until=2026-01-01T00:00:00.001Z":  200,
+	} {
+		if got := f.do("GET", "/app/shop/stats?"+query, ""); got.StatusCode != want {
+			t.Errorf("%s: %d %s", query, got.StatusCode, got.body)
+		}
+	}
+}

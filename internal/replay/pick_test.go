@@ -1,12 +1,14 @@
 package replay
 
 import (
+	"context"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/postern-dev/postern"
+	"github.com/postern-dev/postern/store"
 )
 
 // world has messages in every state at endpoint 1; comments are their positions.
@@ -113,6 +115,66 @@ func TestFailedMerges(t *testing.T) {
 		end := r.walk(record)
 		if diff := cmp.Diff(want, r.replayed(1, record)); diff != "" || end.Replayed != 300 || end.Examined != 300 {
 			t.Errorf("period %d: %+v\n%s", period, end, diff)
+		}
+	}
+}
+
+// TestFailedWhileItDies: a delivery that is given up between the reads of the two
+// indexes is in one of them.
+func TestFailedWhileItDies(t *testing.T) {
+	r := newRig(t)
+	m := r.publish(nil, 1)
+	r.settle(m, postern.Retrying)
+	record := r.create(status(postern.StatusFailed))
+	r.cfg.Store = &dying{Store: r.st, between: func() {
+		standing, err := r.st.Standing(t.Context(), r.key(m, 1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.commit(store.Batch{
+			Dead: []store.DeadChange{{Key: r.key(m, 1)}}, Rows: []store.RowChange{{Delete: standing.Row}},
+			Attempts: []*postern.Attempt{{
+				ID: postern.NewAttemptID(r.now, 0, r.head.Batch+1, 0, 1), Message: m.ID, Application: app, Endpoint: 1, N: 2, State: postern.Dead, Started: r.now,
+			}},
+		})
+	}}
+	if end := r.walk(record); end.Replayed != 1 {
+		t.Errorf("%+v", end)
+	}
+}
+
+// dying has something happen between the first two reads of indexes.
+type dying struct {
+	Store
+	reads   int
+	between func()
+}
+
+func (d *dying) read() {
+	if d.reads++; d.reads == 2 {
+		d.between()
+	}
+}
+
+func (d *dying) Dead(ctx context.Context, app postern.ApplicationNumber, n postern.EndpointNumber, p store.Page) (store.DeadPage, error) {
+	d.read()
+	return d.Store.Dead(ctx, app, n, p)
+}
+
+func (d *dying) Waiting(ctx context.Context, app postern.ApplicationNumber, n postern.EndpointNumber, p store.Page) (store.RowPage, error) {
+	d.read()
+	return d.Store.Waiting(ctx, app, n, p)
+}
+
+// TestSinceTheBeginning: a time before all others, as some programs write none,
+// is before everything.
+func TestSinceTheBeginning(t *testing.T) {
+	for _, since := range []time.Time{{}, time.Date(1800, 1, 1, 0, 0, 0, 0, time.UTC), time.UnixMilli(-1), time.UnixMilli(0)} {
+		r := newRig(t)
+		r.settle(r.publish(nil, 1), postern.Delivered)
+		record := r.create(func(in *postern.Replay) { in.Selection.Since = since })
+		if end := r.walk(record); end.Replayed != 1 || end.Total != 1 {
+			t.Errorf("since %v: %+v", since, end)
 		}
 	}
 }

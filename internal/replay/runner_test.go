@@ -35,6 +35,29 @@ func TestGoesOnAfterARestart(t *testing.T) {
 	}
 }
 
+// TestRests: without a rate a replay rests for as long as its slice took.
+func TestRests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		for range 2 * sliceSize {
+			r.settle(r.publish(nil, 1), postern.Delivered)
+		}
+		r.create(nil)
+		const took = longestRest / 2
+		start := r.cfg.Start
+		r.cfg.Start = func(s Slice) (int, int, error) {
+			<-time.After(took)
+			return start(s)
+		}
+		if wait := r.turn(t.Context()); wait != took || len(r.slices) != 1 {
+			t.Errorf("after a slice of %v it rests for %v", took, wait)
+		}
+		if r.turn(t.Context()); len(r.slices) != 1 {
+			t.Error("it starts a slice while it rests")
+		}
+	})
+}
+
 func TestStates(t *testing.T) {
 	r := newRig(t)
 	for range 2*sliceSize + 1 {

@@ -90,7 +90,7 @@ func TestJWT(t *testing.T) {
 		"another hash":        {token(t, now, jwt.SigningMethodHS512, []byte(jwtSecret), nil), Principal{}, false},
 		"a key pair":          {token(t, now, jwt.SigningMethodRS256, key, nil), Principal{}, false},
 		"no algorithm":        {token(t, now, jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, nil), Principal{}, false},
-		"very long":           {hs(jwt.MapClaims{"pad": strings.Repeat("x", maxJWT)}), Principal{}, false},
+		"very long":           {hs(jwt.MapClaims{"pad": strings.Repeat("x", maxToken)}), Principal{}, false},
 		"dots":                {"..", Principal{}, false},
 		"changed":             {tampered(t, hs(jwt.MapClaims{"sub": "app_1"})), Principal{}, false},
 		"the admin token":     {"the-admin", admin, true},

@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/postern-dev/postern"
 )
@@ -73,14 +74,14 @@ type Client struct {
 // New checks the options; it connects to nothing.
 func New(o Options) (*Client, error) {
 	at, err := url.Parse(o.URL)
-	if err != nil {
-		return nil, fmt.Errorf("client: the server's address: %w", err)
-	}
-	if at.Scheme != "http" && at.Scheme != "https" || at.Host == "" {
+	if err != nil || at.Scheme != "http" && at.Scheme != "https" || at.Host == "" {
 		return nil, errors.New("client: the server's address must be http:// or https:// and a host")
 	}
-	if o.Key == "" {
-		return nil, errors.New("client: a key is required")
+	if at.User != nil || at.RawQuery != "" || at.Fragment != "" {
+		return nil, errors.New("client: the server's address may have a path, but no password, query or fragment")
+	}
+	if o.Key == "" || strings.ContainsFunc(o.Key, unicode.IsControl) {
+		return nil, errors.New("client: a key is required, on a single line")
 	}
 	c := &Client{base: strings.TrimRight(o.URL, "/"), key: o.Key, agent: o.UserAgent, http: o.HTTP, retries: o.Retries}
 	if c.agent == "" {
@@ -122,7 +123,7 @@ func call[Out any](ctx context.Context, c *Client, r request) (*Out, error) {
 		return nil, err
 	}
 	out := new(Out)
-	if len(answer) == 0 {
+	if _, nothing := any(out).(*struct{}); nothing {
 		return out, nil
 	}
 	if err := json.Unmarshal(answer, out); err != nil {
@@ -133,6 +134,9 @@ func call[Out any](ctx context.Context, c *Client, r request) (*Out, error) {
 
 // do makes a request, again where that may help, and returns the answer whole.
 func (c *Client) do(ctx context.Context, r request) (http.Header, []byte, error) {
+	if !named(r.path) {
+		return nil, nil, &postern.Error{Kind: postern.Invalid, Detail: "An id or uid is empty, or is . or .., which no path can hold"}
+	}
 	body, err := r.text()
 	if err != nil {
 		return nil, nil, fmt.Errorf("client: %s %s: %w", r.method, r.path, err)
@@ -271,6 +275,17 @@ func kindOf(status int) postern.Kind {
 		return postern.Invalid
 	}
 	return postern.Internal
+}
+
+// named reports whether a path has a name wherever it wants one: without, or
+// with one that is resolved on the way, it would be another operation's.
+func named(path string) bool {
+	for segment := range strings.SplitSeq(path[1:], "/") {
+		if segment == "" || segment == "." || segment == ".." {
+			return false
+		}
+	}
+	return true
 }
 
 // path joins segments, each escaped.

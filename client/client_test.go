@@ -19,10 +19,12 @@ import (
 func TestOptions(t *testing.T) {
 	for about, o := range map[string]client.Options{
 		"no address": {Key: "k"}, "no key": {URL: "https://example.com"}, "no scheme": {URL: "example.com:80", Key: "k"},
-		"no host": {URL: "https://", Key: "k"}, "no URL": {URL: "http://[", Key: "k"},
+		"no host": {URL: "https://", Key: "k"}, "no URL": {URL: "http://me:s3cret@[", Key: "k"},
+		"a password": {URL: "https://me:s3cret@example.com", Key: "k"}, "a query": {URL: "https://example.com?a=b", Key: "k"},
+		"a fragment": {URL: "https://example.com/#a", Key: "k"}, "two lines": {URL: "https://example.com", Key: "s3cret\nX: y"},
 	} {
-		if _, err := client.New(o); err == nil {
-			t.Errorf("%s: no error", about)
+		if _, err := client.New(o); err == nil || strings.Contains(err.Error(), "s3cret") {
+			t.Errorf("%s: %v", about, err)
 		}
 	}
 	if _, err := client.New(client.Options{URL: "https://example.com/", Key: "k"}); err != nil {
@@ -164,6 +166,26 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// TestNamesThatNoPathHolds: a call without a name, or with one that is resolved
+// on the way, would be another operation's.
+func TestNamesThatNoPathHolds(t *testing.T) {
+	w := newWorld(t)
+	w.front = func(_ http.ResponseWriter, r *http.Request) bool {
+		t.Errorf("%s %s was sent", r.Method, r.URL)
+		return false
+	}
+	for _, name := range []string{"", ".", ".."} {
+		_, got := w.Applications.Get(t.Context(), name)
+		for about, err := range map[string]error{
+			"get": got, "delete": w.Endpoints.Delete(t.Context(), "shop", name), "inside": w.Endpoints.Delete(t.Context(), name, "a"),
+		} {
+			if !errors.Is(err, postern.ErrInvalid) {
+				t.Errorf("%s %q: %v", about, name, err)
+			}
+		}
+	}
+}
+
 func TestStrangeAnswers(t *testing.T) {
 	w := newWorld(t)
 	w.front = func(rw http.ResponseWriter, _ *http.Request) bool {
@@ -177,6 +199,10 @@ func TestStrangeAnswers(t *testing.T) {
 		if err == nil {
 			t.Error("an entry of nothing")
 		}
+	}
+	w.front = func(http.ResponseWriter, *http.Request) bool { return true }
+	if app, err := w.Applications.Create(t.Context(), client.ApplicationIn{Name: "Shop"}); err == nil {
+		t.Errorf("an empty answer: %+v", app)
 	}
 	w.front = func(rw http.ResponseWriter, _ *http.Request) bool {
 		chunk := make([]byte, 1<<20)

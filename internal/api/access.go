@@ -50,6 +50,19 @@ func authorize(who auth.Principal, o *operation, reads bool) error {
 	return nil
 }
 
+// askAgain asks, after a wait, who this is and what they may do: keys are
+// revoked, and expire.
+func (h *handler) askAgain(c *call) error {
+	who, err := h.Auth.Authenticate(c.r.Header.Get("Authorization"))
+	if err != nil {
+		return err
+	}
+	if who.Application != c.who.Application {
+		return postern.ErrUnauthorized
+	}
+	return authorize(who, c.operation, c.reads())
+}
+
 // may is the rule, per scope. Visitors of the portal have another, which goes by
 // what they are to do; see capability.
 func may(who auth.Principal, a access, reads bool) bool {

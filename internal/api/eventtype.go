@@ -112,15 +112,31 @@ func (h *handler) listEventTypes(c *call, _ none) (listing[eventTypeOut], error)
 	if err != nil {
 		return listing[eventTypeOut]{}, err
 	}
-	records, more := h.EventTypes.EventTypes(w.catalogue(), archived)
+	records, more := h.shownEventTypes(c, w.catalogue(), archived)
 	name := func(t *postern.EventType) string { return t.Name }
-	next := ""
-	if c.who.Portal != nil && len(records) > 0 {
-		next = name(records[len(records)-1])
-		records = slices.DeleteFunc(records, func(t *postern.EventType) bool { return !c.shown(t) })
-	}
 	render := func(t *postern.EventType) eventTypeOut { return renderEventType(t, withSchemas) }
-	return listed(w, records, !more, next, name, render), nil
+	return listed(w, records, !more, "", name, render), nil
+}
+
+// shownEventTypes is a page of the types that are the caller's to see. Iterators
+// are names, so that it reads on until it can end with one that is shown.
+func (h *handler) shownEventTypes(c *call, page postern.ListPage, archived bool) (shown []*postern.EventType, more bool) {
+	if c.who.Portal == nil {
+		return h.EventTypes.EventTypes(page, archived)
+	}
+	for more = true; more; {
+		var records []*postern.EventType
+		records, more = h.EventTypes.EventTypes(page, archived)
+		for i, t := range records {
+			if c.shown(t) {
+				shown = append(shown, t)
+			}
+			if page.After = t.Name; len(shown) == page.Limit {
+				return shown, more || i < len(records)-1
+			}
+		}
+	}
+	return shown, false
 }
 
 // shown reports whether a type is the caller's to see: to visitors of the portal

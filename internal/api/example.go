@@ -44,7 +44,7 @@ func (h *handler) sendExample(c *call, in exampleIn) (messageOut, error) {
 	if !v.Enabled() {
 		return nil, &postern.Error{Kind: postern.Invalid, Code: "endpoint_disabled", Detail: "The endpoint is disabled and gets nothing; enable it first"}
 	}
-	payload, err := h.example(name, index)
+	payload, err := h.example(c, name, index)
 	if err != nil {
 		return nil, err
 	}
@@ -62,14 +62,17 @@ func (h *handler) sendExample(c *call, in exampleIn) (messageOut, error) {
 }
 
 // example is the text of an event type's example: what its newest schema has
-// under examples.
-func (h *handler) example(name string, index int) ([]byte, error) {
+// under examples. A type that visitors are not shown has none for them.
+func (h *handler) example(c *call, name string, index int) ([]byte, error) {
 	if name == pingType {
 		return []byte(pingPayload), nil
 	}
 	t, err := h.EventTypes.EventType(name)
 	if err != nil {
 		return nil, notFound(err)
+	}
+	if !c.shown(t) {
+		return nil, postern.ErrNotFound
 	}
 	var example gjson.Result
 	if _, schema := t.NewestSchema(); schema != nil {

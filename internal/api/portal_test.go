@@ -258,12 +258,20 @@ func TestFeatureFlags(t *testing.T) {
 	w := newWorld(t)
 	w.must("/app", `{"name":"Shop","uid":"shop"}`)
 	for name, flags := range map[string]string{"a": "null", "b": `["beta"]`, "c": `["beta","gold"]`, "d": "null"} {
-		w.want(201, "POST", "/event-type", `{"name":"`+name+`","description":"d","featureFlags":`+flags+`}`)
+		w.want(201, "POST", "/event-type", `{"name":"`+name+`","description":"d","schemas":{"1":{"examples":[{"n":1}]}},"featureFlags":`+flags+`}`)
 	}
+	w.must("/app/shop/endpoint", `{"url":"https://example.com/","uid":"a"}`)
 	for body, want := range map[string][]string{
 		`{}`: {"a", "d"}, `{"featureFlags":["gold"]}`: {"a", "c", "d"}, `{"featureFlags":["beta"]}`: {"a", "b", "c", "d"},
 	} {
 		token := w.visitor("shop", body)
+		example := w.as(token, "POST", "/app/shop/endpoint/a/send-example", `{"eventType":"b"}`)
+		if hidden := !slices.Contains(want, "b"); example.StatusCode != 200 && !hidden || example.StatusCode != 404 && hidden {
+			t.Errorf("%s: an example of a hidden type: %d %s", body, example.StatusCode, example.body)
+		}
+		if all := w.as(token, "GET", "/event-type?limit=2", ""); strings.Contains(all.body, `"b"`) && !slices.Contains(want, "b") {
+			t.Errorf("%s: a page tells of a hidden type: %s", body, all.body)
+		}
 		var got []string
 		path := "/event-type?limit=1"
 		for range 6 {

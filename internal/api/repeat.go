@@ -49,6 +49,9 @@ func (h *handler) repeatable(c *call, o *operation, keys []string) error {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
+		if err := h.askAgain(c); err != nil {
+			return err
+		}
 	}
 	defer h.answered.release(digest)
 	record, known, err := h.recall(ctx, digest, auto)

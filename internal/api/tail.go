@@ -185,7 +185,8 @@ func (s *stream) catchUp(client *tail.Client) error {
 	return nil // it is always behind: what it misses from here on is counted
 }
 
-// follow sends what comes until the client leaves, or loses its right to stay.
+// follow sends what comes until the client leaves, or flush finds that it may
+// not stay.
 func (s *stream) follow(client *tail.Client) error {
 	beat := time.NewTicker(heartbeat)
 	defer beat.Stop()
@@ -209,16 +210,7 @@ func (s *stream) follow(client *tail.Client) error {
 		case <-s.c.r.Context().Done():
 			return nil
 		}
-		if !s.mayStay() {
-			return nil
-		}
 	}
-}
-
-// mayStay asks again who this is: keys are revoked, and expire.
-func (s *stream) mayStay() bool {
-	who, err := s.h.Auth.Authenticate(s.c.r.Header.Get("Authorization"))
-	return err == nil && who.Application == s.c.who.Application && authorize(who, s.c.operation, true) == nil
 }
 
 // send writes what has come, but for what the client has from the store.
@@ -320,8 +312,12 @@ func (s *stream) json(event string, data any) error {
 // sendID sends where the client stands, without an event.
 func (s *stream) sendID() { s.out = append(s.out, "id: "+s.cursor.String()+"\n\n"...) }
 
-// flush writes what there is. A client that takes nothing is let go.
+// flush writes what there is, as long as the client may have it. One that takes
+// nothing is let go.
 func (s *stream) flush() error {
+	if err := s.h.askAgain(s.c); err != nil {
+		return errors.Join(errGone, err)
+	}
 	_ = s.control.SetWriteDeadline(time.Now().Add(tailPatience)) // as above
 	if _, err := s.c.w.Write(s.out); err != nil {
 		return errors.Join(errGone, err)

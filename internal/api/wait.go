@@ -58,6 +58,9 @@ func (h *handler) outcomes(c *call, m *postern.Message, wait time.Duration) []by
 		h.logFailure(c, "message.create", err) // the answer is complete without it, and says so
 		told.MoreDeliveries = true
 	}
+	if h.askAgain(c) != nil { // the key was good for the message, and is no longer
+		found, told.MoreDeliveries = nil, true
+	}
 	for i := range found {
 		told.Deliveries = append(told.Deliveries, renderDelivery(&found[i], true))
 	}

@@ -138,7 +138,7 @@ func (h *handler) serve(c *call) (operation string, err error) {
 	if c.r.Header["Origin"] != nil {
 		allowOrigin(c.w.Header())
 	}
-	n := h.routes.find(c.r.URL.Path, &c.values)
+	n := h.routes.at(c.r.URL, &c.values)
 	if n == nil {
 		return noOperation, h.miss(c, nil)
 	}

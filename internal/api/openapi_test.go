@@ -84,7 +84,7 @@ func checkAnswer(t testing.TB, r *http.Request, got response) {
 		t.Fatal(err)
 	}
 	routes := newRoutes(table())
-	n := routes.find(r.URL.Path, new([maxParams]string))
+	n := routes.at(r.URL, new([maxParams]string))
 	if n == nil || n.operation(r.Method) == nil || got.StatusCode == http.StatusInternalServerError {
 		return
 	}

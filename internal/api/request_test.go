@@ -31,6 +31,11 @@ func TestUnknownPathsAndMethods(t *testing.T) {
 		"/app/shop//":            404,
 		"/app/":                  200,
 		"/app/%73hop":            200,
+		"/app/shop%2Fendpoint":   404,
+		"/app/shop%2fmsg":        404,
+		"/app/shop%2F":           404,
+		"/app%2Fshop":            404,
+		"/app/shop%252Fendpoint": 404,
 	} {
 		if got := w.do("GET", path, ""); got.StatusCode != want {
 			t.Errorf("GET %q: %d, want %d", path, got.StatusCode, want)

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"net/url"
 	"slices"
 	"strings"
 )
@@ -88,6 +89,16 @@ func (n *node) find(path string, values *[maxParams]string) *node {
 		return nil
 	}
 	return n
+}
+
+// at is find for a request. No name holds a slash: one that was sent escaped, as
+// clients do with what their own users call a thing, must not come apart into
+// the path of another operation.
+func (n *node) at(u *url.URL, values *[maxParams]string) *node {
+	if strings.Contains(u.RawPath, "%2F") || strings.Contains(u.RawPath, "%2f") {
+		return nil
+	}
+	return n.find(u.Path, values)
 }
 
 // operation is the row for a method, nil for none. HEAD is GET without a body,

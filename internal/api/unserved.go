@@ -132,11 +132,11 @@ func variables(path string) string { return strings.ReplaceAll(path, "*", "{}") 
 // method; n is nil or where the table ends.
 func (h *handler) miss(c *call, n *node) error {
 	var values [maxParams]string
-	path := c.r.URL.Path
-	if strings.HasPrefix(path, IngestPrefix) {
-		path = Prefix + path
+	asked := *c.r.URL
+	if strings.HasPrefix(asked.Path, IngestPrefix) {
+		asked.Path = Prefix + asked.Path
 	}
-	if u := h.unserved.find(path, &values); u != nil && u.operation(c.r.Method) != nil {
+	if u := h.unserved.at(&asked, &values); u != nil && u.operation(c.r.Method) != nil {
 		return errUnserved
 	}
 	if n != nil {

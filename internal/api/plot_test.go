@@ -110,11 +110,11 @@ func TestPlotRefusals(t *testing.T) {
 func TestPlotOfAges(t *testing.T) {
 	f := newFlow(t)
 	for query, want := range map[string]int{
-		"since=0001-01-01T00:00:00Z":                                 200,
-		"since=0001-01-01T00:00:00Z&until=9999-12-31T23:59:59Z":      422,
-		"since=0001-01-01T00:00:00Z&bucket=1s":                       422,
+		"since=0001-01-02T00:00:00Z":                                 200,
+		"since=0001-01-02T00:00:00Z&until=9999-12-31T23:59:59Z":      422,
+		"since=0001-01-02T00:00:00Z&bucket=1s":                       422,
 		"until=9999-12-31T23:59:59Z":                                 200,
-		"until=0001-01-01T00:00:00Z":                                 422,
+		"until=0001-01-02T00:00:00Z":                                 422,
 		"bucket=876000h":                                             200,
 		"bucket=2562047h":                                            422,
 		"bucket=-1h":                                                 422,

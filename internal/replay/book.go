@@ -159,6 +159,9 @@ func (r *Runner) complete(in *postern.Replay) error {
 		sel.Until = end
 	}
 	sel.Since, sel.Until = sel.Since.UTC().Truncate(time.Millisecond), sel.Until.UTC().Truncate(time.Millisecond)
+	if beginning := time.UnixMilli(0).UTC(); sel.Since.Before(beginning) { // ids hold nothing before it
+		sel.Since = beginning
+	}
 	view := r.cfg.Endpoint(in.To)
 	switch {
 	case view == nil || view.Deleted || view.Application != in.Application:

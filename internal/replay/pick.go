@@ -111,11 +111,13 @@ func (q *query) dead(ctx context.Context) (pick, error) {
 // failed walks the dead deliveries and those that wait for a retry side by
 // side, in the order of their messages.
 func (q *query) failed(ctx context.Context) (pick, error) {
-	dead, err := q.r.cfg.Store.Dead(ctx, q.of.Application, q.sel.From, q.page)
+	// What is given up between the two reads goes from the rows to the dead, and
+	// so is in one of them. Who resends takes it back by himself.
+	rows, err := q.r.cfg.Store.Waiting(ctx, q.of.Application, q.sel.From, q.page)
 	if err != nil {
 		return pick{}, err
 	}
-	rows, err := q.r.cfg.Store.Waiting(ctx, q.of.Application, q.sel.From, q.page)
+	dead, err := q.r.cfg.Store.Dead(ctx, q.of.Application, q.sel.From, q.page)
 	if err != nil {
 		return pick{}, err
 	}

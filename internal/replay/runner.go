@@ -125,8 +125,9 @@ func (r *Runner) turn(ctx context.Context) time.Duration {
 		if ctx.Err() != nil {
 			return rest
 		}
-		if now := time.Now(); !now.Before(e.until) {
-			e.until = now.Add(r.step(ctx, e))
+		if !time.Now().Before(e.until) {
+			wait := r.step(ctx, e)
+			e.until = time.Now().Add(wait)
 		}
 		rest = min(rest, time.Until(e.until))
 	}

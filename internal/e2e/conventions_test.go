@@ -32,7 +32,7 @@ type convention struct {
 // conventions are all of them, the lines of a group together.
 func conventions() []convention {
 	return slices.Concat(
-		idConventions(), listConventions(),
+		idConventions(), listConventions(), errorConventions(), repeatConventions(), changeConventions(),
 	)
 }
 
@@ -240,3 +240,6 @@ func saying(status int, text string) http.HandlerFunc {
 		_, _ = io.WriteString(rw, text)
 	}
 }
+
+// parsed is JSON text, to look into.
+func parsed(text string) gjson.Result { return gjson.Parse(text) }

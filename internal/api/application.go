@@ -34,7 +34,7 @@ type applicationOut struct {
 func (in *applicationIn) apply(a *postern.Application) error {
 	var f faults
 	take(&f, "name", in.Name, &a.Name, nil)
-	take(&f, "uid", in.UID, &a.UID, nil)
+	take(&f, "uid", in.UID, &a.UID, wrongUID)
 	take(&f, "throttleRate", in.ThrottleRate.or(in.RateLimit), &a.Rate, wrongRate)
 	take(&f, "metadata", in.Metadata, &a.Metadata, nil)
 	return f.err()

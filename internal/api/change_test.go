@@ -38,6 +38,28 @@ func TestThreeStates(t *testing.T) {
 	w.refused(404, "not_found", "PATCH", "/app/nobody", `{"name":"x"}`)
 }
 
+// TestEmptyUID: records hold "" for no uid, and bodies hold null for it. An empty
+// one is a mistake of the caller's, who would look for what was made in vain.
+func TestEmptyUID(t *testing.T) {
+	w := newWorld(t)
+	w.must("/app", `{"name":"Shop","uid":"shop"}`)
+	w.must("/app/shop/endpoint", `{"url":"https://example.com","uid":"e"}`)
+	for path, body := range map[string]string{
+		"/app": `{"name":"n",`, "/app/shop/endpoint": `{"url":"https://example.com",`, "/app/shop/source": `{"name":"n","provider":"none",`,
+	} {
+		w.refused(422, `"loc":["body","uid"]`, "POST", path, body+`"uid":""}`)
+		if got := w.want(201, "POST", path, body+`"uid":null}`)["uid"]; got != nil {
+			t.Errorf("%s: null made the uid %v", path, got)
+		}
+	}
+	for _, path := range []string{"/app/shop", "/app/shop/endpoint/e"} {
+		w.refused(422, `"loc":["body","uid"]`, "PATCH", path, `{"uid":""}`)
+		if got := w.want(200, "GET", path, "")["uid"]; got == nil {
+			t.Errorf("%s: the refused change took the uid away", path)
+		}
+	}
+}
+
 func TestEndpointChanges(t *testing.T) {
 	w := newWorld(t)
 	w.must("/app", `{"name":"Shop","uid":"shop"}`)

@@ -68,7 +68,7 @@ type endpointOut struct {
 func (in *endpointIn) apply(e *postern.Endpoint) error {
 	var f faults
 	take(&f, "url", in.URL, &e.URL, nil)
-	take(&f, "uid", in.UID, &e.UID, nil)
+	take(&f, "uid", in.UID, &e.UID, wrongUID)
 	take(&f, "description", in.Description, &e.Description, nil)
 	take(&f, "version", in.Version, &e.Version, wrongVersion)
 	take(&f, "disabled", in.Disabled, &e.Disabled, nil)

@@ -77,6 +77,15 @@ func wrongName(name string) string {
 	return ""
 }
 
+// wrongUID refuses the "" that records hold for none: on the wire that is null.
+// The catalogue checks any other.
+func wrongUID(uid string) string {
+	if uid == "" {
+		return "must have 1 to 256 characters, or be null"
+	}
+	return ""
+}
+
 // maxRate is the largest rate that every SDK can read: theirs have 16 bits.
 const maxRate = 1<<16 - 1
 

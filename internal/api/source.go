@@ -53,7 +53,7 @@ const (
 func (in *sourceIn) apply(s *postern.Source) error {
 	var f faults
 	take(&f, "name", in.Name, &s.Name, nil)
-	take(&f, "uid", in.UID, &s.UID, nil)
+	take(&f, "uid", in.UID, &s.UID, wrongUID)
 	take(&f, "provider", in.Provider, &s.Provider, nil)
 	take(&f, "config", in.Config, &s.Config, nil)
 	take(&f, "eventTypePrefix", in.EventTypePrefix, &s.EventTypePrefix, nil)

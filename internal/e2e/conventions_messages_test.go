@@ -1,0 +1,268 @@
+package e2e_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/tidwall/gjson"
+)
+
+// messageConventions are about messages, their payloads, and what is expunged.
+func messageConventions() []convention {
+	const messages, payloads, expunging = "Messages", "Payloads", "Expunging"
+	names := func(n int) (list []string) {
+		for i := range n {
+			list = append(list, fmt.Sprint("n", i))
+		}
+		return list
+	}
+	return []convention{
+		{messages, "A message has at most 5 channels, and null for none.", in(func(w *conventionWorld) {
+			w.reads(w.ask(202, "POST", w.of("/msg"), envelopeOf("a.b", object{"channels": names(5)})), "channels.#", "5")
+			w.faulty("body.channels", "POST", w.of("/msg"), envelopeOf("a.b", object{"channels": names(6)}))
+			w.reads(w.ask(202, "POST", w.of("/msg"), envelopeOf("a.b", object{"channels": nil})), "channels", "null")
+		})},
+		{messages, "A message's event type need not be in the catalogue.", in(func(w *conventionWorld) {
+			w.reads(w.ask(202, "POST", w.of("/msg"), envelopeOf(w.uid+".unheard", nil)), "eventType", quoted(w.uid+".unheard"))
+			w.fails(404, "not_found", "GET", "/event-type/"+w.uid+".unheard", nil)
+		})},
+		{messages, "An event type and a payload are needed.", in(func(w *conventionWorld) {
+			w.faulty("body.eventType", "POST", w.of("/msg"), object{"payload": object{}})
+			w.faulty("body.payload", "POST", w.of("/msg"), object{"eventType": "a.b"})
+			w.faulty("body", "POST", w.of("/msg"), "[]")
+		})},
+		{messages, "with_content=false shows an empty object for the payload; without it, payloads are shown.", in(func(w *conventionWorld) {
+			message := w.ask(202, "POST", w.of("/msg"), envelopeOf("a.b", object{"payload": object{"a": 1}})).Get("id").Str
+			for path, at := range map[string]string{w.of("/msg/" + message): "payload", w.of("/msg"): "data.0.payload"} {
+				w.reads(w.page(path), at, `{"a":1}`)
+				w.reads(w.page(path, "with_content", "true"), at, `{"a":1}`)
+				w.reads(w.page(path, "with_content", "false"), at, "{}")
+			}
+		})},
+		{messages, "Publishing with wait tells what became of every delivery.", in(func(w *conventionWorld) {
+			good, _ := w.listener(200, nil)
+			bad, _ := w.listener(500, once())
+			out := w.ask(202, "POST", w.of("/msg?wait=20s"), envelopeOf("a.b", nil))
+			states := map[string]string{}
+			for _, d := range out.Get("deliveries").Array() {
+				states[d.Get("endpointId").Str] = d.Get("state").Str + " " + d.Get("statusText").Str
+			}
+			w.same("states", states, map[string]string{good: "delivered success", bad: "dead fail"})
+			w.reads(w.ask(202, "POST", w.of("/msg"), envelopeOf("a.b", nil)), "deliveries", "")
+			w.faulty("query.wait", "POST", w.of("/msg?wait=61s"), envelopeOf("a.b", nil))
+		})},
+		{messages, "A precheck says whether any endpoint would get a message.", in(func(w *conventionWorld) {
+			w.reads(w.ask(200, "POST", w.of("/msg/precheck/active"), object{"eventType": "a.b"}), "active", "false")
+			w.listener(200, object{"eventTypes": []string{"a.*"}})
+			w.reads(w.ask(200, "POST", w.of("/msg/precheck/active"), object{"eventType": "a.b"}), "active", "true")
+			w.reads(w.ask(200, "POST", w.of("/msg/precheck/active"), object{"eventType": "c.d"}), "active", "false")
+		})},
+		{messages, "Explaining a message says of each endpoint whether it matched, and why.", in(func(w *conventionWorld) {
+			yes, _ := w.listener(200, object{"eventTypes": []string{"a.*"}})
+			no, _ := w.listener(200, object{"eventTypes": []string{"c.*"}})
+			out := w.ask(200, "GET", w.of("/msg/"+w.message("a.b", nil).Get("id").Str+"/explain"), nil)
+			w.reads(out, "matched", "1", `data.#(endpointId=="`+yes+`").matched`, "true", `data.#(endpointId=="`+no+`").matched`, "false")
+			if out.Get(`data.#(endpointId=="`+no+`").reason`).Str == "" {
+				w.t.Errorf("no reason in %s", out.Raw)
+			}
+		})},
+		// Svix delivers later; until that is here, delivering at once would be wrong.
+		{messages, "A message to be delivered at a time to come is refused, not delivered at once.", in(func(w *conventionWorld) {
+			w.faulty("body.deliverAt", "POST", w.of("/msg"), envelopeOf("a.b", object{"deliverAt": ago(-hour)}))
+		})},
+
+		{payloads, "A payload is a JSON object, else 422.", in(func(w *conventionWorld) {
+			for _, payload := range []any{"text", 7, []int{1}, nil, true} {
+				w.faulty("body.payload", "POST", w.of("/msg"), envelopeOf("a.b", object{"payload": payload}))
+			}
+		})},
+		{payloads, "A payload's text is delivered and kept as it was given: order of keys, 1.0, large integers, <>&, white space, repeated keys.", in(func(w *conventionWorld) {
+			const payload = "{ \"z\": 1.0, \"a\":12345678901234567890123,\n\"m\" : \"<b>&amp;\\u00e9é\", \"e\":1E+2, \"z\":2 }"
+			_, r := w.listener(200, nil)
+			message := w.ask(202, "POST", w.of("/msg"), `{"eventType":"a.b","payload":`+payload+`}`)
+			id := message.Get("id").Str
+			w.same("delivered", string(r.await(w.t, "/hook", 1)[0].body), payload)
+			w.same("raw", string(w.reply("GET", w.of("/msg/"+id+"/raw"), nil).body), payload)
+			w.reads(message, "payload", payload)
+		})},
+		// The exact bytes are at raw; an object within an object needs no white space.
+		{payloads, "Reading a message shows the payload's text but for white space between its parts.", in(func(w *conventionWorld) {
+			const payload, read = "{ \"z\": 1.0,\n\"a\":12345678901234567890123, \"m\" : \"<b> &amp;\\u00e9é\", \"z\":1E+2 }", "{\"z\":1.0,\"a\":12345678901234567890123,\"m\":\"<b> &amp;\\u00e9é\",\"z\":1E+2}"
+			id := w.ask(202, "POST", w.of("/msg"), `{"eventType":"a.b","payload":`+payload+`}`).Get("id").Str
+			w.reads(w.ask(200, "GET", w.of("/msg/"+id), nil), "payload", read)
+			w.reads(w.page(w.of("/msg")), "data.0.payload", read)
+		})},
+		{payloads, "rawPayload is delivered as it is, under its content type, and read as contentType and body.", in(func(w *conventionWorld) {
+			const text = "<a>not JSON & \"quoted\"</a>"
+			_, r := w.listener(200, nil)
+			id := w.ask(202, "POST", w.of("/msg"), envelopeOf("a.b", object{"transformationsParams": object{"rawPayload": text, "headers": object{"content-type": "text/xml"}}})).Get("id").Str
+			got := r.await(w.t, "/hook", 1)[0]
+			w.same("delivered", []string{string(got.body), got.header.Get("Content-Type")}, []string{text, "text/xml"})
+			out := w.ask(200, "GET", w.of("/msg/"+id), nil)
+			w.same("body", out.Get("payload.body").Str, text)
+			w.reads(out, "payload.contentType", `"text/xml"`, "contentType", `"text/xml"`)
+			raw := w.reply("GET", w.of("/msg/"+id+"/raw"), nil)
+			w.same("raw", []string{string(raw.body), raw.header.Get("Content-Type")}, []string{text, "text/xml"})
+		})},
+		{payloads, "A payload that is not UTF-8 reads as bodyBase64.", in(func(w *conventionWorld) {
+			source := w.ask(201, "POST", w.of("/source"), object{"name": "s", "provider": "none"})
+			body := []byte{0xff, 0x00, 0xfe}
+			w.inbound(202, source, http.Header{"Content-Type": {"application/octet-stream"}}, body)
+			out := w.page(w.of("/msg")).Get("data.0")
+			w.reads(out, "payload.bodyBase64", `"/wD+"`, "payload.contentType", `"application/octet-stream"`, "payload.body", "")
+			w.same("raw", w.reply("GET", w.of("/msg/"+out.Get("id").Str+"/raw"), nil).body, body)
+		})},
+
+		{expunging, "An expunged message reads as expired, its exact bytes are gone, and it is not sent again: 400 missing_payload.", in(func(w *conventionWorld) {
+			endpoint, _ := w.listener(200, nil)
+			path := w.of("/msg/" + w.message("a.b", object{"payload": object{"a": 1}}).Get("id").Str)
+			w.ask(204, "DELETE", path+"/content", nil)
+			w.reads(w.ask(200, "GET", path, nil), "payload", `{"expired":true}`)
+			w.reads(w.page(w.of("/msg")), "data.0.payload", `{"expired":true}`)
+			w.fails(404, "not_found", "GET", path+"/raw", nil)
+			w.fails(400, "missing_payload", "POST", path+"/endpoint/"+endpoint+"/resend", nil)
+			w.ask(204, "DELETE", path+"/content", nil) // as often as one likes
+		})},
+		{expunging, "The response of an expunged attempt reads EXPUNGED.", in(func(w *conventionWorld) {
+			w.client.endpoint(w.app, w.answering(saying(200, "private")), nil)
+			message := w.message("a.b", nil).Get("id").Str
+			attempt := w.attempts(w.app, message)[0]
+			w.same("before", attempt.Response, "private")
+			w.ask(204, "DELETE", w.of("/msg/"+message+"/attempt/"+attempt.ID+"/content"), nil)
+			w.reads(w.ask(200, "GET", w.of("/msg/"+message+"/attempt/"+attempt.ID), nil), "response", `"EXPUNGED"`, "responseStatusCode", "200")
+			w.reads(w.page(w.of("/attempt/msg/"+message)), "data.0.response", `"EXPUNGED"`)
+		})},
+		{expunging, "Several messages are expunged at once, each told as expunged or not-found.", in(func(w *conventionWorld) {
+			message := w.message("a.b", object{"eventId": "e"}).Get("id").Str
+			w.reads(w.ask(200, "POST", w.of("/msg/bulk-expunge"), object{"ids": []string{"e", "nobody"}}), "results", `{"e":"expunged","nobody":"not-found"}`)
+			w.reads(w.ask(200, "GET", w.of("/msg/"+message), nil), "payload", `{"expired":true}`)
+		})},
+	}
+}
+
+// statusConventions are about states and the numbers that stand for them.
+func statusConventions() []convention {
+	const group = "States in numbers"
+	// destination is how a message stands at its only endpoint.
+	destination := func(w *conventionWorld, message, query string) gjson.Result {
+		return w.ask(200, "GET", w.of("/msg/"+message+"/endpoint"+query), nil).Get("data.0")
+	}
+	return []convention{
+		{group, "Delivered is 0 success.", in(func(w *conventionWorld) {
+			endpoint, _ := w.listener(200, nil)
+			message := w.message("a.b", nil).Get("id").Str
+			w.reads(destination(w, message, ""), "status", "0", "statusText", `"success"`, "nextAttempt", "null", "state", `"delivered"`)
+			w.reads(w.page(w.of("/endpoint/"+endpoint+"/msg")), "data.0.status", "0", "data.0.statusText", `"success"`, "data.0.nextAttempt", "null")
+		})},
+		{group, "Pending, and sending for the first time, are 1 pending.", in(func(w *conventionWorld) {
+			endpoint, _ := w.listener(200, nil)
+			w.ask(200, "POST", w.of("/endpoint/"+endpoint+"/pause"), nil)
+			paused := w.ask(202, "POST", w.of("/msg"), envelopeOf("a.b", nil)).Get("id").Str
+			w.reads(destination(w, paused, ""), "status", "1", "statusText", `"pending"`, "state", `"pending"`)
+			release, arrived := make(chan struct{}), make(chan struct{}, 1)
+			url := w.answering(func(http.ResponseWriter, *http.Request) {
+				arrived <- struct{}{}
+				<-release
+			})
+			defer close(release)
+			slow := w.client.endpoint(w.app, url, nil)
+			message := w.ask(202, "POST", w.of("/msg"), envelopeOf("a.b", nil)).Get("id").Str
+			<-arrived
+			w.reads(w.page(w.of("/msg/"+message+"/endpoint")), `data.#(id=="`+slow+`").status`, "1", `data.#(id=="`+slow+`").statusText`, `"pending"`)
+		})},
+		{group, "Dead is 2 fail.", in(func(w *conventionWorld) {
+			w.listener(500, once())
+			w.reads(destination(w, w.message("a.b", nil).Get("id").Str, ""), "status", "2", "statusText", `"fail"`, "nextAttempt", "null", "state", `"dead"`)
+		})},
+		{group, "A delivery that waits for its retry is 3 sending, with the time of the next attempt, while its attempt is a failure.", in(func(w *conventionWorld) {
+			endpoint, _ := w.listener(500, later())
+			message := w.message("a.b", nil).Get("id").Str
+			for _, out := range []gjson.Result{destination(w, message, ""), w.page(w.of("/endpoint/" + endpoint + "/msg")).Get("data.0")} {
+				w.reads(out, "status", "3", "statusText", `"sending"`, "state", `"retrying"`)
+				if at := out.Get("nextAttempt").Time(); time.Until(at) < 40*time.Minute || time.Until(at) > 80*time.Minute {
+					w.t.Errorf("next attempt at %v", at)
+				}
+			}
+			w.reads(w.page(w.of("/attempt/msg/"+message)), "data.0.status", "2", "data.0.statusText", `"fail"`)
+		})},
+		{group, "Canceled is 4 canceled to callers who say expanded_statuses, and 0 success to others.", in(func(w *conventionWorld) {
+			endpoint, _ := w.listener(500, later())
+			message := w.message("a.b", nil).Get("id").Str
+			cancel := w.of("/msg/" + message + "/endpoint/" + endpoint + "/cancel")
+			w.ask(204, "POST", cancel, nil)
+			w.reads(destination(w, message, "?expanded_statuses=true"), "status", "4", "statusText", `"canceled"`, "state", `"canceled"`)
+			w.reads(destination(w, message, ""), "status", "0", "statusText", `"success"`, "state", `"canceled"`)
+			w.reads(w.page(w.of("/endpoint/"+endpoint+"/msg"), "expanded_statuses", "true"), "data.0.status", "4")
+			w.reads(w.page(w.of("/endpoint/"+endpoint+"/msg")), "data.0.status", "0")
+			w.reads(w.page(w.of("/endpoint/"+endpoint+"/msg"), "status", "4", "expanded_statuses", "true"), "data.#", "1")
+			w.fails(409, "conflict", "POST", cancel, nil)
+		})},
+		{group, "An attempt is 0 success or 2 fail, with its text, whoever asks.", in(func(w *conventionWorld) {
+			good, _ := w.listener(200, nil)
+			bad, _ := w.listener(500, later())
+			message := w.message("a.b", nil).Get("id").Str
+			for _, query := range []string{"", "?expanded_statuses=true"} {
+				out := w.ask(200, "GET", w.of("/attempt/msg/"+message+query), nil)
+				w.reads(out, "data.#", "2", `data.#(endpointId=="`+good+`").status`, "0", `data.#(endpointId=="`+good+`").statusText`, `"success"`,
+					`data.#(endpointId=="`+bad+`").status`, "2", `data.#(endpointId=="`+bad+`").statusText`, `"fail"`)
+			}
+		})},
+		{group, "An attempt was triggered by 0, the schedule, or by 1, a hand.", in(func(w *conventionWorld) {
+			endpoint, r := w.listener(200, nil)
+			message := w.message("a.b", nil).Get("id").Str
+			w.ask(202, "POST", w.of("/msg/"+message+"/endpoint/"+endpoint+"/resend"), nil)
+			r.await(w.t, "/hook", 2)
+			await(w.t, "both are there", func() bool { return len(w.attempts(w.app, message)) == 2 })
+			attempts := w.attempts(w.app, message)
+			w.same("triggers", []int{attempts[0].TriggerType, attempts[1].TriggerType}, []int{0, 1})
+		})},
+		{group, "A resend goes to an endpoint whatever its event types, channels and earlier success.", in(func(w *conventionWorld) {
+			filtered, r := w.listener(200, object{"eventTypes": []string{"other.*"}, "channels": []string{"other"}})
+			message := w.message("a.b", nil).Get("id").Str
+			for n := 1; n <= 2; n++ {
+				w.ask(202, "POST", w.of("/msg/"+message+"/endpoint/"+filtered+"/resend"), nil)
+				w.same("id", r.await(w.t, "/hook", n)[n-1].id, message)
+			}
+		})},
+		{group, "One list shows the deliveries of all endpoints, by state.", in(func(w *conventionWorld) {
+			good, _ := w.listener(200, nil)
+			bad, _ := w.listener(500, later())
+			w.message("a.b", nil)
+			w.reads(w.page(w.of("/delivery")), "data.#", "2")
+			w.reads(w.page(w.of("/delivery"), "state", "retrying"), "data.#", "1", "data.0.endpointId", quoted(bad), "data.0.status", "3", "data.0.attempts", "1")
+			w.reads(w.page(w.of("/delivery"), "state", "delivered"), "data.#", "1", "data.0.endpointId", quoted(good), "data.0.status", "0")
+			w.reads(w.page(w.of("/delivery"), "endpoint_id", good), "data.#", "1")
+			w.ask(422, "GET", w.of("/delivery?state=lost"), nil)
+		})},
+		{group, "An attempt's phases are told in microseconds, and its number and reason beside Svix's fields.", in(func(w *conventionWorld) {
+			w.listener(500, once())
+			out := w.page(w.of("/attempt/msg/" + w.message("a.b", nil).Get("id").Str)).Get("data.0")
+			w.reads(out, "number", "1", "state", `"dead"`, "responseStatusCode", "500")
+			if out.Get("timings.total").Int() < 1 || out.Get("responseDurationMs").Type != gjson.Number || out.Get("reason").Str == "" {
+				w.t.Errorf("%s", out.Raw)
+			}
+		})},
+	}
+}
+
+// inbound sends to a source.
+func (w *conventionWorld) inbound(status int, source gjson.Result, header http.Header, body []byte) *reply {
+	w.t.Helper()
+	header = header.Clone()
+	if header == nil {
+		header = http.Header{}
+	}
+	header["Authorization"] = nil
+	r, err := w.send("POST", strings.TrimPrefix(source.Get("ingestUrl").Str, w.base), header, bytes.NewReader(body))
+	if err != nil || r.status != status {
+		w.t.Fatalf("inbound: %+v, %v; want %d", r, err, status)
+	}
+	if !json.Valid(r.body) {
+		w.t.Errorf("inbound: %q is not JSON", r.body)
+	}
+	return r
+}

@@ -171,18 +171,17 @@ func (s *stream) begin() {
 
 // catchUp sends what has happened since the cursor, out of the store. What
 // happens meanwhile waits in the client's buffer; what finds no room there is
-// in the store by then.
+// in the store by then. A client that is behind even so is told how much it
+// misses, from there on.
 func (s *stream) catchUp(client *tail.Client) error {
-	for range catchUps {
+	for turn := 1; ; turn++ {
 		if err := s.resume(); err != nil {
 			return err
 		}
-		b := client.Take()
-		if b.Skipped == 0 {
+		if b := client.Take(); b.Skipped == 0 || turn == catchUps {
 			return s.send(b)
 		}
 	}
-	return nil // it is always behind: what it misses from here on is counted
 }
 
 // follow sends what comes until the client leaves, or flush finds that it may

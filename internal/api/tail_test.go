@@ -4,10 +4,12 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -345,6 +347,41 @@ func TestTailWhileItResumes(t *testing.T) {
 		}
 	}
 	<-published
+}
+
+// TestTailThatNeverCatchesUp: where more happens than a client's buffer holds,
+// each time that it is brought up, it is told of all the rest how much it misses.
+func TestTailThatNeverCatchesUp(t *testing.T) {
+	f := newTailed(t)
+	h := f.world.handler.(*handler) //nolint:forcetypeassert // it is
+	start := tail.Horizon(f.head).String()
+	app, err := f.cat.Application("shop")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var total atomic.Int64
+	head := h.Head
+	h.Head = func(ctx context.Context) (store.Head, error) {
+		was, err := head(ctx)
+		return was, errors.Join(err, f.commit(ctx, func(b *store.Batch) {
+			for i := range uint64(tail.Buffer + 10) {
+				m := &postern.Message{ID: postern.NewMessageID(f.now, 0, f.head.Next+i, 7), Application: app.Number, EventType: "a"}
+				b.Accepts = append(b.Accepts, store.Accept{Message: m, Content: &postern.Content{}})
+				f.tail.Accepted(m)
+			}
+			total.Add(int64(len(b.Accepts)))
+		}))
+	}
+	l := listen(t, f.url, adminToken, "", start)
+	for told := int64(0); told < total.Load(); {
+		e := l.next()
+		if e.event != "skipped" {
+			told++
+			continue
+		}
+		count, _ := e.data["count"].(float64)
+		told += int64(count)
+	}
 }
 
 // TestTailOfManySources: too many to be merged are said to be skipped, and what

@@ -92,7 +92,7 @@ func advances(last, next *store.Head) error {
 // build puts the batch together in the order of its fields.
 func (s *Store) build(batch *pebble.Batch, b *store.Batch) error {
 	w := &s.writer
-	p := putter{batch: batch, w: w}
+	p := putter{batch: batch, w: w, known: &s.known}
 	for i := range b.Changes {
 		if err := s.change(&p, &b.Changes[i]); err != nil {
 			return err
@@ -138,6 +138,7 @@ func (s *Store) build(batch *pebble.Batch, b *store.Batch) error {
 	if b.DropDay != 0 {
 		p.dropDay(b.DropDay)
 		w.sweep.begin(b.DropDay)
+		s.known.events.drop((int64(b.DropDay) + 1) * 2 * halfDayMillis)
 	}
 	p.trim(b.Head.Low)
 	p.dropBuckets(s.outlived(b.Head.LastTime.UnixMilli()))
@@ -153,6 +154,7 @@ func (s *Store) build(batch *pebble.Batch, b *store.Batch) error {
 type putter struct {
 	batch *pebble.Batch
 	w     *writer
+	known *known
 	err   error
 }
 

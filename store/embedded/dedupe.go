@@ -12,6 +12,7 @@ import (
 
 func (p *putter) dedupe(app postern.ApplicationNumber, r *store.DedupeRecord) {
 	k, value := p.w.key[:0], appendDedupe(p.w.value[:0], app, r)
+	p.known.of(r.Scope).add(r.Digest, idMillis(r.Message))
 	if r.Scope == store.ScopeEvent {
 		p.put(eventKey(k, r.Digest), value)
 		return
@@ -49,6 +50,7 @@ func (p *putter) dropBuckets(oldest int64) {
 		return
 	}
 	p.w.bucket = bucket
+	p.known.requests.drop(int64(bucket) * halfDayMillis)
 	for _, kind := range [...]byte{kindIdempotency, kindSource} {
 		p.deleteRange([]byte{kind}, bucketKey(nil, kind, bucket, store.Digest{}))
 	}
@@ -61,6 +63,9 @@ func (s *Store) Dedupe(_ context.Context, scope store.Scope, digest store.Digest
 		return store.DedupeRecord{}, false, err
 	}
 	defer s.gate.leave()
+	if s.lacks(scope, digest) {
+		return store.DedupeRecord{}, false, nil
+	}
 	var buf [maxKey]byte
 	if scope == store.ScopeEvent {
 		return s.dedupeEvent(digest, since)

@@ -67,6 +67,7 @@ type Store struct {
 	// newest is the half day of the newest id, that of a batch under way
 	// included.
 	newest atomic.Uint32
+	known  known
 }
 
 var _ store.Store = (*Store)(nil)
@@ -265,6 +266,20 @@ func (g *gate) enter() bool {
 	}
 	g.inside++
 	return true
+}
+
+// again counts another call of one that is inside.
+func (g *gate) again() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.inside++
+}
+
+// closing reports whether calls are turned away.
+func (g *gate) closing() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.closed
 }
 
 func (g *gate) leave() {

@@ -100,4 +100,8 @@ const (
 	OriginRecover ReplayOrigin = "recover"        // an endpoint's recover
 	OriginMissing ReplayOrigin = "replay-missing" // an endpoint's replay-missing
 	OriginBulk    ReplayOrigin = "bulk-replay"    // an endpoint's bulk-replay
+	// OriginExpunge is the application's expunge-all. It walks as replays do and
+	// delivers nothing: it expunges what it comes by, which Replayed counts. To
+	// is 0.
+	OriginExpunge ReplayOrigin = "expunge-all"
 )

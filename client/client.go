@@ -64,6 +64,7 @@ type Client struct {
 	Sources      Sources
 	Refusals     Refusals
 	Replays      Replays
+	Tasks        Tasks
 	Keys         Keys
 
 	base, key, agent string
@@ -97,7 +98,8 @@ func New(o Options) (*Client, error) {
 	}
 	c.Applications, c.Endpoints, c.EventTypes = Applications{c}, Endpoints{c}, EventTypes{c}
 	c.Messages, c.Attempts, c.Deliveries = Messages{c}, Attempts{c}, Deliveries{c}
-	c.Sources, c.Refusals, c.Replays, c.Keys = Sources{c}, Refusals{c}, Replays{c}, Keys{c}
+	c.Sources, c.Refusals, c.Keys = Sources{c}, Refusals{c}, Keys{c}
+	c.Replays, c.Tasks = Replays{c}, Tasks{c}
 	return c, nil
 }
 

@@ -145,3 +145,16 @@ func (m Messages) Cancel(ctx context.Context, app, msg, endpoint string) error {
 	_, err := call[struct{}](ctx, m.c, request{method: http.MethodPost, path: path("app", app, "msg", msg, "endpoint", endpoint, "cancel")})
 	return err
 }
+
+// Expunge deletes the payload, and ends what is unfinished of its deliveries.
+// The message itself stays.
+func (m Messages) Expunge(ctx context.Context, app, msg string) error {
+	_, err := call[struct{}](ctx, m.c, request{method: http.MethodDelete, path: path("app", app, "msg", msg, "content")})
+	return err
+}
+
+// ExpungeAll begins to do so for all messages that there are by now. The task
+// goes on over restarts; Tasks.Get follows it.
+func (m Messages) ExpungeAll(ctx context.Context, app string) (*Task, error) {
+	return call[Task](ctx, m.c, request{method: http.MethodPost, path: path("app", app, "msg", "expunge-all-contents")})
+}

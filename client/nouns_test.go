@@ -179,6 +179,48 @@ func TestMessages(t *testing.T) {
 	}
 }
 
+// TestExpunge deletes the payload of one message, then those of all, and has
+// what waits for a retry end.
+func TestExpunge(t *testing.T) {
+	w, ctx := newWorld(t), t.Context()
+	w.fails = http.StatusTeapot
+	must[*client.Application](t)(w.Applications.Create(ctx, client.ApplicationIn{Name: "Shop", UID: "shop"}))
+	must[*client.Endpoint](t)(w.Endpoints.Create(ctx, "shop", client.EndpointIn{URL: w.hooks, UID: "a", RetrySchedule: []float64{3600}}))
+	var messages []string
+	for range 3 {
+		m := must[*client.Message](t)(w.Messages.Create(ctx, "shop", client.MessageIn{EventType: "a", Payload: json.RawMessage(`{"n":1}`), Wait: 10 * time.Second}))
+		messages = append(messages, m.ID.String())
+	}
+	ok(t, w.Messages.Expunge(ctx, "shop", messages[0]))
+	if got := must[*client.Message](t)(w.Messages.Get(ctx, "shop", messages[0])); string(got.Payload) != `{"expired":true}` {
+		t.Errorf("expunged: %s", got.Payload)
+	}
+	task := must[*client.Task](t)(w.Messages.ExpungeAll(ctx, "shop"))
+	deadline := time.After(20 * time.Second)
+	for task.Status != "finished" {
+		select {
+		case <-deadline:
+			t.Fatalf("it does not end: %+v", task)
+		case <-time.After(10 * time.Millisecond):
+		}
+		task = must[*client.Task](t)(w.Tasks.Get(ctx, task.ID.String()))
+	}
+	if task.Task != "application.purge_content" || task.Data.MessagesPurged != 3 || task.Data.AppID == nil || task.Data.ReplayID != nil {
+		t.Errorf("the task: %+v", task)
+	}
+	for _, m := range messages {
+		if got := must[*client.Message](t)(w.Messages.Get(ctx, "shop", m)); string(got.Payload) != `{"expired":true}` {
+			t.Errorf("%s: %s", m, got.Payload)
+		}
+	}
+	if canceled := collect(t, w.Deliveries.All(ctx, "shop", client.DeliveryFilter{State: "canceled"})); len(canceled) != 3 {
+		t.Errorf("canceled: %+v", canceled)
+	}
+	if all := collect(t, w.Tasks.All(ctx, "application.purge_content", client.Page{Limit: 1})); len(all) != 1 || all[0].ID != task.ID {
+		t.Errorf("all: %+v", all)
+	}
+}
+
 func TestAttemptsAndDeliveries(t *testing.T) {
 	w, ctx := newWorld(t), t.Context()
 	w.fails = http.StatusTeapot

@@ -275,6 +275,13 @@ func (e *Engine) Expunge(ctx context.Context, app postern.ApplicationNumber, id 
 	return e.dispatcher.Expunge(ctx, app, id)
 }
 
+// ExpungeAll has the payloads of all messages that an application has by now
+// deleted as Expunge does, and returns once that is sure to happen, also over
+// restarts.
+func (e *Engine) ExpungeAll(ctx context.Context, app postern.ApplicationNumber) (*postern.Replay, error) {
+	return e.replays.ExpungeAll(ctx, app)
+}
+
 // Redact stores an attempt anew, whose response was deleted.
 func (e *Engine) Redact(ctx context.Context, a postern.Attempt) error {
 	return e.store(ctx, len(a.Response), func(b *store.Batch) { b.Redacted = append(b.Redacted, &a) }, nil)

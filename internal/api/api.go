@@ -161,7 +161,7 @@ func (h *handler) serve(c *call) (operation string, err error) {
 		return o.name, err
 	}
 	if o.inApplication {
-		if c.app, err = h.application(c); err != nil && !(o.brings && may(c.who, global, false)) {
+		if c.app, err = h.application(c); err != nil && (!o.brings || !may(c.who, global, false)) {
 			return o.name, err
 		}
 	}

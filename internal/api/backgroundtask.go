@@ -8,14 +8,15 @@ import (
 	"github.com/postern-dev/postern"
 )
 
-// Svix's SDKs know replays as background tasks: the same records under ids of
-// the same bits, in words that strict SDKs can read.
+// Svix's SDKs know replays, and what expunges all messages, as background tasks:
+// the same records under ids of the same bits, in words that strict SDKs can
+// read.
 
 // taskOut is a replay as the operation that created it answers.
 type taskOut struct {
 	ID        postern.BackgroundTaskID `json:"id"`
 	Status    string                   `json:"status" api:"running|finished|failed"`
-	Task      string                   `json:"task" api:"endpoint.recover|endpoint.replay|endpoint.bulk-replay"`
+	Task      string                   `json:"task" api:"endpoint.recover|endpoint.replay|endpoint.bulk-replay|application.purge_content"`
 	UpdatedAt time.Time                `json:"updatedAt"`
 }
 
@@ -29,12 +30,14 @@ type taskDetailOut struct {
 type taskDataOut struct {
 	AppID      *postern.ApplicationID `json:"appId"`
 	EndpointID *postern.EndpointID    `json:"endpointId"`
-	ReplayID   postern.ReplayID       `json:"replayId"`
+	ReplayID   *postern.ReplayID      `json:"replayId"` // null for what expunges
 	State      string                 `json:"state" api:"running|paused|finished|canceled|failed"`
 	Examined   int64                  `json:"examined"`
 	Replayed   int64                  `json:"replayed"`
 	Skipped    int64                  `json:"skipped"`
 	Total      int64                  `json:"total"`
+	// MessagesPurged is there for what expunges.
+	MessagesPurged *int64 `json:"messagesPurged,omitempty"`
 }
 
 // recoverIn is the time that an endpoint is to be given once more.
@@ -127,9 +130,12 @@ func renderTask(r *postern.Replay) taskOut {
 
 func (h *handler) renderTaskDetail(r *postern.Replay) taskDetailOut {
 	out := taskDetailOut{taskOut: renderTask(r), Data: taskDataOut{
-		EndpointID: h.endpointID(r.To), ReplayID: r.ID, State: string(r.State),
+		EndpointID: h.endpointID(r.To), ReplayID: &r.ID, State: string(r.State),
 		Examined: r.Examined, Replayed: r.Replayed, Skipped: r.Skipped, Total: r.Total,
 	}}
+	if r.Origin == postern.OriginExpunge {
+		out.Data.ReplayID, out.Data.MessagesPurged = nil, &r.Replayed
+	}
 	if app := h.Applications.ApplicationByNumber(r.Application); app != nil {
 		out.Data.AppID = &app.ID
 	}
@@ -155,6 +161,8 @@ func taskName(o postern.ReplayOrigin) string {
 		return "endpoint.recover"
 	case postern.OriginMissing:
 		return "endpoint.replay"
+	case postern.OriginExpunge:
+		return "application.purge_content"
 	}
 	return "endpoint.bulk-replay"
 }
@@ -162,7 +170,7 @@ func taskName(o postern.ReplayOrigin) string {
 func taskStatuses() []string { return []string{"running", "finished", "failed"} }
 
 func taskNames() []string {
-	return []string{"endpoint.recover", "endpoint.replay", "endpoint.bulk-replay"}
+	return []string{"endpoint.recover", "endpoint.replay", "endpoint.bulk-replay", "application.purge_content"}
 }
 
 // listTasks lists the newest first, of all applications.

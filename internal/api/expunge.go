@@ -60,6 +60,15 @@ func (h *handler) expungeMessages(c *call, in expungeIn) (expungeOut, error) {
 	return out, nil
 }
 
+// expungeAll begins to expunge all messages that there are by now.
+func (h *handler) expungeAll(c *call, _ none) (taskOut, error) {
+	r, err := h.Expunger.ExpungeAll(c.r.Context(), c.app.Number)
+	if err != nil {
+		return taskOut{}, err
+	}
+	return renderTask(r), nil
+}
+
 // expungeAttempt deletes what the endpoint answered.
 func (h *handler) expungeAttempt(c *call, _ none) (none, error) {
 	a, err := h.attempt(c)

@@ -53,6 +53,32 @@ func TestBulkExpunge(t *testing.T) {
 	s.refused(422, `"loc":["body","ids"]`, "POST", "/app/shop/msg/bulk-expunge", `{"ids":["`+strings.Repeat(`x","`, maxExpunged)+`x"]}`)
 }
 
+// TestExpungeAll: it is a task, and none of the application's replays.
+func TestExpungeAll(t *testing.T) {
+	s := newStory(t)
+	s.must("/app/shop/msg", `{"eventType":"a","payload":{}}`)
+	task := s.want(202, "POST", "/app/shop/msg/expunge-all-contents", "")
+	id, _ := task["id"].(string)
+	if !strings.HasPrefix(id, "qtask_") || task["status"] != "running" || task["task"] != "application.purge_content" || task["updatedAt"] == nil || len(task) != 4 {
+		t.Errorf("answered: %v", task)
+	}
+	if again := s.want(202, "POST", "/app/shop/msg/expunge-all-contents", ""); again["id"] != id {
+		t.Errorf("while it runs: %v", again)
+	}
+	data, _ := s.want(200, "GET", "/background-task/"+id, "")["data"].(map[string]any)
+	want := map[string]any{"messagesPurged": 0.0, "total": 2.0, "appId": s.names["app"], "endpointId": nil, "replayId": nil, "state": "running", "examined": 0.0, "replayed": 0.0, "skipped": 0.0}
+	if diff := cmp.Diff(want, data); diff != "" {
+		t.Error(diff)
+	}
+	if got := ids(t, s.want(200, "GET", "/background-task?task=application.purge_content", "")); cmp.Diff([]string{id}, got) != "" {
+		t.Errorf("listed: %v", got)
+	}
+	if got := ids(t, s.want(200, "GET", "/app/shop/replay", "")); len(got) != 2 {
+		t.Errorf("among replays: %v", got)
+	}
+	s.refused(404, "not_found", "POST", "/app/shop/replay/rpl_"+strings.TrimPrefix(id, "qtask_")+"/cancel", "")
+}
+
 func TestExpungeAttempt(t *testing.T) {
 	s := newStory(t)
 	before := s.want(200, "GET", s.path("/app/shop/msg/{msg}/attempt/{attempt}"), "")

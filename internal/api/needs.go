@@ -126,6 +126,9 @@ type Deliveries interface {
 type Expunger interface {
 	// Expunge deletes a message's payload and ends its unfinished deliveries.
 	Expunge(ctx context.Context, app postern.ApplicationNumber, id postern.MessageID) error
+	// ExpungeAll begins to do so for all messages that there are; it goes on
+	// among the replays of application 0, over restarts.
+	ExpungeAll(ctx context.Context, app postern.ApplicationNumber) (*postern.Replay, error)
 	// Redact stores an attempt anew, whose response was deleted.
 	Redact(ctx context.Context, a postern.Attempt) error
 }
@@ -139,7 +142,7 @@ type Router interface {
 
 // Replays delivers messages of the past once more.
 type Replays interface {
-	// Replay finds in one application, 0 for all.
+	// Replay finds in one application, 0 for all and for what expunges.
 	Replay(app postern.ApplicationNumber, id postern.ReplayID) (*postern.Replay, error)
 	// Replays lists in the order of ids those that keep lets through.
 	Replays(app postern.ApplicationNumber, page postern.ListPage, keep func(*postern.Replay) bool) ([]*postern.Replay, bool)

@@ -335,6 +335,14 @@ func special(name string) string {
 		return "Publish a message"
 	case "message.precheck":
 		return "Whether any endpoint would get a message"
+	case "message.expunge":
+		return "Delete a message's payload"
+	case "message.bulk-expunge":
+		return "Delete the payloads of some messages"
+	case "message.expunge-all":
+		return "Delete the payloads of all messages that there are"
+	case "attempt.expunge":
+		return "Delete what an endpoint answered to an attempt"
 	case "message.raw":
 		return "The bytes of a message's payload"
 	case "message.endpoints":

@@ -107,6 +107,7 @@ func operationCases() map[string]operationCase {
 		"endpoint.messages":        {badPath: "/app/{app}/endpoint/{endpoint}/msg?status=9", badStatus: 422},
 		"message.expunge":          {badPath: "/app/other/msg/{msg}/content", badStatus: 404},
 		"message.bulk-expunge":     {body: `{"ids":["{msg}"]}`, badBody: `{"ids":7}`, badStatus: 422},
+		"message.expunge-all":      {badPath: "/app/nobody/msg/expunge-all-contents", badStatus: 404},
 		"attempt.expunge":          {badPath: "/app/{app}/msg/{msg}/attempt/{msg}/content", badStatus: 404},
 		"message.precheck":         {body: `{"eventType":"invoice.paid"}`, badBody: `{"channels":[]}`, badStatus: 422},
 		"attempt.list-of-message":  {badPath: "/app/other/msg/{msg}/attempt", badStatus: 404},

@@ -54,6 +54,7 @@ func table() []row { //nolint:funlen // it is a table
 		op[none, none]{"message.cancel", "POST", "/app/{app}/msg/{msg}/endpoint/{endpoint}/cancel", inside, 204, (*handler).cancel},
 		op[none, none]{"message.expunge", "DELETE", "/app/{app}/msg/{msg}/content", inside, 204, (*handler).expungeMessage},
 		op[expungeIn, expungeOut]{"message.bulk-expunge", "POST", "/app/{app}/msg/bulk-expunge", inside, 200, (*handler).expungeMessages},
+		op[none, taskOut]{"message.expunge-all", "POST", "/app/{app}/msg/expunge-all-contents", inside, 202, (*handler).expungeAll},
 		op[none, none]{"attempt.expunge", "DELETE", "/app/{app}/msg/{msg}/attempt/{attempt}/content", inside, 204, (*handler).expungeAttempt},
 		op[none, attemptOut]{"attempt.get", "GET", "/app/{app}/msg/{msg}/attempt/{attempt}", inside, 200, (*handler).getAttempt}.asks(params{withExpanded()}),
 		op[none, listing[attemptOut]]{"attempt.list-of-message", "GET", "/app/{app}/msg/{msg}/attempt", inside, 200, (*handler).listMessageAttempts}.asks(span(), attemptFilters(), params{withText("endpoint_id", "Only attempts at this endpoint, an id or uid.")}),

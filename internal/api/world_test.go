@@ -183,6 +183,11 @@ func (w *world) Expunge(ctx context.Context, app postern.ApplicationNumber, id p
 	return w.commit(ctx, func(b *store.Batch) { b.Expunged = []store.ContentKey{{Application: app, Message: id}} })
 }
 
+// ExpungeAll implements Expunger.
+func (w *world) ExpungeAll(ctx context.Context, app postern.ApplicationNumber) (*postern.Replay, error) {
+	return w.replays.ExpungeAll(ctx, app)
+}
+
 // Redact implements Expunger.
 func (w *world) Redact(ctx context.Context, a postern.Attempt) error {
 	return w.commit(ctx, func(b *store.Batch) { b.Redacted = []*postern.Attempt{&a} })

@@ -9,7 +9,7 @@ import (
 	"github.com/postern-dev/postern/store"
 )
 
-// expungeAtOnce is how many deliveries of a message are ended in one batch.
+// expungeAtOnce is how many deliveries are ended in one batch.
 const expungeAtOnce = 256
 
 // Expunge deletes a message's content, durably once it returns, and from memory
@@ -17,31 +17,54 @@ const expungeAtOnce = 256
 // the reason expunged. Should it not get to all of them, the others end when
 // they are due: without the content there is nothing to send.
 func (d *Dispatcher) Expunge(ctx context.Context, app postern.ApplicationNumber, id postern.MessageID) error {
-	x := &expunging{d: d, key: store.ContentKey{Application: app, Message: id}, done: make(chan error, 1)}
-	if err := d.cfg.Command(x); err != nil {
-		return err
+	missing, err := d.ExpungeSome(ctx, app, []postern.MessageID{id})
+	if err == nil && missing > 0 {
+		return postern.ErrNotFound
 	}
-	select {
-	case err := <-x.done:
-		if err != nil {
-			return err
-		}
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-	for endpoints := range slices.Chunk(x.message.Routes, expungeAtOnce) {
-		if err := d.endExpunged(ctx, x.key, endpoints); err != nil {
-			return err
-		}
-	}
-	return nil
+	return err
 }
 
-// endExpunged cancels a message's unfinished deliveries to some endpoints.
-func (d *Dispatcher) endExpunged(ctx context.Context, content store.ContentKey, endpoints []postern.EndpointNumber) error {
-	commands := make([]*command, 0, len(endpoints))
-	for _, n := range endpoints {
-		key := store.DeliveryKey{Application: content.Application, Endpoint: n, Message: content.Message}
+// ExpungeSome is Expunge for some messages in as few batches as that takes. It
+// tells how many of them are not there.
+func (d *Dispatcher) ExpungeSome(ctx context.Context, app postern.ApplicationNumber, ids []postern.MessageID) (missing int, err error) {
+	parts := make([]*expunging, 0, len(ids))
+	for _, id := range ids {
+		x := &expunging{d: d, key: store.ContentKey{Application: app, Message: id}, done: make(chan error, 1)}
+		if err := d.cfg.Command(x); err != nil {
+			return 0, err
+		}
+		parts = append(parts, x)
+	}
+	var deliveries []store.DeliveryKey
+	for _, x := range parts {
+		select {
+		case err := <-x.done:
+			switch {
+			case errors.Is(err, postern.ErrNotFound):
+				missing++
+				continue
+			case err != nil:
+				return missing, err
+			}
+		case <-ctx.Done():
+			return missing, context.Cause(ctx)
+		}
+		for _, n := range x.message.Routes {
+			deliveries = append(deliveries, store.DeliveryKey{Application: app, Endpoint: n, Message: x.message.ID})
+		}
+	}
+	for some := range slices.Chunk(deliveries, expungeAtOnce) {
+		if err := d.endExpunged(ctx, some); err != nil {
+			return missing, err
+		}
+	}
+	return missing, nil
+}
+
+// endExpunged cancels those of some deliveries that are unfinished.
+func (d *Dispatcher) endExpunged(ctx context.Context, deliveries []store.DeliveryKey) error {
+	commands := make([]*command, 0, len(deliveries))
+	for _, key := range deliveries {
 		cmd := &command{d: d, key: key, act: (*command).cancel, reason: postern.ReasonExpunged, done: make(chan error, 1)}
 		if err := d.cfg.Command(cmd); err != nil {
 			return err

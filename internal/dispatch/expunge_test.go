@@ -126,3 +126,32 @@ func TestExpungeNothing(t *testing.T) {
 		}
 	})
 }
+
+// TestExpungeSome: several go in one batch, and what is not there is counted.
+func TestExpungeSome(t *testing.T) {
+	bubble(t, Config{Places: 1}, func(r *rig) {
+		a, b := r.endpoint(app, nil), r.endpoint(app, nil)
+		first, second := r.publish(a), r.publish(a, b)
+		ids := []postern.MessageID{first.ID, postern.NewMessageID(r.now(), 0, 1_000_000, 1), second.ID}
+		missing := make(chan int, 1)
+		result := r.order(func(ctx context.Context, _ store.DeliveryKey) error {
+			n, err := r.d.ExpungeSome(ctx, app, ids)
+			missing <- n
+			return err
+		}, r.key(first, a))
+		r.commit()
+		r.commit()
+		if err, n := <-result, <-missing; err != nil || n != 1 {
+			t.Errorf("%d are missing, %v", n, err)
+		}
+		r.drain(answer{code: 500}, 3)
+		for _, of := range []struct {
+			m *postern.Message
+			n postern.EndpointNumber
+		}{{first, a}, {second, a}, {second, b}} {
+			if s := r.standing(of.m, of.n); s.State != postern.Canceled || s.Reason != postern.ReasonExpunged {
+				t.Errorf("%v at %d: %+v", of.m.ID, of.n, s)
+			}
+		}
+	})
+}

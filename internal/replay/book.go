@@ -29,7 +29,8 @@ func Limits() []postern.Limit {
 // application is gone is forgotten by the walk.
 func (r *Runner) Add(record *postern.Replay) { r.insert(&entry{record: record}) }
 
-// Replay finds by id in one application.
+// Replay finds by id in one application; in application 0 it finds all there
+// are, and expungings.
 func (r *Runner) Replay(app postern.ApplicationNumber, id postern.ReplayID) (*postern.Replay, error) {
 	e := r.find(app, id)
 	if e == nil {
@@ -38,8 +39,8 @@ func (r *Runner) Replay(app postern.ApplicationNumber, id postern.ReplayID) (*po
 	return r.recordOf(e), nil
 }
 
-// Replays lists in the order of ids those of an application, 0 for all, that
-// keep lets through; nil for all of them.
+// Replays lists in the order of ids those of an application that keep lets
+// through, nil for all of them; of application 0 those of all, and expungings.
 func (r *Runner) Replays(app postern.ApplicationNumber, p postern.ListPage, keep func(*postern.Replay) bool) ([]*postern.Replay, bool) {
 	var after postern.ReplayID
 	if p.After != "" {
@@ -60,7 +61,7 @@ func (r *Runner) Replays(app postern.ApplicationNumber, p postern.ListPage, keep
 		switch {
 		case p.After != "" && (behind == 0 || behind < 0 != p.Descending):
 			continue
-		case app != 0 && record.Application != app, !r.cfg.Alive(record.Application), keep != nil && !keep(record):
+		case !within(record, app), !r.cfg.Alive(record.Application), keep != nil && !keep(record):
 			continue
 		case len(page) == p.Limit:
 			return page, true
@@ -86,10 +87,15 @@ func (r *Runner) CreateReplay(ctx context.Context, in postern.Replay) (*postern.
 	if err := r.complete(&in); err != nil {
 		return nil, err
 	}
-	old, err := r.room(in.Application)
-	if err != nil {
-		return nil, err
+	old, active := r.room(in.Application)
+	if active >= maxActive {
+		return nil, &postern.Error{Kind: postern.Invalid, Code: "limit_reached", Detail: "the application has 20 replays that have not ended; cancel one, or wait"}
 	}
+	return r.insertNew(ctx, in, old)
+}
+
+// insertNew stores a replay and has it run, and forgets old ones for it.
+func (r *Runner) insertNew(ctx context.Context, in postern.Replay, old []*entry) (_ *postern.Replay, err error) {
 	if in.Total, _, err = r.count(ctx, &in, bounds{examined: 5_000, pages: 11}); err != nil {
 		return nil, err
 	}
@@ -114,6 +120,36 @@ func (r *Runner) CreateReplay(ctx context.Context, in postern.Replay) (*postern.
 	r.insert(&entry{record: &in})
 	r.rouse()
 	return &in, nil
+}
+
+// ExpungeAll has the contents of an application's messages expunged, of all that
+// were acknowledged before. Where that is under way already, it goes further.
+func (r *Runner) ExpungeAll(ctx context.Context, app postern.ApplicationNumber) (*postern.Replay, error) {
+	if e := r.expunging(app); e != nil {
+		if record, err := r.extend(ctx, e); record != nil || err != nil {
+			return record, err
+		}
+	}
+	in := postern.Replay{Application: app, Origin: postern.OriginExpunge}
+	in.Selection = postern.Selection{Status: postern.StatusAll, Until: r.horizon()}
+	old, _ := r.room(app)
+	return r.insertNew(ctx, in, old)
+}
+
+// extend moves an expunging's end to now; nil where it has ended meanwhile.
+func (r *Runner) extend(ctx context.Context, e *entry) (*postern.Replay, error) {
+	e.changing.Lock()
+	defer e.changing.Unlock()
+	before := r.recordOf(e)
+	if before.State.Final() {
+		return nil, nil //nolint:nilnil // said above
+	}
+	record := *before
+	record.Selection.Until, record.UpdatedAt = r.horizon(), r.now()
+	if err := r.commit(ctx, e, &record); err != nil {
+		return nil, err
+	}
+	return &record, nil
 }
 
 // SetReplayState pauses, resumes or cancels: to ReplayPaused, ReplayRunning or
@@ -151,11 +187,7 @@ func (r *Runner) complete(in *postern.Replay) error {
 	if sel.Status == "" {
 		sel.Status = postern.StatusAll
 	}
-	now := r.now()
-	if newest := r.cfg.Newest(); newest.After(now) { // ids do not follow a clock that was set back
-		now = newest
-	}
-	if end := now.Add(time.Millisecond); sel.Until.IsZero() || sel.Until.After(end) {
+	if end := r.horizon(); sel.Until.IsZero() || sel.Until.After(end) {
 		sel.Until = end
 	}
 	sel.Since, sel.Until = sel.Since.UTC().Truncate(time.Millisecond), sel.Until.UTC().Truncate(time.Millisecond)
@@ -181,12 +213,20 @@ func (r *Runner) complete(in *postern.Replay) error {
 	return nil
 }
 
+// horizon is behind everything that was acknowledged.
+func (r *Runner) horizon() time.Time {
+	now := r.now()
+	if newest := r.cfg.Newest(); newest.After(now) { // ids do not follow a clock that was set back
+		now = newest
+	}
+	return now.Add(time.Millisecond).UTC().Truncate(time.Millisecond)
+}
+
 // room returns the ended replays of an application that are one too many with
-// another; an error with code limit_reached for too many that have not ended.
-func (r *Runner) room(app postern.ApplicationNumber) (old []*entry, err error) {
+// another, and how many have not ended.
+func (r *Runner) room(app postern.ApplicationNumber) (old []*entry, active int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	active := 0
 	for _, e := range r.all {
 		switch {
 		case e.record.Application != app:
@@ -196,20 +236,36 @@ func (r *Runner) room(app postern.ApplicationNumber) (old []*entry, err error) {
 			active++
 		}
 	}
-	if active >= maxActive {
-		return nil, &postern.Error{Kind: postern.Invalid, Code: "limit_reached", Detail: "the application has 20 replays that have not ended; cancel one, or wait"}
+	return old[:max(len(old)-maxEnded+1, 0)], active
+}
+
+// expunging is an application's expunging that has not ended; nil for none.
+func (r *Runner) expunging(app postern.ApplicationNumber) *entry {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	at := slices.IndexFunc(r.active, func(e *entry) bool {
+		return e.record.Application == app && e.record.Origin == postern.OriginExpunge && !e.record.State.Final()
+	})
+	if at < 0 {
+		return nil
 	}
-	return old[:max(len(old)-maxEnded+1, 0)], nil
+	return r.active[at]
 }
 
 func (r *Runner) find(app postern.ApplicationNumber, id postern.ReplayID) *entry {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	at, found := slices.BinarySearchFunc(r.all, id, compareID)
-	if !found || app != 0 && r.all[at].record.Application != app || !r.cfg.Alive(r.all[at].record.Application) {
+	if !found || !within(r.all[at].record, app) || !r.cfg.Alive(r.all[at].record.Application) {
 		return nil
 	}
 	return r.all[at]
+}
+
+// within reports whether a record is one of an application's replays; all there
+// are, expungings too, are application 0's.
+func within(record *postern.Replay, app postern.ApplicationNumber) bool {
+	return app == 0 || record.Application == app && record.Origin != postern.OriginExpunge
 }
 
 func compareID(e *entry, id postern.ReplayID) int { return e.record.ID.Compare(id) }

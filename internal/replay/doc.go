@@ -13,6 +13,10 @@
 //  4. Pause, resume and cancel are durable when they return, and no slice comes
 //     after the first and the last.
 //
+// Expunging all of an application's messages is the same walk: it can take as
+// long, and has to survive as much. Nothing is lost by expunging twice, so that
+// it stores its cursor after the fact.
+//
 // A replay to an endpoint that is paused or disabled waits, since what would be
 // due meanwhile would come in one burst later.
 package replay

@@ -85,7 +85,7 @@ func (q *query) messages(ctx context.Context) (pick, error) {
 
 // chooses judges a message whose header fits.
 func (q *query) chooses(ctx context.Context, m *postern.Message) (bool, error) {
-	own := q.sel.From == q.of.To
+	own := q.sel.From == q.of.To && q.of.To != 0
 	switch {
 	case q.sel.Status == postern.StatusAll && !own:
 		return true, nil

@@ -26,7 +26,8 @@ type rig struct {
 	now   time.Time
 	// startErr and commitErr are what the next slices and changes fail with.
 	startErr, commitErr error
-	slices              []int // how many messages each slice had
+	slices              []int  // how many messages each slice had
+	expunging           func() // called before a slice is expunged
 }
 
 func newRig(t *testing.T) *rig {
@@ -56,7 +57,7 @@ func newRig(t *testing.T) *rig {
 func (r *rig) begin() {
 	r.t.Helper()
 	r.Runner = New(Config{
-		Store: r.st, Start: r.start,
+		Store: r.st, Start: r.start, Expunge: r.expunge,
 		Commit: func(_ context.Context, changes ...store.Change) error {
 			if r.commitErr != nil {
 				return r.commitErr
@@ -122,6 +123,23 @@ func (r *rig) start(s Slice) (taken, started int, err error) {
 	started = len(b.Rows)
 	r.commit(b)
 	return len(s.Messages), started, nil
+}
+
+// expunge is dispatch's: it deletes contents.
+func (r *rig) expunge(_ context.Context, app postern.ApplicationNumber, ids []postern.MessageID) error {
+	if r.expunging != nil {
+		r.expunging()
+	}
+	if r.startErr != nil {
+		return r.startErr
+	}
+	r.slices = append(r.slices, len(ids))
+	var b store.Batch
+	for _, id := range ids {
+		b.Expunged = append(b.Expunged, store.ContentKey{Application: app, Message: id})
+	}
+	r.commit(b)
+	return nil
 }
 
 // publish stores a message, a second after the one before.

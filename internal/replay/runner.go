@@ -40,6 +40,9 @@ type Config struct {
 	// messages were dealt with, and how many of these were started. After an
 	// error that is fewer than all.
 	Start func(s Slice) (taken, started int, err error)
+	// Expunge deletes the contents of messages, durably, and ends what of their
+	// deliveries is unfinished; those that are gone are left out.
+	Expunge func(ctx context.Context, app postern.ApplicationNumber, ids []postern.MessageID) error
 	// Commit makes changes of records durable.
 	Commit func(ctx context.Context, changes ...store.Change) error
 	// Endpoint is nil or Deleted for one that is gone, Alive false for an
@@ -161,6 +164,9 @@ func (r *Runner) step(ctx context.Context, e *entry) time.Duration {
 	if !r.cfg.Alive(record.Application) {
 		r.forget(ctx, e)
 		return time.Hour
+	}
+	if record.Origin == postern.OriginExpunge {
+		return r.expunge(ctx, e, record)
 	}
 	view := r.cfg.Endpoint(record.To)
 	switch {

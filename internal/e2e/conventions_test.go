@@ -33,7 +33,7 @@ type convention struct {
 func conventions() []convention {
 	return slices.Concat(
 		idConventions(), listConventions(), errorConventions(), repeatConventions(), changeConventions(),
-		endpointConventions(), messageConventions(), statusConventions(),
+		endpointConventions(), messageConventions(), statusConventions(), deliveryConventions(), eventTypeConventions(),
 	)
 }
 

@@ -15,32 +15,6 @@ import (
 	"github.com/postern-dev/postern/store"
 )
 
-// TestAnotherApplicationsObjectsDoNotExist sends every row that names an object
-// inside an application through the other application, which has none of them.
-func TestAnotherApplicationsObjectsDoNotExist(t *testing.T) {
-	s := newStory(t)
-	before := s.head.Batch
-	tried := 0
-	for _, r := range table() {
-		o := r.operation()
-		if !o.inApplication || strings.Count(o.path, "{") < 2 || o.name == "endpoint.put" { // which creates
-			continue
-		}
-		tried++
-		path := s.path(strings.Replace(o.path, "{app}", "other", 1))
-		body := `{"key":"x","url":"https://example.com","name":"n","provider":"github","headers":{}}`
-		if got := s.do(o.method, path, body); got.StatusCode != http.StatusNotFound {
-			t.Errorf("%s through another application: %d %s", o.name, got.StatusCode, got.body)
-		}
-	}
-	if tried < 20 {
-		t.Errorf("only %d rows were tried", tried)
-	}
-	if s.head.Batch != before {
-		t.Error("something was stored")
-	}
-}
-
 // TestCallsDoNotMix has requests share calls and buffers, and looks whether any
 // gets another's answer. It is for the race detector too.
 func TestCallsDoNotMix(t *testing.T) {

@@ -215,68 +215,6 @@ func named(t testing.TB, name string) *operation {
 	return nil
 }
 
-// TestEveryRowNeedsATokenAndAScope sends every row's request without a token,
-// with a wrong one, and with a key of every scope.
-func TestEveryRowNeedsATokenAndAScope(t *testing.T) {
-	s := newStory(t)
-	token := func(body string) string {
-		text, _ := s.want(201, "POST", "/key", body)["token"].(string)
-		return text
-	}
-	tokens := map[string]string{
-		"application": token(`{"name":"k","scope":"application","application":"shop"}`),
-		"foreign":     token(`{"name":"k","scope":"application","application":"other"}`),
-		"read":        token(`{"name":"k","scope":"read-only","application":"shop"}`),
-		"read-all":    token(`{"name":"k","scope":"read-only"}`),
-		"publish":     token(`{"name":"k","scope":"publish-only","application":"shop"}`),
-	}
-	for _, r := range table() {
-		o := r.operation()
-		if o.access == open {
-			continue
-		}
-		for who, want := range map[string]int{"": 401, "wrong": 401} {
-			if got := s.as(who, o.method, s.path(o.path), ""); got.StatusCode != want {
-				t.Errorf("%s with token %q: %d, want %d", o.name, who, got.StatusCode, want)
-			}
-		}
-		for who, token := range tokens {
-			want := expected(who, o)
-			// An allowed request may fail later, for its empty body.
-			got := s.as(token, o.method, s.path(o.path), "{").StatusCode
-			if want == 0 && (got == 401 || got == 403) || want != 0 && got != want {
-				t.Errorf("%s as %s: %d, want %d (0: allowed)", o.name, who, got, want)
-			}
-		}
-	}
-}
-
-// expected is the status that stops a scope, 0 for none. It says in other
-// words what access.go does.
-func expected(who string, o *operation) int {
-	reads := o.method == "GET"
-	inShop := strings.HasPrefix(o.path, "/app/{app}") && o.access != global
-	everybodys := strings.HasPrefix(o.path, "/event-type") || o.path == "/limits" || o.path == "/tail"
-	allowed := false
-	switch who {
-	case "application", "foreign":
-		allowed = inShop || reads && everybodys
-	case "read":
-		allowed = reads && (inShop && !strings.HasSuffix(o.path, "/secret") || everybodys)
-	case "read-all":
-		allowed = reads && !strings.HasSuffix(o.path, "/secret") && !strings.HasPrefix(o.path, "/key")
-	case "publish":
-		allowed = o.name == "message.create" || o.name == "message.precheck"
-	}
-	switch {
-	case !allowed:
-		return http.StatusForbidden
-	case who == "foreign" && inShop:
-		return http.StatusNotFound
-	}
-	return 0
-}
-
 func TestTable(t *testing.T) {
 	names, paths := map[string]bool{}, map[string]bool{}
 	for _, r := range table() {

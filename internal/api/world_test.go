@@ -50,7 +50,13 @@ type world struct {
 
 	mu     sync.Mutex
 	head   store.Head
-	events map[string]*postern.Message
+	events map[eventKey]*postern.Message
+}
+
+// eventKey is an event id, which is each application's own.
+type eventKey struct {
+	application postern.ApplicationNumber
+	id          string
 }
 
 func newWorld(t testing.TB) *world {
@@ -66,7 +72,7 @@ func newWorld(t testing.TB) *world {
 	})
 	w := &world{
 		t: t, store: s, box: keyring.New().For("test"), tail: tail.New(), log: new(bytes.Buffer),
-		now: time.Now().UTC().Truncate(time.Second), events: map[string]*postern.Message{},
+		now: time.Now().UTC().Truncate(time.Second), events: map[eventKey]*postern.Message{},
 		head: store.Head{Next: 1, Low: 1},
 	}
 	w.cat, err = catalogue.Load(t.Context(), s, w.head, catalogue.Config{
@@ -141,7 +147,7 @@ func (w *world) Publish(ctx context.Context, p postern.Publish) (*postern.Messag
 		return nil, false, err
 	}
 	w.mu.Lock()
-	first, next := w.events[p.EventID], w.head.Next
+	first, next := w.events[eventKey{p.Application, p.EventID}], w.head.Next
 	w.mu.Unlock()
 	if p.EventID != "" && first != nil {
 		return first, true, nil
@@ -157,7 +163,7 @@ func (w *world) Publish(ctx context.Context, p postern.Publish) (*postern.Messag
 	}
 	slices.Sort(m.Routes)
 	w.mu.Lock()
-	w.events[p.EventID] = m
+	w.events[eventKey{p.Application, p.EventID}] = m
 	w.mu.Unlock()
 	return m, false, w.commit(ctx, func(b *store.Batch) {
 		b.Accepts = []store.Accept{{Message: m, Content: &postern.Content{Payload: p.Payload}}}
@@ -226,8 +232,8 @@ func (w *world) Cancel(ctx context.Context, d store.DeliveryKey) error {
 }
 
 // MessageByEventID implements EventIDs.
-func (w *world) MessageByEventID(_ context.Context, _ postern.ApplicationNumber, eventID string) (postern.MessageID, error) {
-	if m := w.events[eventID]; m != nil {
+func (w *world) MessageByEventID(_ context.Context, app postern.ApplicationNumber, eventID string) (postern.MessageID, error) {
+	if m := w.events[eventKey{app, eventID}]; m != nil {
 		return m.ID, nil
 	}
 	return postern.MessageID{}, postern.ErrNotFound

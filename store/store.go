@@ -106,9 +106,10 @@ type History interface {
 type Outcomes interface {
 	// Waiting lists an endpoint's rows by message id.
 	Waiting(ctx context.Context, app postern.ApplicationNumber, endpoint postern.EndpointNumber, page Page) (RowPage, error)
-	// CountAttempts counts an endpoint's attempts between two moments, the
-	// newest first, and looks at no more than examine of them.
-	CountAttempts(ctx context.Context, endpoint postern.EndpointNumber, since, until time.Time, examine int) (AttemptCount, error)
+	// EachOutcome calls fn with what came of an endpoint's attempts between two
+	// moments, both exclusive and zero for no bound, the newest first, until fn
+	// returns false. It reads no attempt, and is made for thousands.
+	EachOutcome(ctx context.Context, endpoint postern.EndpointNumber, since, until time.Time, fn func(Outcome) bool) error
 }
 
 // Catalogue is the read side of what users configure. The engine keeps it all
@@ -401,12 +402,20 @@ type AttemptFilter struct {
 	CodeClass *int
 }
 
-// AttemptCount is attempts by their outcome.
-type AttemptCount struct {
-	Succeeded, Failed int
-	// Oldest is the time of the last attempt that was counted where examining
-	// ended before the list did; zero when all are counted.
-	Oldest time.Time
+// OfMessages reports whether the filter asks for what only an attempt's message
+// tells.
+func (f AttemptFilter) OfMessages() bool {
+	return len(f.EventTypes) > 0 || f.Channel != "" || f.Tag != ""
+}
+
+// Outcome is what figures need of an attempt.
+type Outcome struct {
+	At        time.Time
+	Succeeded bool
+	// State is what the attempt led to.
+	State postern.State
+	// Took is the whole of the attempt, in microseconds' precision.
+	Took time.Duration
 }
 
 // MessagePage is a page of headers. Done says that the list ends here; when it

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/postern-dev/postern"
+	"github.com/postern-dev/postern/store"
 )
 
 // statsOut counts the attempts of an endpoint, not its messages. An attempt is
@@ -23,11 +24,11 @@ type statsOut struct {
 }
 
 // What the counts of an endpoint may span, how much a caller's clock may differ,
-// and how many attempts are looked at.
+// and how many attempts are looked at: some milliseconds' worth.
 const (
 	statsSpan    = 28 * 24 * time.Hour
 	statsSkew    = 5 * time.Minute
-	statsExamine = 250_000
+	statsExamine = 50_000
 )
 
 // getEndpointStats counts the attempts between two moments, the last 28 days
@@ -60,16 +61,29 @@ func (h *handler) getEndpointStats(c *call, _ none) (statsOut, error) {
 	if err != nil {
 		return statsOut{}, err
 	}
+	out := statsOut{Until: until.UTC(), Complete: true}
 	// Both bounds of the store are exclusive; ids have milliseconds.
-	count, err := h.Outcomes.CountAttempts(c.r.Context(), v.Number, since.Add(-time.Millisecond), until.Add(time.Millisecond), statsExamine)
-	if err != nil {
-		return statsOut{}, err
+	err = h.Outcomes.EachOutcome(c.r.Context(), v.Number, since.Add(-time.Millisecond), until.Add(time.Millisecond), out.count)
+	if out.Complete {
+		out.Since = since.UTC()
 	}
-	out := statsOut{Success: count.Succeeded, Fail: count.Failed, Since: since.UTC(), Until: until.UTC(), Complete: count.Oldest.IsZero()}
-	if !out.Complete {
-		out.Since = count.Oldest.UTC()
+	return out, err
+}
+
+// count adds an attempt that is older than those before it; false once there
+// are enough.
+func (s *statsOut) count(o store.Outcome) bool {
+	switch {
+	case s.Success+s.Fail == statsExamine:
+		s.Complete = false
+		return false
+	case o.Succeeded:
+		s.Success++
+	default:
+		s.Fail++
 	}
-	return out, nil
+	s.Since = o.At.UTC()
+	return true
 }
 
 // invalidRange is Svix's error for a span of time.

@@ -13,7 +13,7 @@ import (
 const (
 	// plotAttempts is about how many attempts are looked at for one answer,
 	// plotEndpoints over how many endpoints at most.
-	plotAttempts  = 5000
+	plotAttempts  = 20_000
 	plotEndpoints = 500
 	// plotBuckets is the most that an answer has, plotLeast the width of the
 	// smallest.
@@ -83,11 +83,11 @@ func (h *handler) getPlot(c *call, _ none) (plotOut, error) {
 	if err != nil {
 		return plotOut{}, err
 	}
-	attempts, since, err := h.recent(c.r.Context(), views, q)
+	outcomes, since, err := h.recent(c.r.Context(), views, q)
 	if err != nil {
 		return plotOut{}, err
 	}
-	return q.render(attempts, since), nil
+	return q.render(outcomes, since), nil
 }
 
 // plotQuery reads since, until and bucket. A bucket that is not given makes
@@ -157,50 +157,43 @@ func (h *handler) plotEndpoints(c *call) ([]*EndpointView, error) {
 	return views, nil
 }
 
-// recent reads the newest attempts of each endpoint, and returns since when all
+// recent reads the newest outcomes of each endpoint, and returns since when all
 // of them are among those that were read.
-func (h *handler) recent(ctx context.Context, views []*EndpointView, q plotQuery) (attempts []postern.Attempt, since time.Time, err error) {
+func (h *handler) recent(ctx context.Context, views []*EndpointView, q plotQuery) (outcomes []store.Outcome, since time.Time, err error) {
 	since = q.since
 	most := max(plotAttempts/max(len(views), 1), 10)
 	for _, v := range views {
-		// The bounds of pages are exclusive.
-		page := store.Page{Limit: min(most, maxLimit), Since: since.Add(-time.Millisecond), Until: q.until}
-		for read := 0; ; {
-			found, err := h.History.EndpointAttempts(ctx, v.Application, v.Number, store.AttemptFilter{}, page)
-			if err != nil {
-				return nil, since, err
+		read := 0
+		// Both bounds of the store are exclusive.
+		err := h.Outcomes.EachOutcome(ctx, v.Number, since.Add(-time.Millisecond), q.until, func(o store.Outcome) bool {
+			if read == most {
+				// Of its millisecond there may be more.
+				since = o.At.Add(time.Millisecond)
+				return false
 			}
-			for i := range found.Attempts {
-				found.Attempts[i].Response = nil // many of them are held at once
-			}
-			attempts = append(attempts, found.Attempts...)
-			if found.Done {
-				break
-			}
-			if read += len(found.Attempts); read >= most || len(found.Attempts) == 0 {
-				// Of its oldest millisecond there may be more.
-				since = postern.AttemptID(found.Next).Time().Add(time.Millisecond)
-				break
-			}
-			page.After = found.Next
+			read++
+			outcomes = append(outcomes, o)
+			return true
+		})
+		if err != nil {
+			return nil, since, err
 		}
 	}
-	return attempts, since, nil
+	return outcomes, since, nil
 }
 
-// render sorts attempts into buckets. Those that are older than what is known
+// render sorts outcomes into buckets. Those that are older than what is known
 // of every endpoint count nowhere.
-func (q *plotQuery) render(attempts []postern.Attempt, since time.Time) plotOut {
+func (q *plotQuery) render(outcomes []store.Outcome, since time.Time) plotOut {
 	first := int(since.Sub(q.since) / q.bucket)
 	buckets := make([]figures, int((q.until.Sub(q.since)+q.bucket-1)/q.bucket)-first)
 	var total figures
-	for i := range attempts {
-		at := attempts[i].ID.Time()
-		if at.Before(since) || !at.Before(q.until) {
+	for _, o := range outcomes {
+		if o.At.Before(since) || !o.At.Before(q.until) {
 			continue
 		}
-		total.add(&attempts[i])
-		buckets[int(at.Sub(q.since)/q.bucket)-first].add(&attempts[i])
+		total.add(o)
+		buckets[int(o.At.Sub(q.since)/q.bucket)-first].add(o)
 	}
 	out := plotOut{
 		Since: q.since, Until: q.until, BucketSeconds: int(q.bucket / time.Second), CountedSince: since,
@@ -212,9 +205,9 @@ func (q *plotQuery) render(attempts []postern.Attempt, since time.Time) plotOut 
 	return out
 }
 
-func (f *figures) add(a *postern.Attempt) {
-	f.byState[min(a.State, postern.Canceled)]++
-	f.took = append(f.took, a.Timings.Total)
+func (f *figures) add(o store.Outcome) {
+	f.byState[min(o.State, postern.Canceled)]++
+	f.took = append(f.took, o.Took)
 }
 
 func (f *figures) out() figuresOut {

@@ -238,6 +238,8 @@ type outcome struct {
 	class     int
 	message   postern.MessageID
 	n         int
+	state     postern.State
+	took      time.Duration
 }
 
 func appendOutcome(b []byte, a *postern.Attempt) []byte {
@@ -247,7 +249,8 @@ func appendOutcome(b []byte, a *postern.Attempt) []byte {
 	}
 	b = append(b, encodingVersion, succeeded, byte(a.Code/100))
 	b = append(b, a.Message[:]...)
-	return binary.AppendUvarint(b, uint64(a.N))
+	b = binary.AppendUvarint(b, uint64(a.N))
+	return binary.AppendUvarint(append(b, byte(a.State)), uint64(max(a.Timings.Total.Microseconds(), 0)))
 }
 
 func decodeOutcome(value []byte) (outcome, error) {
@@ -255,6 +258,14 @@ func decodeOutcome(value []byte) (outcome, error) {
 	o := outcome{succeeded: d.byte() == 1, class: int(d.byte())}
 	copy(o.message[:], d.take(len(o.message)))
 	o.n = int(d.uvarint())
+	switch { // the last two came later
+	case d.more():
+		o.state, o.took = postern.State(d.byte()), time.Duration(d.uvarint())*time.Microsecond
+	case o.succeeded:
+		o.state = postern.Delivered
+	default:
+		o.state = postern.Retrying
+	}
 	return o, d.err
 }
 

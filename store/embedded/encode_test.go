@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"bytes"
+	"slices"
 	"testing"
 	"time"
 
@@ -56,11 +57,11 @@ func TestRoutesTo(t *testing.T) {
 }
 
 // TestTruncated: a value cut anywhere is an error, never a panic, and never
-// half a record without one. Only a field that was added later may be missing.
+// half a record without one. Only fields that were added later may be missing.
 func TestTruncated(t *testing.T) {
 	m := testMessage()
 	d := store.DeliveryKey{Application: 7, Endpoint: 3, Message: m.ID}
-	later := map[string]bool{"head": true, "health": true} // their last byte is such a field
+	later := map[string]int{"head": 1, "health": 1, "outcome": 2} // so many of their last bytes are such fields
 	for name, c := range map[string]struct {
 		value  []byte
 		decode func([]byte) error
@@ -79,7 +80,7 @@ func TestTruncated(t *testing.T) {
 			t.Errorf("%s: whole: %v", name, err)
 		}
 		for n := range c.value {
-			if read := c.decode(c.value[:n]) == nil; read != (later[name] && n == len(c.value)-1) {
+			if read := c.decode(c.value[:n]) == nil; read != (later[name] > 0 && n == len(c.value)-later[name]) {
 				t.Errorf("%s: %d of %d bytes: read without an error is %t", name, n, len(c.value), read)
 			}
 		}
@@ -111,9 +112,53 @@ func FuzzDecode(f *testing.F) {
 				t.Errorf("attempt: %v\n%s", err, diff)
 			}
 		}
+		selectsAsDecoded(t, value)
 		_, _ = decodeContent(value)
 		_, _ = decodeRefusal(postern.SourceID{}, postern.RefusalID{}, value)
 		_ = routesTo(value, 3)
 		_ = endsDelivery(value)
 	})
+}
+
+// selectsAsDecoded: what a filter says of an encoded header is what it says of the
+// header.
+func selectsAsDecoded(t *testing.T, value []byte) {
+	t.Helper()
+	m, err := decodeHeader(7, postern.MessageID{}, value)
+	if err != nil {
+		return
+	}
+	for _, f := range []store.MessageFilter{{}, {EventTypes: []string{"b", m.EventType}}, {Channel: "x"}, {Tag: "x"}, {Channel: "x", Tag: "y"}} {
+		want := (f.EventTypes == nil || slices.Contains(f.EventTypes, m.EventType)) &&
+			(f.Channel == "" || slices.Contains(m.Channels, f.Channel)) && (f.Tag == "" || slices.Contains(m.Tags, f.Tag))
+		if got, err := selects(f, value); got != want || err != nil {
+			t.Errorf("%+v of %+v: %t, %v", f, m, got, err)
+		}
+	}
+}
+
+func TestSelects(t *testing.T) {
+	for _, labels := range [][]string{nil, {"x"}, {"y", "x"}, {"xx", "y"}} {
+		for _, eventType := range []string{"", "a.b", "b"} {
+			selectsAsDecoded(t, appendHeader(nil, &postern.Message{Routes: []postern.EndpointNumber{3, 900}, EventType: eventType, Channels: labels, Tags: []string{"y"}}))
+			selectsAsDecoded(t, appendHeader(nil, &postern.Message{EventType: eventType, EventID: "x", Tags: labels}))
+		}
+	}
+}
+
+// TestOutcomeOfBefore: entries that were stored without a state tell as much as they
+// can.
+func TestOutcomeOfBefore(t *testing.T) {
+	for succeeded, want := range map[bool]postern.State{true: postern.Delivered, false: postern.Retrying} {
+		a := &postern.Attempt{N: 2, Succeeded: succeeded, State: postern.Canceled, Timings: postern.Timings{Total: 1500 * time.Microsecond}}
+		value := appendOutcome(nil, a)
+		now, err := decodeOutcome(value)
+		if err != nil || now.state != postern.Canceled || now.took != a.Timings.Total {
+			t.Errorf("%+v, %v", now, err)
+		}
+		before, err := decodeOutcome(value[:len(value)-3])
+		if err != nil || before.state != want || before.took != 0 || before.n != 2 {
+			t.Errorf("succeeded %t: %+v, %v", succeeded, before, err)
+		}
+	}
 }

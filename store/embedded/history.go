@@ -2,7 +2,6 @@ package embedded
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	"github.com/postern-dev/postern"
@@ -109,8 +108,11 @@ func (s *Store) Messages(_ context.Context, app postern.ApplicationNumber, filte
 		if ok, err := v.reached(app, id, filter.Endpoint, w.it.Value()); !ok || err != nil {
 			return false, err
 		}
+		if ok, err := selects(filter, w.it.Value()); !ok || err != nil {
+			return false, err
+		}
 		m, err = decodeHeader(app, id, w.it.Value())
-		return err == nil && selects(filter, m), err
+		return err == nil, err
 	}, func() { page.Messages = append(page.Messages, m) })
 	return page, err
 }
@@ -125,10 +127,28 @@ func (v *view) reached(app postern.ApplicationNumber, id postern.MessageID, endp
 	return v.has(attemptKey(buf[:0], store.DeliveryKey{Application: app, Endpoint: endpoint, Message: id}, 1))
 }
 
-func selects(f store.MessageFilter, m *postern.Message) bool {
-	return (len(f.EventTypes) == 0 || slices.Contains(f.EventTypes, m.EventType)) &&
-		(f.Channel == "" || slices.Contains(m.Channels, f.Channel)) &&
-		(f.Tag == "" || slices.Contains(m.Tags, f.Tag))
+// selects reports whether an encoded header passes the filter. Most that are
+// looked at do not, and are not worth decoding.
+func selects(f store.MessageFilter, header []byte) (bool, error) {
+	d := newDecoder(header)
+	for range d.count() {
+		d.varint()
+	}
+	eventType := d.take(d.count())
+	d.take(d.count()) // content type
+	d.take(d.count()) // event id
+	wanted := len(f.EventTypes) == 0
+	for _, name := range f.EventTypes {
+		wanted = wanted || string(eventType) == name
+	}
+	for _, name := range [...]string{f.Channel, f.Tag} {
+		found := name == ""
+		for range d.count() {
+			found = string(d.take(d.count())) == name || found
+		}
+		wanted = wanted && found
+	}
+	return wanted, d.err
 }
 
 // Attempts implements store.History.
@@ -180,6 +200,9 @@ func (s *Store) EndpointAttempts(_ context.Context, app postern.ApplicationNumbe
 	if err != nil {
 		return page, err
 	}
+	if filter.OfMessages() {
+		w.budget = seekBudget
+	}
 	var attempt *postern.Attempt
 	page.Next, page.Done, err = list(w, p.Limit, func([20]byte) (bool, error) {
 		o, err := decodeOutcome(w.it.Value())
@@ -192,41 +215,32 @@ func (s *Store) EndpointAttempts(_ context.Context, app postern.ApplicationNumbe
 	return page, err
 }
 
-// CountAttempts implements store.Outcomes. Entries hold the outcome, so that no
+// EachOutcome implements store.Outcomes. Entries hold the outcome, so that no
 // attempt is read.
-func (s *Store) CountAttempts(ctx context.Context, endpoint postern.EndpointNumber, since, until time.Time, examine int) (count store.AttemptCount, err error) {
+func (s *Store) EachOutcome(ctx context.Context, endpoint postern.EndpointNumber, since, until time.Time, fn func(store.Outcome) bool) (err error) {
 	v, err := s.view()
 	if err != nil {
-		return count, err
+		return err
 	}
 	defer v.close(&err)
 	w, err := v.page(kindByEndpoint, appendEndpoint(nil, endpoint), store.Page{Since: since, Until: until})
 	if err != nil {
-		return count, err
+		return err
 	}
+	looked := 0
 	for ok := w.first(); ok; ok = w.next() {
-		counted := count.Succeeded + count.Failed
-		if counted == examine {
-			return count, nil
-		}
-		if counted%1024 == 0 && ctx.Err() != nil {
-			return count, context.Cause(ctx)
+		if looked++; looked%1024 == 0 && ctx.Err() != nil {
+			return context.Cause(ctx)
 		}
 		o, err := decodeOutcome(w.it.Value())
 		if err != nil {
-			return count, err
+			return err
 		}
-		if o.succeeded {
-			count.Succeeded++
-		} else {
-			count.Failed++
-		}
-		if counted+1 == examine {
-			count.Oldest = postern.AttemptID(w.id()).Time()
+		if !fn(store.Outcome{At: postern.AttemptID(w.id()).Time(), Succeeded: o.succeeded, State: o.state, Took: o.took}) {
+			return nil
 		}
 	}
-	count.Oldest = time.Time{}
-	return count, nil
+	return nil
 }
 
 func selectsOutcome(f store.AttemptFilter, o outcome) bool {
@@ -236,10 +250,12 @@ func selectsOutcome(f store.AttemptFilter, o outcome) bool {
 // listed reads the attempt of a list entry; nil when the filter leaves it out
 // or it is gone.
 func (v *view) listed(app postern.ApplicationNumber, endpoint postern.EndpointNumber, f store.AttemptFilter, o outcome) (*postern.Attempt, error) {
-	byMessage := store.MessageFilter{EventTypes: f.EventTypes, Channel: f.Channel, Tag: f.Tag}
-	if len(f.EventTypes) > 0 || f.Channel != "" || f.Tag != "" {
-		m, err := v.header(app, o.message)
-		if err != nil || m == nil || !selects(byMessage, m) {
+	if f.OfMessages() {
+		header, err := v.get(headerKey(nil, app, o.message))
+		if header == nil || err != nil {
+			return nil, err
+		}
+		if ok, err := selects(store.MessageFilter{EventTypes: f.EventTypes, Channel: f.Channel, Tag: f.Tag}, header); !ok || err != nil {
 			return nil, err
 		}
 	}

@@ -35,8 +35,7 @@ func testExpunge(t *testing.T, h Harness) {
 			t.Fatal(err)
 		}
 		equal(t, "attempts", []postern.Attempt{redacted, *other}, attempts)
-		count := must[store.AttemptCount](t)(w.s.CountAttempts(ctx, 3, time.Time{}, time.Time{}, 10))
-		equal(t, "a redacted attempt is counted once", store.AttemptCount{Succeeded: 1, Failed: 1}, count)
+		equal(t, "a redacted attempt is counted once", 2, len(outcomes(t, w.s, 3, time.Time{}, time.Time{}, 10)))
 		if err := w.s.Purge(ctx); err != nil {
 			t.Error(err)
 		}

@@ -38,35 +38,45 @@ func testMessagesOfEndpoint(t *testing.T, h Harness) {
 	})
 }
 
-// testCountAttempts: outcomes are counted within their window, the newest
-// first, and no more are looked at than was said.
-func testCountAttempts(t *testing.T, h Harness) {
+// testEachOutcome: what came of attempts is told within their window, the
+// newest first, until the reader has enough.
+func testEachOutcome(t *testing.T, h Harness) {
 	w := newWorld(t, h)
 	var batch store.Batch
-	var moments []time.Time
+	var want []store.Outcome // the newest first
 	for i := range 40 {
 		if i%10 == 0 {
 			w.advance(20 * time.Hour)
 		}
 		a := w.accept(5, 1, 2)
-		state := postern.Delivered
-		if i%4 == 0 {
-			state = postern.Retrying
-		}
+		state := []postern.State{postern.Retrying, postern.Delivered, postern.Dead, postern.Delivered}[i%4]
 		attempt := w.attempt(a.Message, 1, 1, state)
-		moments = append(moments, attempt.ID.Time())
+		attempt.Timings.Total = time.Duration(i*i) * time.Millisecond
+		want = append([]store.Outcome{{
+			At: attempt.ID.Time(), Succeeded: attempt.Succeeded, State: state, Took: attempt.Timings.Total,
+		}}, want...)
 		batch.Accepts = append(batch.Accepts, a)
 		batch.Attempts = append(batch.Attempts, attempt, w.attempt(a.Message, 2, 1, postern.Delivered))
 	}
 	w.commit(batch)
-	count := func(since, until time.Time, examine int) store.AttemptCount {
-		return must[store.AttemptCount](t)(w.s.CountAttempts(t.Context(), 1, since, until, examine))
-	}
+	all := time.Time{}
 	w.everywhere(func(t *testing.T) {
-		equal(t, "all", store.AttemptCount{Succeeded: 30, Failed: 10}, count(time.Time{}, time.Time{}, 1000))
-		equal(t, "exactly all", store.AttemptCount{Succeeded: 30, Failed: 10}, count(time.Time{}, time.Time{}, 40))
-		equal(t, "a window, exclusive", store.AttemptCount{Succeeded: 15, Failed: 5}, count(moments[9], moments[30], 1000))
-		equal(t, "the newest", store.AttemptCount{Succeeded: 6, Failed: 2, Oldest: moments[32]}, count(time.Time{}, time.Time{}, 8))
-		equal(t, "nothing", store.AttemptCount{}, count(moments[39], time.Time{}, 8))
+		equal(t, "all", want, outcomes(t, w.s, 1, all, all, 1000))
+		equal(t, "a window, exclusive", want[10:30], outcomes(t, w.s, 1, want[30].At, want[9].At, 1000))
+		equal(t, "the newest", want[:8], outcomes(t, w.s, 1, all, all, 8))
+		equal(t, "nothing", []store.Outcome{}, outcomes(t, w.s, 1, want[0].At, all, 8))
 	})
+}
+
+// outcomes are what is told of an endpoint's attempts, as many as wanted.
+func outcomes(t *testing.T, s store.Store, endpoint postern.EndpointNumber, since, until time.Time, enough int) (list []store.Outcome) {
+	t.Helper()
+	err := s.EachOutcome(t.Context(), endpoint, since, until, func(o store.Outcome) bool {
+		list = append(list, o)
+		return len(list) < enough
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list
 }

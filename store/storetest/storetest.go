@@ -70,7 +70,7 @@ func Run(t *testing.T, h Harness) {
 		{"FilterBudget", testFilterBudget},
 		{"EndpointAttempts", testEndpointAttempts},
 		{"MessagesOfEndpoint", testMessagesOfEndpoint},
-		{"CountAttempts", testCountAttempts},
+		{"EachOutcome", testEachOutcome},
 		{"Dead", testDead},
 		{"Waiting", testWaiting},
 		{"Refusals", testRefusals},

@@ -303,6 +303,8 @@ func TestWrongTypes(t *testing.T) {
 		`{"name":"x","rateLimit":-1}`:     `["body","throttleRate"]`,
 		`{"name":"x","uid":"a b"}`:        `["body","uid"]`,
 		`{"name":"x","uid":"app_x"}`:      `["body","uid"]`,
+		`{"name":"x","uid":"."}`:          `["body","uid"]`,
+		`{"name":"x","uid":".."}`:         `["body","uid"]`,
 		`{"name":""}`:                     `["body","name"]`,
 	} {
 		w.refused(422, `"loc":`+loc, "POST", "/app", body)

@@ -127,10 +127,13 @@ func checkKey(k *postern.Key) error {
 }
 
 // checkUID allows "", which is no uid. One that looked like an id could never
-// be found: what begins with the prefix is looked up as an id.
+// be found: what begins with the prefix is looked up as an id. One that a path
+// resolves on its way would be worse: to delete an endpoint called ".." is to
+// delete its application.
 func checkUID(uid, prefix string) error {
 	return all(
 		require(uid == "" || route.ValidName(uid), "a uid is 1 to 256 of letters, digits, '-', '_' and '.'", "uid"),
+		require(uid != "." && uid != "..", "a uid is not . or .., which paths take for something else", "uid"),
 		require(!strings.HasPrefix(uid, prefix), "a uid does not begin with "+prefix+", which ids do", "uid"),
 	)
 }

@@ -80,6 +80,9 @@ func (h *handler) answer(c *call, out any) error {
 func (h *handler) send(c *call) {
 	header := c.w.Header()
 	header["Content-Type"] = h.jsonType
+	if c.operation == nil || c.operation.access != publish {
+		header.Set("Cache-Control", "no-store") // what is told is told to one key, and may be a secret
+	}
 	if c.answer.Len() > 2048 { // up to here net/http counts by itself, for less
 		header.Set("Content-Length", strconv.Itoa(c.answer.Len()))
 	}

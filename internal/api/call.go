@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -212,6 +213,10 @@ func (c *call) moment(name string) (time.Time, error) {
 	return t, nil
 }
 
+// maxListed bounds the values of a list, each of which everything that is looked
+// at is compared with.
+const maxListed = 256
+
 // list is a parameter with several values: a,b or repeated, also as name[] and
 // name[0].
 func (c *call) list(name string) ([]string, error) {
@@ -235,6 +240,9 @@ func (c *call) list(name string) ([]string, error) {
 				}
 			}
 		}
+	}
+	if len(list) > maxListed {
+		return nil, postern.InvalidField("must be at most "+strconv.Itoa(maxListed), "query", name)
 	}
 	return list, nil
 }

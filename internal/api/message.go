@@ -178,6 +178,7 @@ func (h *handler) getRaw(c *call) error {
 		header.Set("Content-Type", "application/octet-stream")
 	}
 	header.Set("Content-Length", strconv.Itoa(len(content.Payload)))
+	header.Set("Cache-Control", "no-store")
 	header.Set("X-Content-Type-Options", "nosniff")
 	header.Set("Content-Security-Policy", "sandbox")
 	c.w.WriteHeader(c.status)

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -93,13 +94,14 @@ func isLoopback(address string) bool {
 }
 
 // demoHandler serves the receiver beside the server. The API answers under
-// this machine's own names only: a page in a browser that has its own name lead
-// here would know the key. A source's token is nothing that such a page knows,
-// and tunnels bring requests to it under names of theirs.
+// this machine's own names only, and to pages of this machine only: any page in
+// a browser knows the key, and could ask here for itself, or have its own name
+// lead here. A source's token is nothing that such a page knows, and tunnels
+// bring requests to it under names of theirs.
 func demoHandler(receiver, rest http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
-		case strings.HasPrefix(r.URL.Path, apiPrefix+"/") && !isLoopback(r.Host):
+		case strings.HasPrefix(r.URL.Path, apiPrefix+"/") && !(isLoopback(r.Host) && isLocalPage(r.Header.Get("Origin"))):
 			http.Error(w, "the demo's API is for this machine only", http.StatusForbidden)
 		case r.URL.Path == demoPath:
 			receiver.ServeHTTP(w, r)
@@ -107,6 +109,13 @@ func demoHandler(receiver, rest http.Handler) http.Handler {
 			rest.ServeHTTP(w, r)
 		}
 	})
+}
+
+// isLocalPage reports whether a request comes from a page of this machine, or
+// from none at all.
+func isLocalPage(origin string) bool {
+	from, err := url.Parse(origin)
+	return origin == "" || err == nil && isLoopback(from.Host)
 }
 
 // showArrival prints a delivery. It is what arrived at the receiver, and so it

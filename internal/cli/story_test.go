@@ -166,26 +166,31 @@ func TestExcerpt(t *testing.T) {
 	}
 }
 
-// A browser is led here under another name with the key that everybody knows.
+// A browser is led here under another name with the key that everybody knows,
+// or a page that it shows asks here by itself.
 func TestDemoAPIIsForThisMachine(t *testing.T) {
 	rest := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) })
 	h := demoHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) }), rest)
 	for _, tt := range []struct {
-		host, path string
-		want       int
+		host, path, origin string
+		want               int
 	}{
-		{"127.0.0.1:8080", "/api/v1/app", http.StatusTeapot}, {"localhost", "/api/v1/app", http.StatusTeapot},
-		{"[::1]:8080", "/api/v1/app", http.StatusTeapot}, {"[::1]", "/api/v1/app", http.StatusTeapot},
-		{"evil.example:8080", "/api/v1/app", http.StatusForbidden}, {"", "/api/v1/app", http.StatusForbidden},
-		{"127.0.0.1.evil.example", "/api/v1/app", http.StatusForbidden}, {"10.0.0.1", "/api/v1/app", http.StatusForbidden},
-		{"tunnel.example", "/in/token", http.StatusTeapot}, {"127.0.0.1", demoPath, http.StatusOK},
+		{"127.0.0.1:8080", "/api/v1/app", "", http.StatusTeapot}, {"localhost", "/api/v1/app", "", http.StatusTeapot},
+		{"[::1]:8080", "/api/v1/app", "", http.StatusTeapot}, {"[::1]", "/api/v1/app", "", http.StatusTeapot},
+		{"evil.example:8080", "/api/v1/app", "", http.StatusForbidden}, {"", "/api/v1/app", "", http.StatusForbidden},
+		{"127.0.0.1.evil.example", "/api/v1/app", "", http.StatusForbidden}, {"10.0.0.1", "/api/v1/app", "", http.StatusForbidden},
+		{"tunnel.example", "/in/token", "", http.StatusTeapot}, {"127.0.0.1", demoPath, "", http.StatusOK},
+		{"127.0.0.1:8080", "/api/v1/app", "http://127.0.0.1:8080", http.StatusTeapot}, {"localhost", "/api/v1/app", "http://localhost:3000", http.StatusTeapot},
+		{"127.0.0.1:8080", "/api/v1/app", "https://evil.example", http.StatusForbidden}, {"127.0.0.1:8080", "/api/v1/app", "null", http.StatusForbidden},
+		{"127.0.0.1:8080", "/api/v1/app", "http://127.0.0.1.evil.example", http.StatusForbidden}, {"127.0.0.1", "/in/token", "https://evil.example", http.StatusTeapot},
 	} {
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, tt.path, http.NoBody)
 		r.Host = tt.host
+		r.Header.Set("Origin", tt.origin)
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, r)
 		if w.Code != tt.want {
-			t.Errorf("%s at %q: %d, want %d", tt.path, tt.host, w.Code, tt.want)
+			t.Errorf("%s at %q from %q: %d, want %d", tt.path, tt.host, tt.origin, w.Code, tt.want)
 		}
 	}
 }

@@ -44,7 +44,7 @@ func rowNeeds() map[string][]string {
 			"endpoint.create", "endpoint.put", "endpoint.patch", "endpoint.delete", "endpoint.pause", "endpoint.resume",
 			"endpoint.headers.put", "endpoint.headers.patch", "endpoint.send-example",
 			"endpoint.recover", "endpoint.replay-missing", "endpoint.bulk-replay",
-			"message.resend", "message.cancel", "message.expunge", "message.bulk-expunge", "attempt.expunge",
+			"message.resend", "message.cancel", "message.expunge", "message.bulk-expunge", "message.expunge-all", "attempt.expunge",
 			"replay.create", "replay.preview", "replay.pause", "replay.resume", "replay.cancel",
 			"source.create", "source.put", "source.patch", "source.delete", "source.pause", "source.resume",
 		},

@@ -108,7 +108,7 @@ func (c *Catalogue) CreateApplication(ctx context.Context, a postern.Application
 	place := newApplication(record)
 	// Nobody else knows the place, so that only the uid needs guarding: any
 	// number of applications are created side by side.
-	err = rename(c.byUID, 0, "", record.UID, place, func() error {
+	err = rename(ctx, c.byUID, 0, "", record.UID, place, func() error {
 		if err := c.commit(ctx, []store.Change{{Put: record}}); err != nil {
 			return err
 		}
@@ -140,7 +140,7 @@ func (c *Catalogue) UpdateApplication(ctx context.Context, n postern.Application
 	fixed := old.next()
 	record.ID, record.Number, record.Version, record.CreatedAt = fixed.ID, fixed.Number, fixed.Version, fixed.CreatedAt
 	record.UpdatedAt = c.now()
-	err = rename(c.byUID, 0, fixed.UID, record.UID, place, func() error {
+	err = rename(ctx, c.byUID, 0, fixed.UID, record.UID, place, func() error {
 		if err := c.commit(ctx, []store.Change{{Put: record}}); err != nil {
 			return err
 		}

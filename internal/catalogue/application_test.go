@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"testing"
+	"testing/synctest"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -42,6 +43,57 @@ func TestCreateApplication(t *testing.T) {
 	}
 	if _, err = w.CreateApplication(t.Context(), postern.Application{Name: "Other", UID: "acme"}); !errors.Is(err, postern.ErrConflict) {
 		t.Errorf("a uid in use: %v", err)
+	}
+}
+
+// TestClaimsAreWaitedFor: who wants a uid that another change may get is told
+// only once that is decided. A conflict can be found, then, and one that came to
+// nothing is none.
+func TestClaimsAreWaitedFor(t *testing.T) {
+	for name, outcome := range map[string]error{"committed": nil, "failed": errDisk} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				hold := make(chan struct{})
+				w.store.before = func([]store.Change) error {
+					w.store.before = nil
+					<-hold
+					return outcome
+				}
+				create := func(ctx context.Context) <-chan error {
+					done := make(chan error, 1)
+					go func() {
+						_, err := w.CreateApplication(ctx, postern.Application{Name: "Acme", UID: "acme"})
+						done <- err
+					}()
+					synctest.Wait()
+					return done
+				}
+				first, second := create(t.Context()), create(t.Context())
+				impatient, cancel := context.WithCancel(t.Context())
+				third := create(impatient)
+				if len(first)+len(second)+len(third) > 0 {
+					t.Fatal("one was told before anything was decided")
+				}
+				if _, err := w.Application("acme"); !errors.Is(err, postern.ErrNotFound) {
+					t.Errorf("what is not stored is found: %v", err)
+				}
+				cancel()
+				if err := <-third; !errors.Is(err, context.Canceled) {
+					t.Errorf("nobody waits any more: %v", err)
+				}
+				close(hold)
+				if err := <-first; !errors.Is(err, outcome) {
+					t.Errorf("the first: %v, want %v", err, outcome)
+				}
+				if err := <-second; errors.Is(err, postern.ErrConflict) != (outcome == nil) {
+					t.Errorf("the second: %v", err)
+				}
+				if _, err := w.Application("acme"); err != nil {
+					t.Errorf("whoever got it: %v", err)
+				}
+			})
+		})
 	}
 }
 

@@ -89,7 +89,7 @@ func (c *Catalogue) CreateEndpoint(ctx context.Context, e postern.Endpoint) (*po
 	}
 	entry := c.makeEntry(place, record)
 	application := old.next()
-	err = rename(c.endpointUIDs, record.Application, "", record.UID, entry, func() error {
+	err = rename(ctx, c.endpointUIDs, record.Application, "", record.UID, entry, func() error {
 		if err := c.commit(ctx, []store.Change{{Put: record}, {Put: application}}); err != nil {
 			return err
 		}
@@ -130,7 +130,7 @@ func (c *Catalogue) UpdateEndpoint(ctx context.Context, app postern.ApplicationN
 		health = append(health, store.HealthChange{Endpoint: n})
 	}
 	application := old.next()
-	err = rename(c.endpointUIDs, app, before.UID, record.UID, entry, func() error {
+	err = rename(ctx, c.endpointUIDs, app, before.UID, record.UID, entry, func() error {
 		if err := c.commit(ctx, []store.Change{{Put: record}, {Put: application}}, health...); err != nil {
 			return err
 		}

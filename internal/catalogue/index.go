@@ -1,6 +1,7 @@
 package catalogue
 
 import (
+	"context"
 	"slices"
 	"strings"
 	"sync"
@@ -17,6 +18,8 @@ type index[K comparable, V comparable] struct {
 	mu      sync.RWMutex
 	records map[K]V
 	order   []K
+	// claims are closed once their key has a record or is free again.
+	claims map[K]chan struct{}
 }
 
 // uid is a user's own name for a record among those of one application; the
@@ -30,7 +33,7 @@ type uid struct {
 const noLimit = -1
 
 func newIndex[K comparable, V comparable](compare func(a, b K) int) *index[K, V] {
-	return &index[K, V]{compare: compare, records: map[K]V{}}
+	return &index[K, V]{compare: compare, records: map[K]V{}, claims: map[K]chan struct{}{}}
 }
 
 // get returns the record of a key; the zero V, which is nil, for none and for
@@ -49,16 +52,42 @@ func (x *index[K, V]) len() int {
 }
 
 // claim reserves a key that is free; its record is still none. Who claimed it
-// puts the record or removes the key.
-func (x *index[K, V]) claim(key K) bool {
+// puts the record or removes the key, and waits for nothing but its commit in
+// between. A key that another claims is waited for: only then is it known
+// whether it is taken, and who is told so can find the record.
+func (x *index[K, V]) claim(ctx context.Context, key K) (bool, error) {
+	for {
+		other, taken := x.reserve(key)
+		if other == nil {
+			return !taken, nil
+		}
+		select {
+		case <-other:
+		case <-ctx.Done():
+			return false, context.Cause(ctx)
+		}
+	}
+}
+
+// reserve is a try of claim: it returns another's claim, or whether the key has
+// a record.
+func (x *index[K, V]) reserve(key K) (other <-chan struct{}, taken bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if _, taken := x.records[key]; taken {
-		return false
+		return x.claims[key], true
 	}
 	var none V
-	x.records[key] = none
-	return true
+	x.records[key], x.claims[key] = none, make(chan struct{})
+	return nil, false
+}
+
+// decided lets those go on who wait for a key. The caller holds the lock.
+func (x *index[K, V]) decided(key K) {
+	if claim := x.claims[key]; claim != nil {
+		close(claim)
+		delete(x.claims, key)
+	}
 }
 
 // put adds or replaces a record. New ids sort behind old ones, so that adding
@@ -72,6 +101,7 @@ func (x *index[K, V]) put(key K, record V) {
 		}
 	}
 	x.records[key] = record
+	x.decided(key)
 }
 
 // remove frees a key, whether it has a record or was claimed.
@@ -79,6 +109,7 @@ func (x *index[K, V]) remove(key K) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	delete(x.records, key)
+	x.decided(key)
 	if x.compare == nil {
 		return
 	}
@@ -138,12 +169,18 @@ func window[V any](n, at int, found, after bool, p postern.ListPage, record func
 // "". The new uid is claimed first, so that no two changes can both get it,
 // and leads to the record only when change, which commits it and shows it to
 // readers, has succeeded.
-func rename[V comparable](x *index[uid, V], app postern.ApplicationNumber, from, to string, record V, change func() error) error {
+func rename[V comparable](ctx context.Context, x *index[uid, V], app postern.ApplicationNumber, from, to string, record V, change func() error) error {
 	if from == to {
 		return change()
 	}
-	if to != "" && !x.claim(uid{app, to}) {
-		return uidInUse(to)
+	if to != "" {
+		claimed, err := x.claim(ctx, uid{app, to})
+		if err != nil {
+			return err
+		}
+		if !claimed {
+			return uidInUse(to)
+		}
 	}
 	if err := change(); err != nil {
 		// Free again, for the same change tried again as well.

@@ -1,7 +1,8 @@
 // Package schema compiles the JSON Schemas of event types and checks payloads
 // by them. Both are bounded: a schema loads nothing from elsewhere, has a
-// largest size, depth and pattern; and a payload's numbers may not be such that
-// comparing them takes long.
+// largest size, depth and pattern; a payload's numbers may not be such that
+// comparing them takes long; and a check takes so many steps and no more, since
+// a schema that names another twice doubles the work with each level.
 //
 // A schema without "$schema" is read as draft 7, as Svix reads it. Formats are
 // asserted as the draft says, which for draft 7 they are.
@@ -12,8 +13,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"regexp"
 	"strings"
+	"sync"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"golang.org/x/text/language"
@@ -29,8 +32,13 @@ const (
 	MaxPattern = 1000
 	// maxDepth bounds how deep a schema may be nested.
 	maxDepth = 64
-	// maxPayloadDepth bounds how deep a payload may be that is checked.
+	// maxPayloadDepth and maxValues bound how deep a payload may be that is
+	// checked, and how much it may hold: each value can have a fault of its own.
 	maxPayloadDepth = 1000
+	maxValues       = 100_000
+	// maxSteps bounds a check, in schemas that a value is held against and names
+	// that a pattern is: some seconds at the very most.
+	maxSteps = 300_000
 	// maxDigits and maxExponent bound numbers, which are compared exactly: the
 	// digits of both, so that 1e999 is the largest.
 	maxDigits   = 400
@@ -40,7 +48,13 @@ const (
 )
 
 // Schema checks payloads. It is safe for concurrent use.
-type Schema struct{ compiled *jsonschema.Schema }
+type Schema struct {
+	text  []byte
+	steps int // that a check may take
+	// checkers are compiled copies: each check counts its steps on one that it has
+	// to itself.
+	checkers sync.Pool
+}
 
 // Fault is one thing that is wrong with a payload.
 type Fault struct {
@@ -56,6 +70,23 @@ func Compile(text []byte) (*Schema, error) {
 	if len(text) > MaxBytes {
 		return nil, fmt.Errorf("a schema has at most %d bytes", MaxBytes)
 	}
+	c, err := compile(text)
+	if err != nil {
+		return nil, err
+	}
+	s := &Schema{text: bytes.Clone(text), steps: maxSteps}
+	s.checkers.Put(c)
+	return s, nil
+}
+
+// checker is a compiled schema with what is left of the steps of the check that
+// uses it.
+type checker struct {
+	compiled *jsonschema.Schema
+	steps    int
+}
+
+func compile(text []byte) (*checker, error) {
 	document, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
 	if err != nil {
 		return nil, errors.New("is not JSON")
@@ -63,21 +94,23 @@ func Compile(text []byte) (*Schema, error) {
 	if _, ok := document.(map[string]any); !ok {
 		return nil, errors.New("is not a JSON object")
 	}
-	if err := bounded(document, maxDepth); err != nil {
+	if err := bounded(document, maxDepth, new(int)); err != nil {
 		return nil, err
 	}
+	c := &checker{steps: math.MaxInt}
 	compiler := jsonschema.NewCompiler()
 	compiler.DefaultDraft(jsonschema.Draft7)
 	compiler.UseLoader(nothing{})
-	compiler.UseRegexpEngine(pattern)
+	compiler.UseRegexpEngine(c.pattern)
+	compiler.RegisterVocabulary(&jsonschema.Vocabulary{URL: location + "steps", Compile: c.counted})
+	compiler.AssertVocabs()
 	if err := compiler.AddResource(location, document); err != nil {
 		return nil, errors.New("cannot be read as a schema")
 	}
-	compiled, err := compiler.Compile(location)
-	if err != nil {
+	if c.compiled, err = compiler.Compile(location); err != nil {
 		return nil, errors.New(reason(err))
 	}
-	return &Schema{compiled}, nil
+	return c, nil
 }
 
 // location is what a schema is called while it is compiled. Nothing is loaded
@@ -91,20 +124,60 @@ func (s *Schema) Check(payload []byte) []Fault {
 	if err != nil {
 		return []Fault{{Msg: "is not JSON, which the event type's schema wants"}}
 	}
-	if err := bounded(value, maxPayloadDepth); err != nil {
+	if err := bounded(value, maxPayloadDepth, new(int)); err != nil {
 		return []Fault{{Msg: err.Error()}}
 	}
-	err = s.compiled.Validate(value)
+	c, _ := s.checkers.Get().(*checker)
+	if c == nil {
+		if c, err = compile(s.text); err != nil {
+			return []Fault{{Msg: "cannot be checked by the event type's schema"}} // it could be compiled once
+		}
+	}
+	defer s.checkers.Put(c)
+	c.steps = s.steps
+	err = c.validate(value)
 	if err == nil {
 		return nil
 	}
 	var invalid *jsonschema.ValidationError
 	if !errors.As(err, &invalid) {
-		return []Fault{{Msg: "cannot be checked by the event type's schema"}}
+		return []Fault{{Msg: err.Error()}}
 	}
 	var faults []Fault
 	collect(invalid, message.NewPrinter(language.English), &faults)
 	return faults
+}
+
+// validate is the schema's, which is left by a panic where that takes too long:
+// there is no other way out of it.
+func (c *checker) validate(value any) (err error) {
+	defer func() {
+		if thrown := recover(); thrown != nil {
+			if thrown != errSteps { //nolint:errorlint // it is the very one
+				panic(thrown)
+			}
+			err = errSteps
+		}
+	}()
+	return c.compiled.Validate(value)
+}
+
+var errSteps = errors.New("takes too long to be checked by the event type's schema")
+
+// step is taken for each schema that a value is held against, and each name that
+// a pattern is.
+func (c *checker) step() {
+	if c.steps--; c.steps < 0 {
+		panic(errSteps)
+	}
+}
+
+// Validate implements jsonschema.SchemaExt.
+func (c *checker) Validate(*jsonschema.ValidatorContext, any) { c.step() }
+
+// counted has every schema count.
+func (c *checker) counted(*jsonschema.CompilerContext, map[string]any) (jsonschema.SchemaExt, error) {
+	return c, nil
 }
 
 // collect takes the innermost causes: what is above them only repeats them.
@@ -139,7 +212,7 @@ func (nothing) Load(string) (any, error) {
 }
 
 // pattern compiles a regular expression of bounded length.
-func pattern(text string) (jsonschema.Regexp, error) {
+func (c *checker) pattern(text string) (jsonschema.Regexp, error) {
 	if len(text) > MaxPattern {
 		return nil, fmt.Errorf("a pattern has at most %d bytes", MaxPattern)
 	}
@@ -147,7 +220,19 @@ func pattern(text string) (jsonschema.Regexp, error) {
 	if err != nil {
 		return nil, err
 	}
-	return compiled, nil
+	return countedPattern{compiled, c}, nil
+}
+
+// countedPattern counts what it is matched against.
+type countedPattern struct {
+	*regexp.Regexp
+	checker *checker
+}
+
+// MatchString implements jsonschema.Regexp.
+func (p countedPattern) MatchString(text string) bool {
+	p.checker.step()
+	return p.Regexp.MatchString(text)
 }
 
 // reason is what the compiler says, without the name that we gave the schema.
@@ -161,22 +246,25 @@ func reason(err error) string {
 	return "is not a JSON Schema: " + shortened(text)
 }
 
-// bounded refuses what is nested deeper than depth, and numbers that take long
-// to compare.
-func bounded(value any, depth int) error {
+// bounded refuses what is nested deeper than depth or has too many values, and
+// numbers that take long to compare. Values are those that came before.
+func bounded(value any, depth int, values *int) error {
 	if depth < 0 {
 		return errors.New("is nested too deep")
+	}
+	if *values++; *values > maxValues {
+		return errors.New("has too many values to be checked by the event type's schema")
 	}
 	switch v := value.(type) {
 	case map[string]any:
 		for _, entry := range v {
-			if err := bounded(entry, depth-1); err != nil {
+			if err := bounded(entry, depth-1, values); err != nil {
 				return err
 			}
 		}
 	case []any:
 		for _, entry := range v {
-			if err := bounded(entry, depth-1); err != nil {
+			if err := bounded(entry, depth-1, values); err != nil {
 				return err
 			}
 		}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -124,6 +125,56 @@ func TestHostilePayloads(t *testing.T) {
 
 // FuzzCompile: whatever is compiled and checked, nothing panics, and nothing is
 // loaded.
+// TestStepsAreBounded: what doubles with each level of a schema or a payload is
+// given up, also beside others, and leaves the schema as good as before.
+func TestStepsAreBounded(t *testing.T) {
+	twice := func(last, each string) string {
+		var b strings.Builder
+		fmt.Fprintf(&b, `{"definitions":{"a0":%s`, last)
+		for i := 1; i <= 24; i++ {
+			fmt.Fprintf(&b, ",\"a%d\":"+each, i, i-1)
+		}
+		return b.String() + `},"allOf":[{"$ref":"#/definitions/a24"}]}`
+	}
+	deep := strings.Repeat(`{"c":`, 24) + "1" + strings.Repeat("}", 24)
+	for schema, payload := range map[string]string{
+		twice(`{}`, `{"allOf":[{"$ref":"#/definitions/a%[2]d"},{"$ref":"#/definitions/a%[2]d"}]}`):                                                 `{}`,
+		twice(`{"type":"string"}`, `{"anyOf":[{"$ref":"#/definitions/a%[2]d"},{"$ref":"#/definitions/a%[2]d"}]}`):                                  `{}`,
+		`{"allOf":[{"properties":{"c":{"$ref":"#"}}},{"properties":{"c":{"$ref":"#"}}}]}`:                                                          deep,
+		`{"$schema":"https://json-schema.org/draft/2020-12/schema","allOf":[{"properties":{"c":{"$ref":"#"}}},{"properties":{"c":{"$ref":"#"}}}]}`: deep,
+		`{"patternProperties":{"c":{"$ref":"#"},"^c":{"$ref":"#"}}}`:                                                                               deep,
+	} {
+		s, err := Compile([]byte(schema))
+		if err != nil {
+			t.Fatalf("%.100s: %v", schema, err)
+		}
+		s.steps /= 50
+		var checks sync.WaitGroup
+		for range 2 {
+			checks.Go(func() {
+				if got := s.Check([]byte(payload)); len(got) != 1 || !strings.Contains(got[0].Msg, "too long") {
+					t.Errorf("%.100s: %v", schema, got)
+				}
+			})
+		}
+		checks.Wait()
+	}
+}
+
+// TestManyValues: a payload of the most values is checked, and a larger one is
+// refused before each of them can have a fault.
+func TestManyValues(t *testing.T) {
+	s, err := Compile([]byte(`{"items":{"type":"number"}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n, want := range map[int]int{maxValues - 1: 0, maxValues: 1} {
+		if got := s.Check([]byte("[" + strings.Repeat("1,", n-1) + "1]")); len(got) != want {
+			t.Errorf("%d values: %v", n, got)
+		}
+	}
+}
+
 func FuzzCompile(f *testing.F) {
 	for _, schema := range []string{`{"type":"object"}`, `{"$ref":"#"}`, `{"allOf":[{"$ref":"#"}]}`, `{"$id":"x","$ref":"x"}`, `{"$dynamicRef":"#a"}`} {
 		f.Add([]byte(schema), []byte(`{"a":[1]}`))

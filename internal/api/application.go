@@ -95,6 +95,23 @@ func (h *handler) putApplication(c *call, in applicationIn) (applicationOut, err
 	if !in.UID.Set && !strings.HasPrefix(ref, postern.ApplicationID{}.Prefix()) {
 		in.UID = optional[string]{Set: true, Value: &ref}
 	}
+	return upserted(c, in.UID, ref, func() (applicationOut, error) { return h.upsertApplication(c, ref, in) })
+}
+
+// upserted is what a PUT to ref comes to. One that would create what another
+// request has just created replaces that instead.
+func upserted[Out any](c *call, uid optional[string], ref string, put func() (Out, error)) (Out, error) {
+	status := c.status
+	out, err := put()
+	if errors.Is(err, postern.ErrConflict) && c.status == http.StatusCreated && uid.Value != nil && *uid.Value == ref {
+		c.status = status
+		return put()
+	}
+	return out, err
+}
+
+// upsertApplication goes by what there is at ref.
+func (h *handler) upsertApplication(c *call, ref string, in applicationIn) (applicationOut, error) {
 	old, err := h.Applications.Application(ref)
 	switch {
 	case err == nil:

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -58,6 +59,51 @@ func TestEmptyUID(t *testing.T) {
 			t.Errorf("%s: the refused change took the uid away", path)
 		}
 	}
+}
+
+// faster makes what is asked for before the request that asks gets to it, as
+// another that came at the same time does.
+type faster struct {
+	applications
+	t *testing.T
+}
+
+func (f faster) CreateApplication(ctx context.Context, a postern.Application) (*postern.Application, error) {
+	if _, err := f.applications.CreateApplication(ctx, postern.Application{Name: "Another's", UID: a.UID}); err != nil {
+		f.t.Error(err)
+	}
+	return f.applications.CreateApplication(ctx, a)
+}
+
+func (f faster) CreateEndpoint(ctx context.Context, e postern.Endpoint) (*EndpointView, error) {
+	if _, err := f.applications.CreateEndpoint(ctx, postern.Endpoint{Application: e.Application, Kind: e.Kind, URL: "https://another.com", UID: e.UID}); err != nil {
+		f.t.Error(err)
+	}
+	return f.applications.CreateEndpoint(ctx, e)
+}
+
+// TestUpsertOfWhatAnotherMakes: a PUT never fails because another was faster, and
+// neither does whoever asks for one or makes it.
+func TestUpsertOfWhatAnotherMakes(t *testing.T) {
+	w := newWorld(t)
+	w.must("/app", `{"name":"Shop","uid":"shop"}`)
+	h, ok := w.handler.(*handler)
+	if !ok {
+		t.Fatal("another handler")
+	}
+	f := faster{applications{w.cat}, t}
+	h.Applications, h.Endpoints = f, f
+	if got := w.want(200, "PUT", "/app/fresh", `{"name":"Mine"}`); got["name"] != "Mine" || got["uid"] != "fresh" {
+		t.Errorf("got %v", got)
+	}
+	if got := w.want(200, "PUT", "/app/shop/endpoint/fresh", `{"url":"https://mine.com"}`); got["url"] != "https://mine.com" || got["uid"] != "fresh" {
+		t.Errorf("got %v", got)
+	}
+	if got := w.want(200, "POST", "/app?get_if_exists=true", `{"name":"Mine","uid":"found"}`); got["name"] != "Another's" {
+		t.Errorf("got %v", got)
+	}
+	w.refused(409, "conflict", "PUT", "/app/elsewhere", `{"name":"Mine","uid":"other"}`)
+	w.refused(409, "conflict", "PUT", "/app/shop/endpoint/elsewhere", `{"url":"https://mine.com","uid":"other"}`)
 }
 
 func TestEndpointChanges(t *testing.T) {

@@ -219,13 +219,18 @@ func (h *handler) getEndpoint(c *call, _ none) (endpointOut, error) {
 // which have resources of their own, or creates; about the uid see
 // putApplication.
 func (h *handler) putEndpoint(c *call, in endpointIn) (endpointOut, error) {
-	ref, prefix := c.param("endpoint"), postern.EndpointID{}.Prefix()
-	if !in.UID.Set && !strings.HasPrefix(ref, prefix) {
+	ref := c.param("endpoint")
+	if !in.UID.Set && !strings.HasPrefix(ref, postern.EndpointID{}.Prefix()) {
 		in.UID = optional[string]{Set: true, Value: &ref}
 	}
+	return upserted(c, in.UID, ref, func() (endpointOut, error) { return h.upsertEndpoint(c, ref, in) })
+}
+
+// upsertEndpoint goes by what there is at ref.
+func (h *handler) upsertEndpoint(c *call, ref string, in endpointIn) (endpointOut, error) {
 	old, err := h.Endpoints.Endpoint(c.app.Number, ref)
 	if err != nil {
-		if !creatable(err, ref, prefix) {
+		if !creatable(err, ref, postern.EndpointID{}.Prefix()) {
 			return endpointOut{}, notFound(err)
 		}
 		c.status = http.StatusCreated

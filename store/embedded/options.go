@@ -24,8 +24,9 @@ type Options struct {
 	// held while a full one is written out.
 	MemtableBytes int
 	// CacheBytes bounds the cache of blocks read; 0 for 32 MiB. It has to hold the
-	// filters that answer whether an event id is new: with 8 MiB each of them is
-	// read and dropped again for every message, at 168 us a delivery against 104.
+	// filters that answer whether an event id is new while the digests are not
+	// known (see digests): with 8 MiB each of them is read and dropped again for
+	// every message, at 168 us a delivery against 104.
 	CacheBytes int64
 	// ReserveBytes is how much disk is left free: below it accepts are refused,
 	// and a file of that size is given back so that settles can go on. 0 for a

@@ -36,6 +36,31 @@ export const applications = {
     await refused(svix.application.getOrCreate({ name: "Wrong", uid: "a b" }), 422, ["body", "uid"]);
   },
 
+  async "one uid, wanted by many at the same time"(world: World) {
+    const { svix } = world, ids = new Set<string>();
+    const many = (what: string, call: (uid: string) => Promise<string>) =>
+      Promise.all(Array.from({ length: 10 }, async () => ids.add(await call(world.name(`at-once.${what}`)))));
+    await many("got", async (uid) => (await svix.application.getOrCreate({ name: "One", uid })).id);
+    await many("put", async (uid) => (await svix.application.upsert(uid, { name: "One", uid })).id);
+    const visited = await svix.application.create({ name: "Some" });
+    ids.add(visited.id);
+    await many("endpoint", async (uid) => (await svix.endpoint.upsert(visited.id, uid, { url: world.receiver.url("/at-once"), uid })).id);
+    fits("how many came of it", ids.size, 4);
+    // Those that bring their application along say so themselves.
+    const eventType = "conformance.tested", application = (uid: string) => ({ application: { name: "One", uid } });
+    await many("sent", async (uid) => (await answers(202, svix.message.create(uid, { eventType, payload: {}, ...application(uid) }))).id);
+    await many("shown", async (uid) => (await answers(200, svix.authentication.appPortalAccess(uid, application(uid)))).token);
+    const { data } = await answers(200, svix.message.list(world.name("at-once.sent")));
+    fits("message.list of the application that they brought", data.length, 10);
+  },
+
+  async "text of every kind"(world: World) {
+    const { svix } = world, uid = `${world.name("Long-uid_")}${"x".repeat(256)}`.slice(0, 256);
+    const told = { name: 'Zoë & <"söhne"> \u2028 🎉', uid, metadata: { ключ: "значение 🎉", "": "\u0000\n" } };
+    const app = await answers(201, svix.application.create(told));
+    fits("application.get of its long uid", await answers(200, svix.application.get(uid)), { ...app, ...told });
+  },
+
   async get(world: World) {
     const { svix } = world, app = await world.application("get");
     const byId = await answers(200, svix.application.get(app));

@@ -17,7 +17,7 @@ export const attempts = {
   async "a success and a failure"(world: World) {
     const { svix, receiver } = world, app = await world.application("attempt-shapes");
     receiver.statuses.set("/shapes/bad", 503);
-    const good = await world.endpoint(app, "/shapes/good"), bad = await world.endpoint(app, "/shapes/bad");
+    const good = await world.endpoint(app, "/shapes/good"), bad = await world.endpoint(app, "/shapes/bad", { uid: "bad" });
     const sent = await world.message(app, { a: 1 }, { channels: ["one"], tags: ["red"], eventId: "shapes" });
     const [success] = await attempted(world, app, good, 1), [failure] = await attempted(world, app, bad, 1);
     const shape = (endpoint: string, path: string) => ({
@@ -32,6 +32,8 @@ export const attempts = {
     const both = [failure.id, success.id].sort().reverse();
     fits("messageAttempt.listByMsg", await listed({}), both);
     fits("messageAttempt.listByMsg by endpoint", await listed({ endpointId: bad }), [failure.id]);
+    const named = await answers(200, svix.messageAttempt.listByMsg(world.name("attempt-shapes"), "shapes", { endpointId: "bad" }));
+    fits("messageAttempt.listByMsg by uids", named.data.map((a) => a.id), [failure.id]);
     for (const [some, want] of [
       [{ status: 0 }, [success.id]], [{ status: 2 }, [failure.id]], [{ status: 3 }, []],
       [{ statusCodeClass: 200 }, [success.id]], [{ statusCodeClass: 500 }, [failure.id]], [{ statusCodeClass: 400 }, []],

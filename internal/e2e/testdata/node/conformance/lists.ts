@@ -78,6 +78,13 @@ export const lists = {
     fits("application.list, back", (await back(list, "ascending", last)).filter((a) => mine.has(a)), made);
     const down = await forth(list, "descending");
     fits("application.list, descending", down.all.filter((a) => mine.has(a)), made.slice().reverse());
+    // Where the iterator points, the application goes; so does one to come.
+    const seen = await forth(list, "descending", async (keys) => {
+      const at = keys.at(-1)!;
+      if (mine.has(at)) await answers(204, svix.application.delete(at));
+      if (keys.includes(made[5])) await answers(204, svix.application.delete(made[1]));
+    });
+    fits("application.list while it changes", seen.all.filter((a) => mine.has(a) && a !== made[1]), made.filter((a) => a !== made[1]).reverse());
   },
 
   async "event types"(world: World) {
@@ -136,6 +143,16 @@ export const lists = {
     const { all: now } = await forth(list, undefined);
     fits("message.list, back while it grows", await back(list, undefined, last), now);
     fits("how many there are", now.length, 10);
+    // What is narrowed down has pages of its own, here among much else.
+    const red: string[] = [];
+    for (const i of numbers(20)) {
+      const sent = await world.message(app, {}, i % 4 === 0 ? { tags: ["red"], channels: ["one"], eventType: "list.red" } : { tags: ["blue"] });
+      if (i % 4 === 0) red.push(sent);
+    }
+    for (const some of [{ tag: "red" }, { channel: "one" }, { eventTypes: ["list.red"] }, { tag: "red", after: new Date(Date.now() - 60_000), before: new Date(Date.now() + 60_000) }]) {
+      const narrow = { ...list, limit: 2, what: `message.list of ${JSON.stringify(some)}`, read: (o: Options) => answers(200, svix.message.list(app, { ...o, ...some } as never)) };
+      await walk(narrow, red.slice().reverse());
+    }
   },
 
   async "attempts and attempted messages"(world: World) {

@@ -38,6 +38,7 @@ export const messages = {
     await world.endpoint(app, "/raw");
     const payload = { text: "<Zoë & \u2028>", deep: [1, { a: null }] };
     const raw = '\n{ "amount": 1.0,\t"big":12345678901234567890, "amount":1e2, "of": "<Zo\\u00eb & \u00fc>" }\r\n';
+    const large = { text: "Zoë 🎉 ".repeat(60_000) };
     const table = "id;name\r\n1;Zoë\r\n";
     await answers(202, svix.message.create(app, { eventType, payload }));
     const [plain] = await world.receiver.await("/raw", 1);
@@ -51,6 +52,9 @@ export const messages = {
     fits("a raw table", [third.body.toString(), third.headers["content-type"]], [table, "text/csv; charset=utf-8"]);
     const read = await answers(200, svix.message.get(app, csv.id, { withContent: true }));
     fits("message.get of a raw table", read.payload, { contentType: "text/csv; charset=utf-8", body: table });
+    const much = await answers(202, svix.message.create(app, { eventType, payload: large }));
+    fits("a large payload", (await world.receiver.await("/raw", 4))[3].body.equals(Buffer.from(JSON.stringify(large))), true);
+    fits("message.get of a large payload", await answers(200, svix.message.get(app, much.id, { withContent: true })), having({ payload: large }));
     await refused(svix.message.create(app, { eventType, payload: {}, transformationsParams: { rawPayload: 7 } }), 422, ["body", "transformationsParams", "rawPayload"]);
     await refused(svix.message.create(app, messageInRaw(eventType, "x", "no content type")), 422, ["body", "transformationsParams", "headers", "content-type"]);
   },

@@ -57,6 +57,33 @@ export const repeats = {
     fits("message.list after it", (await answers(200, svix.message.list(app))).data.map((m) => m.id), [sent[0].id]);
   },
 
+  async "an answer that is lost on its way"(world: World) {
+    const { svix } = world, app = await world.application("repeat-lost"), endpoint = await world.endpoint(app, "/lost");
+    // Every first answer is lost after the server has done its work; the SDK then
+    // asks again by itself, under the key that it has made up.
+    const lost = new Set<string>();
+    const losing: typeof fetch = async (url, init) => {
+      const response = await fetch(url, init), key = new Headers(init?.headers).get("idempotency-key") ?? "";
+      if (lost.has(key)) return response;
+      lost.add(key);
+      await response.arrayBuffer();
+      throw new TypeError("the connection broke");
+    };
+    const unlucky = world.through(losing);
+    const sent = await unlucky.message.create(app, { eventType, payload: { n: 1 } });
+    fits("message.list after a lost answer", (await answers(200, svix.message.list(app))).data.map((m) => m.id), [sent.id]);
+    await world.receiver.await("/lost", 1);
+    await unlucky.messageAttempt.resend(app, sent.id, endpoint);
+    await unlucky.endpoint.sendExample(app, endpoint, { eventType: "svix.ping" });
+    const { key } = await answers(200, svix.endpoint.getSecret(app, endpoint));
+    await unlucky.endpoint.rotateSecret(app, endpoint, { key: "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw" });
+    fits("endpoint.getSecret after it", (await answers(200, svix.endpoint.getSecret(app, endpoint))).key, "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
+    fits("the secret before it", key === "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", false);
+    const made = await unlucky.application.create({ name: "Once", uid: world.name("repeat-once") });
+    fits("application.get after a lost answer", await answers(200, svix.application.get(world.name("repeat-once"))), { ...made });
+    await world.receiver.await("/lost", 3); // the message, its resend and the example, once each
+  },
+
   async "what was refused may be tried again"(world: World) {
     const { svix } = world, app = await world.application("repeat-refused"), idempotencyKey = world.name("refused");
     await refused(svix.message.create(app, { eventType: "with space", payload: {} }, { idempotencyKey }), 422, ["body", "eventType"]);

@@ -40,7 +40,9 @@ export const secrets = {
     const second = await read();
     fits("endpoint.getSecret after the rotation", second, like(/^whsec_[0-9A-Za-z+/=]{32,}$/));
     fits("endpoint.getSecret after the rotation", second, not(first));
-    fits("during, under both secrets", verified(await delivered(), first, second), [true, true]);
+    const during = await delivered();
+    fits("during, under both secrets", verified(during, first, second), [true, true]);
+    fits("during, the signatures", during.headers["webhook-signature"], like(/^v1,[^ ]+ v1,[^ ]+$/));
 
     const third = secret();
     await answers(204, svix.endpoint.rotateSecret(app, ep, { key: third, gracePeriodSeconds: 0 }));
@@ -53,6 +55,16 @@ export const secrets = {
       await refused(svix.endpoint.rotateSecret(app, ep, { gracePeriodSeconds }), 422, ["body", "gracePeriodSeconds"]);
     }
     fits("endpoint.getSecret after the refusals", await read(), third);
+  },
+
+  async "under Svix's names as well"(world: World) {
+    const { svix } = world, app = await world.application("secret-names"), ep = await world.endpoint(app, "/names");
+    const { key } = await answers(200, svix.endpoint.getSecret(app, ep));
+    await world.beside(200, "PATCH", `/app/${app}/endpoint/${ep}`, { svixHeaders: true });
+    await world.message(app);
+    const [got] = await world.receiver.await("/names", 1);
+    const of = (prefix: string) => ({ ...got, headers: Object.fromEntries(Object.entries(got.headers).filter(([name]) => name.startsWith(prefix))) });
+    fits("under each of the names", [verified(of("svix-"), key), verified(of("webhook-"), key), verified(of("x-"), key)], [[true], [true], [false]]);
   },
 
   async "live at most eleven secrets"(world: World) {

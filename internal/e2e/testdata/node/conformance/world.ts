@@ -1,7 +1,7 @@
 // What the stories share: clients, names of their own, and a receiver.
 import { createServer, type IncomingHttpHeaders, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
-import type { Svix } from "svix";
+import { Svix } from "svix";
 import { answers, type Calls } from "./calls";
 import { until, Unexpected } from "./expect";
 
@@ -74,6 +74,11 @@ export class World {
   /** A client with another token. */
   as(token: string): Svix {
     return this.calls.client(token, this.server);
+  }
+
+  /** The administrator's client by another way there, and as patient as the SDK is. */
+  through(way: typeof fetch): Svix {
+    return new Svix(this.token, { serverUrl: this.server, fetch: way });
   }
 
   /** A name that nobody else has. */

@@ -97,7 +97,7 @@ func (h *handler) plotQuery(c *call) (q plotQuery, err error) {
 		return q, err
 	}
 	if q.until.IsZero() {
-		q.until = h.Now()
+		q.until = h.Now().Add(time.Millisecond) // what has ended in this one counts
 	}
 	if q.since, err = c.moment("since"); err != nil {
 		return q, err

@@ -75,6 +75,17 @@ func TestPlot(t *testing.T) {
 	}
 }
 
+// An attempt that has ended in this very millisecond is part of the plot.
+func TestPlotUpToNow(t *testing.T) {
+	f := newFlow(t)
+	now := f.now.Add(time.Hour)
+	f.plotted("a", now, 1)
+	f.now = now
+	if out := f.plot("since=" + now.Add(-time.Minute).Format(time.RFC3339Nano)); out.Total.Attempts != 1 {
+		t.Errorf("%+v", out.Total)
+	}
+}
+
 // TestPlotOfMuch: what is not looked at shows in countedSince, from which on
 // every endpoint is counted whole.
 func TestPlotOfMuch(t *testing.T) {

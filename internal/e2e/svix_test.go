@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"net/http"
-	"os/exec"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -17,19 +15,7 @@ import (
 // where they find none, so each must be seen to pass.
 func TestSvixGoSDK(t *testing.T) {
 	t.Parallel()
-	if _, err := exec.LookPath("go"); err != nil {
-		missing(t, "go is missing", err)
-	}
-	dir := t.TempDir()
-	for _, name := range []string{"go.mod", "go.sum"} {
-		if err := copyFile(filepath.Join(dir, name), filepath.Join("testdata", "svix-go", name)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	// Only what this downloads can be missing; what follows is ours to pass.
-	if _, all, err := outside(dir, []string{"GOWORK=off"}, nil, "go", "mod", "download"); err != nil {
-		missing(t, "the Svix Go SDK cannot be had", &outputError{err, all})
-	}
+	dir := svixGoFolder(t)
 	s := serve(t, "memory:")
 	stdout, all, err := outside(dir, append(svixEnvironment(s), "GOWORK=off"), nil,
 		"go", "test", "-count=1", "-json", "-run", "KitchenSink|AgainstServer", "github.com/svix/svix-webhooks/go")

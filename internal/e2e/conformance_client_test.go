@@ -1,0 +1,309 @@
+package e2e_test
+
+import (
+	"encoding/json"
+	"errors"
+	"iter"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/postern-dev/postern"
+	ours "github.com/postern-dev/postern/client"
+)
+
+// clientDriver calls every method of package client: what one story made, those
+// after it use.
+type clientDriver struct {
+	*ours.Client
+	t        *testing.T
+	receiver string
+	// app has the endpoints ok and fail, and delivers to them; message was sent
+	// to both, other to fail alone and is retried.
+	app, ok, fail, message, other string
+}
+
+// noOne is no object's id or uid.
+const noOne = "client-nobody"
+
+// driveClient is the driver of package client.
+func driveClient(t *testing.T, r *recorder, receiver string) {
+	c, err := ours.New(ours.Options{URL: r.URL, Key: adminKey})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &clientDriver{Client: c, t: t, receiver: receiver}
+	d.applications()
+	d.eventTypes()
+	d.endpoints()
+	d.messages()
+	d.attempts()
+	d.replays()
+	d.sources()
+	d.keys()
+	d.contents()
+}
+
+// does ends the test unless a call succeeded.
+func (d *clientDriver) does(err error) {
+	d.t.Helper()
+	if err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+// refuses ends the test unless a call was refused in this way.
+func (d *clientDriver) refuses(err, want error) {
+	d.t.Helper()
+	if !errors.Is(err, want) {
+		d.t.Fatalf("got %v, want %v", err, want)
+	}
+}
+
+// errorOf is the error of a call whose other result does not matter.
+func errorOf[T any](_ T, err error) error { return err }
+
+// walk is the error of walking a list.
+func walk[T any](list iter.Seq2[T, error]) error {
+	for _, err := range list {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// long is more than a page may hold.
+func long() ours.Page { return ours.Page{Limit: 251} }
+
+func (d *clientDriver) applications() {
+	ctx, api := d.t.Context(), d.Applications
+	in := ours.ApplicationIn{Name: "Client", UID: "client-app"}
+	app, err := api.Create(ctx, in)
+	d.does(err)
+	d.app = app.ID.String()
+	d.refuses(errorOf(api.Create(ctx, in)), postern.ErrConflict)
+	d.does(errorOf(api.GetOrCreate(ctx, in)))
+	d.does(errorOf(api.Get(ctx, d.app)))
+	d.refuses(errorOf(api.Get(ctx, noOne)), postern.ErrNotFound)
+	d.does(errorOf(api.List(ctx, ours.Page{Order: ours.Descending})))
+	d.refuses(errorOf(api.List(ctx, long())), postern.ErrInvalid)
+	d.does(walk(api.All(ctx, ours.Page{})))
+	d.does(errorOf(api.Put(ctx, "client-app", in)))
+	d.does(errorOf(api.Put(ctx, "client-upserted", ours.ApplicationIn{Name: "Client", UID: "client-upserted"})))
+	d.refuses(errorOf(api.Put(ctx, "client-app", ours.ApplicationIn{})), postern.ErrInvalid)
+	d.does(errorOf(api.Patch(ctx, d.app, ours.Patch{"name": "Client again"})))
+	d.refuses(errorOf(api.Patch(ctx, d.app, ours.Patch{"uid": "client-upserted"})), postern.ErrConflict)
+	d.does(api.Delete(ctx, "client-upserted"))
+	d.refuses(api.Delete(ctx, "client-upserted"), postern.ErrNotFound)
+}
+
+func (d *clientDriver) eventTypes() {
+	ctx, api := d.t.Context(), d.EventTypes
+	in := ours.EventTypeIn{Name: "client.paid", Description: "Paid.", Schemas: map[string]json.RawMessage{"1": json.RawMessage(`{"type":"object"}`)}}
+	d.does(errorOf(api.Create(ctx, in)))
+	d.refuses(errorOf(api.Create(ctx, in)), postern.ErrConflict)
+	d.does(errorOf(api.Get(ctx, "client.paid")))
+	d.refuses(errorOf(api.Get(ctx, "client.nothing")), postern.ErrNotFound)
+	d.does(errorOf(api.List(ctx, ours.Page{})))
+	d.refuses(errorOf(api.List(ctx, long())), postern.ErrInvalid)
+	d.does(walk(api.All(ctx, ours.Page{})))
+	d.does(errorOf(api.Put(ctx, "client.paid", ours.EventTypeIn{Description: "Paid up."})))
+	d.does(errorOf(api.Put(ctx, "client.upserted", ours.EventTypeIn{Description: "Made by a PUT."})))
+	d.refuses(errorOf(api.Put(ctx, "client.paid", ours.EventTypeIn{})), postern.ErrInvalid)
+	d.does(errorOf(api.Patch(ctx, "client.paid", ours.Patch{"deprecated": true})))
+	d.refuses(errorOf(api.Patch(ctx, "client.nothing", ours.Patch{"deprecated": true})), postern.ErrNotFound)
+	d.does(api.Archive(ctx, "client.upserted"))
+	d.does(api.Delete(ctx, "client.upserted"))
+	d.refuses(api.Delete(ctx, "client.upserted"), postern.ErrNotFound)
+}
+
+func (d *clientDriver) endpoints() {
+	ctx, api := d.t.Context(), d.Endpoints
+	in := ours.EndpointIn{URL: d.receiver + "/ok", UID: "client-ok", EventTypes: []string{"client.paid"}}
+	ok, err := api.Create(ctx, d.app, in)
+	d.does(err)
+	failing, err := api.Create(ctx, d.app, ours.EndpointIn{URL: d.receiver + "/fail"})
+	d.does(err)
+	d.ok, d.fail = ok.ID.String(), failing.ID.String()
+	d.refuses(errorOf(api.Create(ctx, d.app, in)), postern.ErrConflict)
+	d.does(errorOf(api.Get(ctx, d.app, "client-ok")))
+	d.refuses(errorOf(api.Get(ctx, d.app, noOne)), postern.ErrNotFound)
+	d.does(errorOf(api.List(ctx, d.app, ours.Page{})))
+	d.refuses(errorOf(api.List(ctx, d.app, long())), postern.ErrInvalid)
+	d.does(walk(api.All(ctx, d.app, ours.Page{})))
+	d.does(errorOf(api.Put(ctx, d.app, "client-ok", in)))
+	d.does(errorOf(api.Put(ctx, d.app, "client-upserted", ours.EndpointIn{URL: d.receiver, UID: "client-upserted"})))
+	d.refuses(errorOf(api.Put(ctx, d.app, "client-ok", ours.EndpointIn{URL: "not a url"})), postern.ErrInvalid)
+	d.does(errorOf(api.Patch(ctx, d.app, d.ok, ours.Patch{"description": "Answers 200."})))
+	d.refuses(errorOf(api.Patch(ctx, d.app, d.ok, ours.Patch{"uid": "client-upserted"})), postern.ErrConflict)
+	d.does(api.Delete(ctx, d.app, "client-upserted"))
+	d.refuses(api.Delete(ctx, d.app, "client-upserted"), postern.ErrNotFound)
+	d.does(errorOf(api.Pause(ctx, d.app, d.ok)))
+	d.refuses(errorOf(api.Pause(ctx, d.app, noOne)), postern.ErrNotFound)
+	d.does(errorOf(api.Resume(ctx, d.app, d.ok)))
+	d.refuses(errorOf(api.Resume(ctx, d.app, noOne)), postern.ErrNotFound)
+	d.does(errorOf(api.Secret(ctx, d.app, d.ok)))
+	d.refuses(errorOf(api.Secret(ctx, d.app, noOne)), postern.ErrNotFound)
+	grace := 8 * 24 * time.Hour
+	d.does(api.RotateSecret(ctx, d.app, d.ok, ours.Rotation{}))
+	d.refuses(api.RotateSecret(ctx, d.app, d.ok, ours.Rotation{Grace: &grace}), postern.ErrInvalid)
+}
+
+func (d *clientDriver) messages() {
+	ctx, api := d.t.Context(), d.Messages
+	// So short a wait ends with the first tries.
+	in := ours.MessageIn{EventType: "client.paid", EventID: "client-event", Payload: json.RawMessage(`{"amount": 1.0}`), Wait: 2 * time.Second}
+	message, err := api.Create(ctx, d.app, in)
+	d.does(err)
+	other, err := api.Create(ctx, d.app, ours.MessageIn{EventType: "client.other", Text: "<other/>", ContentType: "text/xml", Wait: 2 * time.Second})
+	d.does(err)
+	if len(message.Deliveries) != 2 || len(other.Deliveries) != 1 {
+		d.t.Fatalf("deliveries: %+v, %+v", message.Deliveries, other.Deliveries)
+	}
+	d.message, d.other = message.ID.String(), other.ID.String()
+	d.refuses(errorOf(api.Create(ctx, d.app, in)), postern.ErrConflict)
+	d.does(errorOf(api.Get(ctx, d.app, "client-event")))
+	d.refuses(errorOf(api.Get(ctx, d.app, noOne)), postern.ErrNotFound)
+	d.does(errorOf(api.List(ctx, d.app, ours.History{WithoutContent: true})))
+	d.refuses(errorOf(api.List(ctx, d.app, ours.History{Page: long()})), postern.ErrInvalid)
+	d.does(walk(api.All(ctx, d.app, ours.History{})))
+	payload, contentType, err := api.Raw(ctx, d.app, d.other)
+	d.does(err)
+	if string(payload) != "<other/>" || !strings.HasPrefix(contentType, "text/xml") {
+		d.t.Fatalf("%s: %s", contentType, payload)
+	}
+	_, _, err = api.Raw(ctx, d.app, noOne)
+	d.refuses(err, postern.ErrNotFound)
+	d.does(api.Resend(ctx, d.app, d.message, d.ok))
+	d.refuses(api.Resend(ctx, d.app, d.message, noOne), postern.ErrNotFound)
+	d.does(api.Cancel(ctx, d.app, d.other, d.fail))
+	d.refuses(api.Cancel(ctx, d.app, d.other, d.fail), postern.ErrConflict)
+}
+
+func (d *clientDriver) attempts() {
+	ctx, api := d.t.Context(), d.Attempts
+	var attempt string
+	for made, err := range api.OfMessage(ctx, d.app, d.message, ours.History{}) {
+		d.does(err)
+		attempt = made.ID.String()
+	}
+	d.refuses(walk(api.OfMessage(ctx, d.app, noOne, ours.History{})), postern.ErrNotFound)
+	d.does(walk(api.AtEndpoint(ctx, d.app, d.ok, ours.History{})))
+	d.refuses(walk(api.AtEndpoint(ctx, d.app, d.ok, ours.History{Page: long()})), postern.ErrInvalid)
+	d.does(errorOf(api.Get(ctx, d.app, d.message, attempt)))
+	d.refuses(errorOf(api.Get(ctx, d.app, d.message, noOne)), postern.ErrNotFound)
+
+	retrying := ours.DeliveryFilter{State: "retrying", Endpoint: d.fail}
+	d.does(errorOf(d.Deliveries.List(ctx, d.app, retrying)))
+	d.refuses(errorOf(d.Deliveries.List(ctx, d.app, ours.DeliveryFilter{State: "lost"})), postern.ErrInvalid)
+	d.does(walk(d.Deliveries.All(ctx, d.app, retrying)))
+}
+
+func (d *clientDriver) replays() {
+	ctx, api := d.t.Context(), d.Replays
+	// At this rate it does not finish before it is canceled.
+	in := ours.ReplayIn{Endpoint: d.ok, Status: "all", Since: time.Now().Add(-time.Hour), Rate: 1}
+	for range 3 {
+		d.does(errorOf(d.Messages.Create(ctx, d.app, ours.MessageIn{EventType: "client.paid", Payload: json.RawMessage("{}")})))
+	}
+	d.does(errorOf(api.Preview(ctx, d.app, in)))
+	d.refuses(errorOf(api.Preview(ctx, d.app, ours.ReplayIn{})), postern.ErrInvalid)
+	replay, err := api.Create(ctx, d.app, in)
+	d.does(err)
+	id := replay.ID.String()
+	d.refuses(errorOf(api.Create(ctx, d.app, ours.ReplayIn{Endpoint: noOne, Since: in.Since})), postern.ErrInvalid)
+	d.does(errorOf(api.Get(ctx, d.app, id)))
+	d.refuses(errorOf(api.Get(ctx, d.app, noOne)), postern.ErrNotFound)
+	d.does(walk(api.All(ctx, d.app, ours.Page{})))
+	d.refuses(walk(api.All(ctx, d.app, long())), postern.ErrInvalid)
+	d.does(errorOf(api.Pause(ctx, d.app, id)))
+	d.does(errorOf(api.Resume(ctx, d.app, id)))
+	d.does(errorOf(api.Cancel(ctx, d.app, id)))
+	d.refuses(errorOf(api.Pause(ctx, d.app, id)), postern.ErrConflict)
+	d.refuses(errorOf(api.Resume(ctx, d.app, id)), postern.ErrConflict)
+	d.refuses(errorOf(api.Cancel(ctx, d.app, noOne)), postern.ErrNotFound)
+}
+
+func (d *clientDriver) sources() {
+	ctx, api := d.t.Context(), d.Sources
+	in := ours.SourceIn{Name: "Client", UID: "client-source", Provider: "github", Secrets: []string{"client-secret"}}
+	source, err := api.Create(ctx, d.app, in)
+	d.does(err)
+	d.refuses(errorOf(api.Create(ctx, d.app, in)), postern.ErrConflict)
+	d.does(errorOf(api.Get(ctx, d.app, "client-source")))
+	d.refuses(errorOf(api.Get(ctx, d.app, noOne)), postern.ErrNotFound)
+	d.does(errorOf(api.List(ctx, d.app, ours.Page{})))
+	d.refuses(errorOf(api.List(ctx, d.app, long())), postern.ErrInvalid)
+	d.does(walk(api.All(ctx, d.app, ours.Page{})))
+	d.does(errorOf(api.Put(ctx, d.app, "client-source", in)))
+	d.refuses(errorOf(api.Put(ctx, d.app, "client-source", ours.SourceIn{})), postern.ErrInvalid)
+	d.does(errorOf(api.Patch(ctx, d.app, "client-source", ours.Patch{"eventTypePrefix": "client."})))
+	d.refuses(errorOf(api.Patch(ctx, d.app, noOne, ours.Patch{"name": "Client"})), postern.ErrNotFound)
+	d.does(api.RotateSecret(ctx, d.app, "client-source", "client-secret-2"))
+	d.refuses(api.RotateSecret(ctx, d.app, "client-source", ""), postern.ErrInvalid)
+
+	d.forge(source.IngestURL)
+	var refusal string
+	for refused, err := range d.Refusals.All(ctx, d.app, "client-source", ours.Page{}) {
+		d.does(err)
+		refusal = refused.ID.String()
+	}
+	d.refuses(walk(d.Refusals.All(ctx, d.app, noOne, ours.Page{})), postern.ErrNotFound)
+	d.does(errorOf(d.Refusals.Get(ctx, d.app, "client-source", refusal)))
+	d.refuses(errorOf(d.Refusals.Get(ctx, d.app, "client-source", noOne)), postern.ErrNotFound)
+
+	d.does(errorOf(api.Pause(ctx, d.app, "client-source")))
+	d.refuses(errorOf(api.Pause(ctx, d.app, noOne)), postern.ErrNotFound)
+	d.does(errorOf(api.Resume(ctx, d.app, "client-source")))
+	d.refuses(errorOf(api.Resume(ctx, d.app, noOne)), postern.ErrNotFound)
+	d.does(api.Delete(ctx, d.app, "client-source"))
+	d.refuses(api.Delete(ctx, d.app, "client-source"), postern.ErrNotFound)
+}
+
+// forge sends a source what its provider did not sign.
+func (d *clientDriver) forge(ingestURL string) {
+	d.t.Helper()
+	forged, err := http.NewRequestWithContext(d.t.Context(), http.MethodPost, ingestURL, strings.NewReader("{}"))
+	d.does(err)
+	forged.Header.Set("X-Hub-Signature-256", "sha256=00")
+	answer, err := http.DefaultClient.Do(forged)
+	d.does(err)
+	defer answer.Body.Close()
+	if answer.StatusCode < 400 {
+		d.t.Fatalf("a forged request is answered %d", answer.StatusCode)
+	}
+}
+
+func (d *clientDriver) keys() {
+	ctx, api := d.t.Context(), d.Keys
+	key, err := api.Create(ctx, ours.KeyIn{Name: "client", Scope: postern.ScopeReadOnly, Application: d.app})
+	d.does(err)
+	id := key.ID.String()
+	d.refuses(errorOf(api.Create(ctx, ours.KeyIn{Name: "client", Scope: "everything"})), postern.ErrInvalid)
+	d.does(errorOf(api.Get(ctx, id)))
+	d.refuses(errorOf(api.Get(ctx, noOne)), postern.ErrNotFound)
+	d.does(walk(api.All(ctx, ours.Page{})))
+	d.refuses(walk(api.All(ctx, long())), postern.ErrInvalid)
+	d.does(api.Delete(ctx, id))
+	d.refuses(api.Delete(ctx, id), postern.ErrNotFound)
+}
+
+// contents are taken out of the history, at once and over time.
+func (d *clientDriver) contents() {
+	ctx := d.t.Context()
+	d.does(d.Messages.Expunge(ctx, d.app, d.message))
+	d.refuses(d.Messages.Expunge(ctx, d.app, noOne), postern.ErrNotFound)
+	task, err := d.Messages.ExpungeAll(ctx, d.app)
+	d.does(err)
+	d.refuses(errorOf(d.Messages.ExpungeAll(ctx, noOne)), postern.ErrNotFound)
+	await(d.t, "the end of the task", func() bool {
+		task, err = d.Tasks.Get(ctx, task.ID.String())
+		d.does(err)
+		return task.Status == "finished"
+	})
+	d.refuses(errorOf(d.Tasks.Get(ctx, noOne)), postern.ErrNotFound)
+	d.does(walk(d.Tasks.All(ctx, task.Task, ours.Page{})))
+	d.refuses(walk(d.Tasks.All(ctx, "", long())), postern.ErrInvalid)
+}

@@ -70,6 +70,24 @@ func messageConventions() []convention {
 				w.t.Errorf("no reason in %s", out.Raw)
 			}
 		})},
+		{messages, "A message may bring its application along, which is made if there is none; its uid is the path's, else 422.", in(func(w *conventionWorld) {
+			path, brought := "/app/"+w.uid+".new/msg", object{"name": "brought", "uid": w.uid + ".new"}
+			w.fails(404, "not_found", "POST", path, envelopeOf("a.b", nil))
+			w.faulty("body.application.uid", "POST", path, envelopeOf("a.b", object{"application": object{"name": "n", "uid": "another"}}))
+			w.faulty("body.application.uid", "POST", w.of("/msg"), envelopeOf("a.b", object{"application": brought}))
+			w.fails(404, "not_found", "GET", "/app/"+w.uid+".new", nil)
+			for range 2 { // the second finds what the first made
+				w.ask(202, "POST", path, envelopeOf("a.b", object{"application": brought}))
+			}
+			w.reads(w.ask(200, "GET", "/app/"+w.uid+".new", nil), "name", `"brought"`)
+			w.reads(w.page(path), "data.#", "2")
+		})},
+		{messages, "A key that may only publish cannot bring an application along.", in(func(w *conventionWorld) {
+			token, _ := w.key("publish-only")
+			in := envelopeOf("a.b", object{"application": object{"name": "n", "uid": w.uid + ".new"}})
+			w.as(token).fails(404, "not_found", "POST", "/app/"+w.uid+".new/msg", in)
+			w.fails(404, "not_found", "GET", "/app/"+w.uid+".new", nil)
+		})},
 		// Svix delivers later; until that is here, delivering at once would be wrong.
 		{messages, "A message to be delivered at a time to come is refused, not delivered at once.", in(func(w *conventionWorld) {
 			w.faulty("body.deliverAt", "POST", w.of("/msg"), envelopeOf("a.b", object{"deliverAt": ago(-hour)}))
@@ -140,6 +158,15 @@ func messageConventions() []convention {
 			message := w.message("a.b", object{"eventId": "e"}).Get("id").Str
 			w.reads(w.ask(200, "POST", w.of("/msg/bulk-expunge"), object{"ids": []string{"e", "nobody"}}), "results", `{"e":"expunged","nobody":"not-found"}`)
 			w.reads(w.ask(200, "GET", w.of("/msg/"+message), nil), "payload", `{"expired":true}`)
+		})},
+		{expunging, "All messages of an application are expunged as a background task, whose end can be waited for.", in(func(w *conventionWorld) {
+			for range 3 {
+				w.message("a.b", object{"payload": object{"a": 1}})
+			}
+			task := w.ask(202, "POST", w.of("/msg/expunge-all-contents"), nil)
+			w.reads(task, "task", `"application.purge_content"`)
+			w.finished(task.Get("id").Str)
+			w.same("payloads", texts(w.page(w.of("/msg")), "data.#.payload"), []string{`{"expired":true}`, `{"expired":true}`, `{"expired":true}`})
 		})},
 	}
 }

@@ -34,7 +34,7 @@ func conventions() []convention {
 	return slices.Concat(
 		idConventions(), listConventions(), errorConventions(), repeatConventions(), changeConventions(),
 		endpointConventions(), messageConventions(), statusConventions(), deliveryConventions(), eventTypeConventions(),
-		accessConventions(),
+		accessConventions(), nounConventions(),
 	)
 }
 

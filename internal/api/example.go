@@ -18,7 +18,7 @@ const (
 
 // exampleIn asks for an example of an event type.
 type exampleIn struct {
-	EventType optional[string] `json:"eventType"`
+	EventType optional[string] `json:"eventType" api:"required"`
 	// ExampleIndex chooses among the schema's examples; the first when absent.
 	ExampleIndex optional[int] `json:"exampleIndex"`
 }
@@ -94,7 +94,7 @@ func wrongIndex(index int) string {
 
 // precheckIn is what a message would be routed by.
 type precheckIn struct {
-	EventType optional[string]   `json:"eventType"`
+	EventType optional[string]   `json:"eventType" api:"required"`
 	Channels  optional[[]string] `json:"channels"`
 }
 

@@ -118,13 +118,9 @@ func describe(o *operation, schemas components) schema {
 		described["parameters"] = parameters
 	}
 	if o.in != nil {
-		content := schema{"schema": schemas.body(o.in, o.method)}
-		if example := example(o.name); example != nil {
-			content["example"] = example
-		}
 		described["requestBody"] = schema{
 			"required": len(needed(o.in, o.method)) > 0,
-			"content":  schema{"application/json": content},
+			"content":  schema{"application/json": exemplified(o, schemas, schemas.body(o.in, o.method))},
 		}
 	}
 	return described
@@ -210,13 +206,19 @@ func success(o *operation, status int, schemas components) schema {
 	switch {
 	case status == http.StatusNoContent:
 	case o.media != "":
-		answer["content"] = schema{o.media: schema{}}
+		answer["content"] = schema{o.media: schema{"schema": schema{"type": "string"}, "example": mediaExample(o.media)}}
 	case o.out == nil:
-		answer["content"] = schema{"application/json": schema{"schema": schema{"type": "object"}}}
+		answer["content"] = schema{"application/json": exemplified(o, schemas, schema{"type": "object"})}
 	default:
-		answer["content"] = schema{"application/json": schema{"schema": schemas.answer(o.out)}}
+		answer["content"] = schema{"application/json": exemplified(o, schemas, schemas.answer(o.out))}
 	}
 	return answer
+}
+
+// exemplified is a body with an example.
+func exemplified(o *operation, schemas components, body schema) schema {
+	s := specimens{schemas: schemas, values: values(), operation: o.name}
+	return schema{"schema": body, "example": s.of(body, "", o.name)}
 }
 
 // mayRefuse are the statuses of an operation's refusals. What lies in front of
@@ -254,7 +256,7 @@ func refusals(schemas components) schema {
 		}
 		all[refusalName(status)] = schema{
 			"description": http.StatusText(status),
-			"content":     schema{"application/json": schema{"schema": body}},
+			"content":     schema{"application/json": schema{"schema": body, "example": refusalExample(status)}},
 		}
 	}
 	return all
@@ -331,6 +333,10 @@ func special(name string) string {
 		return "List the messages that were tried at an endpoint"
 	case "event-type.delete":
 		return "Archive an event type, or delete it"
+	case "refusal.verify":
+		return "Check a refused request once more, with the source as it is now"
+	case "refusal.release":
+		return "Publish a refused request as a message, though it did not verify"
 	case "message.create":
 		return "Publish a message"
 	case "message.precheck":
@@ -383,31 +389,4 @@ func special(name string) string {
 		return "List the attempts at an endpoint"
 	}
 	return ""
-}
-
-// example is a body for a request; nil for none.
-func example(name string) json.RawMessage {
-	switch name {
-	case "application.create":
-		return json.RawMessage(`{"name":"Shop","uid":"shop"}`)
-	case "event-type.create":
-		return json.RawMessage(`{"name":"invoice.paid","description":"An invoice was paid"}`)
-	case "endpoint.create":
-		return json.RawMessage(`{"url":"https://example.com/hooks","eventTypes":["invoice.*"]}`)
-	case "endpoint.headers.put":
-		return json.RawMessage(`{"headers":{"X-Team":"billing"}}`)
-	case "endpoint.secret.rotate":
-		return json.RawMessage(`{"gracePeriodSeconds":3600}`)
-	case "message.create":
-		return json.RawMessage(`{"eventType":"invoice.paid","eventId":"invoice-17","payload":{"invoice":17,"amount":1200}}`)
-	case "replay.create", "replay.preview":
-		return json.RawMessage(`{"endpointId":"a","status":"failed","since":"2026-01-31T15:04:05Z","rate":50}`)
-	case "source.create":
-		return json.RawMessage(`{"name":"GitHub","provider":"github","secrets":["the secret that GitHub has too"]}`)
-	case "source.secret.rotate":
-		return json.RawMessage(`{"key":"the new secret"}`)
-	case "key.create":
-		return json.RawMessage(`{"name":"reports","scope":"read-only"}`)
-	}
-	return nil
 }

@@ -34,7 +34,7 @@ func Run(ctx context.Context, options Options, out io.Writer) error {
 		return fmt.Errorf("make folder: %w", err)
 	}
 	b := &bench{options: o, dir: dir}
-	found, err := b.measure(ctx, onFilled(runs, o.fills()))
+	found, err := b.measure(ctx, besideBefore(onFilled(runs, o.fills()), o.Before))
 	err = errors.Join(err, os.RemoveAll(dir))
 	if found.empty() {
 		return err

@@ -114,7 +114,7 @@ func (s *session) startServer(ctx context.Context) error {
 		}
 		app = s.template.app
 	}
-	server, err := startServer(ctx, s.options, s.dir, app)
+	server, err := startServer(ctx, s.serverOptions(), s.dir, app)
 	if err != nil {
 		return err
 	}

@@ -65,6 +65,9 @@ type Options struct {
 	ServerFlags []string
 	// Exe is the binary that has the roles; empty means the running one.
 	Exe string
+	// Before is another build of it, whose server is measured in the same rounds and
+	// which this one's is held against; empty means none.
+	Before string
 	// Format of the report; empty means [Text].
 	Format Format
 	// Progress gets a line per measurement, for somebody who waits; nil means none.
@@ -142,6 +145,10 @@ func (o Options) validate() error {
 	check(o.Format == Text || o.Format == Markdown || o.Format == JSON, "format: %q is not text, markdown or json", o.Format)
 	for _, cpu := range o.CPUs {
 		check(cpu >= 0 && cpu < 1024, "cpus: no core %d", cpu)
+	}
+	if o.Before != "" {
+		info, err := os.Stat(o.Before)
+		check(err == nil && info.Mode().IsRegular(), "before: %q is no file", o.Before)
 	}
 	_, err := chooseRuns(o.Runs)
 	return errors.Join(append(errs, err)...)

@@ -49,17 +49,6 @@ func renderApplication(a *postern.Application) applicationOut {
 	}
 }
 
-// listApplications lists the oldest first unless told otherwise.
-func (h *handler) listApplications(c *call, _ none) (listing[applicationOut], error) {
-	w, err := c.window(false)
-	if err != nil {
-		return listing[applicationOut]{}, err
-	}
-	records, more := h.Applications.Applications(w.catalogue())
-	id := func(a *postern.Application) string { return a.ID.String() }
-	return listed(w, records, !more, "", id, renderApplication), nil
-}
-
 // createApplication answers 200 and the one that is there where the caller
 // asked for that and the uid is in use.
 func (h *handler) createApplication(c *call, in applicationIn) (applicationOut, error) {

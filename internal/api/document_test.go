@@ -28,7 +28,7 @@ func TestAPIDocumentIsUpToDate(t *testing.T) {
 func TestDocument(t *testing.T) {
 	document := api.Document()
 	for _, line := range []string{
-		"| List applications | `GET /app` | 200 | admin, read-only | `limit`, `iterator`, `order` |\n",
+		"| List applications | `GET /app` | 200 | admin, read-only | `limit`, `iterator`, `order`, `exclude_apps_with_no_endpoints`, ",
 		"| Whether requests can be served | `GET /health` | 200 | none needed |  |\n",
 		"| Publish a message | `POST /app/{app}/msg` | 202 | admin, application, publish-only |",
 		"| List endpoints | `GET /app/{app}/endpoint` | 200 | admin, application, read-only, portal |",

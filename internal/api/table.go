@@ -12,7 +12,7 @@ func table() []row { //nolint:funlen // it is a table
 		media("text/event-stream", raw{"tail", "GET", "/tail", watching, 200, (*handler).getTail}.asks(tailFilters())),
 		op[none, listing[limitOut]]{"limits", "GET", "/limits", shared, 200, (*handler).getLimits},
 
-		op[none, listing[applicationOut]]{"application.list", "GET", "/app", global, 200, (*handler).listApplications}.asks(paging()),
+		op[none, listing[applicationOut]]{"application.list", "GET", "/app", global, 200, (*handler).listApplications}.asks(paging(), leavesOut()),
 		also(200, op[applicationIn, applicationOut]{"application.create", "POST", "/app", global, 201, (*handler).createApplication}.asks(params{withFlag("get_if_exists", "Answer 200 and the application that has the uid already, instead of a conflict.", false)})),
 		op[none, applicationOut]{"application.get", "GET", "/app/{app}", inside, 200, (*handler).getApplication},
 		also(201, op[applicationIn, applicationOut]{"application.put", "PUT", "/app/{app}", global, 200, (*handler).putApplication}),

@@ -60,7 +60,7 @@ func idConventions() []convention {
 		})},
 		{group, "Uids, event ids, channels and event types are 1 to 256 of letters, digits, dash, underscore and dot.", in(func(w *conventionWorld) {
 			longest, all := strings.Repeat("x", 256), "Az09-_."
-			for _, wrong := range []string{longest + "x", "with space", "a/b", "ä", "a:b"} {
+			for _, wrong := range []string{longest + "x", "", "with space", "a/b", "ä", "a:b"} {
 				w.faulty("body.uid", "POST", "/app", object{"name": "n", "uid": wrong})
 				w.faulty("body.uid", "POST", w.of("/endpoint"), object{"url": "http://127.0.0.1/", "uid": wrong})
 				w.faulty("body.eventId", "POST", w.of("/msg"), envelopeOf("a.b", object{"eventId": wrong}))

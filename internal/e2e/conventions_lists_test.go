@@ -18,11 +18,19 @@ func ago(d time.Duration) string { return time.Now().Add(-d).UTC().Format(time.R
 // page reads a page of a list.
 func (w *conventionWorld) page(path string, query ...string) gjson.Result {
 	w.t.Helper()
-	values := url.Values{}
-	for pair := range slices.Chunk(query, 2) {
-		values.Add(pair[0], pair[1])
+	return w.ask(200, "GET", path+"?"+values("", "", query...).Encode(), nil)
+}
+
+// values are a query: a parameter, "" for none, and pairs.
+func values(name, value string, more ...string) url.Values {
+	query := url.Values{}
+	if value != "" {
+		query.Add(name, value)
 	}
-	return w.ask(200, "GET", path+"?"+values.Encode(), nil)
+	for pair := range slices.Chunk(more, 2) {
+		query.Add(pair[0], pair[1])
+	}
+	return query
 }
 
 // walk reads a list page by page to its end, and then back to its start; both

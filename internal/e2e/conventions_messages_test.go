@@ -26,6 +26,12 @@ func messageConventions() []convention {
 			w.faulty("body.channels", "POST", w.of("/msg"), envelopeOf("a.b", object{"channels": names(6)}))
 			w.reads(w.ask(202, "POST", w.of("/msg"), envelopeOf("a.b", object{"channels": nil})), "channels", "null")
 		})},
+		{messages, "A message has at most 10 tags of 1 to 256 bytes, of any characters.", in(func(w *conventionWorld) {
+			w.reads(w.ask(202, "POST", w.of("/msg"), envelopeOf("a.b", object{"tags": append(names(9), strings.Repeat("ä", 128))})), "tags.#", "10")
+			w.faulty("body.tags", "POST", w.of("/msg"), envelopeOf("a.b", object{"tags": names(11)}))
+			w.faulty("body.tags", "POST", w.of("/msg"), envelopeOf("a.b", object{"tags": []string{strings.Repeat("x", 257)}}))
+			w.faulty("body.tags", "POST", w.of("/msg"), envelopeOf("a.b", object{"tags": []string{""}}))
+		})},
 		{messages, "A message's event type need not be in the catalogue.", in(func(w *conventionWorld) {
 			w.reads(w.ask(202, "POST", w.of("/msg"), envelopeOf(w.uid+".unheard", nil)), "eventType", quoted(w.uid+".unheard"))
 			w.fails(404, "not_found", "GET", "/event-type/"+w.uid+".unheard", nil)
@@ -263,7 +269,11 @@ func statusConventions() []convention {
 			w.reads(w.page(w.of("/delivery"), "state", "retrying"), "data.#", "1", "data.0.endpointId", quoted(bad), "data.0.status", "3", "data.0.attempts", "1")
 			w.reads(w.page(w.of("/delivery"), "state", "delivered"), "data.#", "1", "data.0.endpointId", quoted(good), "data.0.status", "0")
 			w.reads(w.page(w.of("/delivery"), "endpoint_id", good), "data.#", "1")
-			w.ask(422, "GET", w.of("/delivery?state=lost"), nil)
+			w.reads(w.page(w.of("/delivery"), "state", "retrying", "next_before", ago(-hour/2)), "data.#", "0")
+			w.reads(w.page(w.of("/delivery"), "state", "retrying", "next_before", ago(-2*hour)), "data.#", "1")
+			w.reads(w.page(w.of("/delivery"), "since", ago(hour)), "data.#", "2")
+			w.reads(w.page(w.of("/delivery"), "until", ago(hour)), "data.#", "0")
+			w.faulty("query.state", "GET", w.of("/delivery?state=lost"), nil)
 		})},
 		{group, "An attempt's phases are told in microseconds, and its number and reason beside Svix's fields.", in(func(w *conventionWorld) {
 			w.listener(500, once())

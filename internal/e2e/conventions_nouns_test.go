@@ -69,6 +69,14 @@ func nounConventions() []convention {
 			w.inbound(401, source, signedByGitHub("3", "second"), []byte("3"))
 			w.inbound(202, source, signedByGitHub("4", "third"), []byte("4"))
 		})},
+		{sources, "A source answers with the status that it names, and forwards with its provider's headers where it says so.", in(func(w *conventionWorld) {
+			_, r := w.listener(200, nil)
+			source := w.ask(201, "POST", w.of("/source"), object{"name": "s", "provider": "none", "answer": 200, "forward": true, "uid": "s"})
+			w.reads(source, "answer", "200", "forward", "true", "uid", `"s"`)
+			w.inbound(200, source, http.Header{"X-Provider": {"told"}, "Content-Type": {"text/plain"}}, []byte("as it was"))
+			got := r.await(w.t, "/hook", 1)[0]
+			w.same("delivered", []string{string(got.body), got.header.Get("Content-Type"), got.header.Get("X-Provider")}, []string{"as it was", "text/plain", "told"})
+		})},
 		{sources, "An unknown provider, a missing name and a wrong answer are 422.", in(func(w *conventionWorld) {
 			w.faulty("body.provider", "POST", w.of("/source"), object{"name": "s", "provider": "nobody"})
 			w.faulty("body.name", "POST", w.of("/source"), object{"provider": "none"})
@@ -153,6 +161,18 @@ func nounConventions() []convention {
 			w.with("Last-Event-ID", "nonsense").faulty("header.last-event-id", "GET", "/tail", nil)
 		})},
 
+		{tails, "The tail is narrowed down by event type and outcome, and a key of an application hears of that alone.", in(func(w *conventionWorld) {
+			w.listener(200, nil)
+			next, _ := w.events("", "event_types", "a.wanted", "outcome", "delivered")
+			w.ask(202, "POST", w.of("/msg"), envelopeOf("a.other", nil))
+			wanted := w.ask(202, "POST", w.of("/msg"), envelopeOf("a.wanted", nil)).Get("id").Str
+			_, name, data := next()
+			w.same("the first event", []any{name, strings.Contains(data, wanted)}, []any{"attempt", true})
+			token, _ := w.key("application")
+			w.as(token).fails(404, "not_found", "GET", "/tail?app_id="+w.application("other"), nil)
+			w.faulty("query.outcome", "GET", "/tail?outcome=lost", nil)
+		})},
+
 		{figures, "An application's stats count outcomes in buckets of time, with quantiles of latency.", in(func(w *conventionWorld) {
 			w.listener(200, nil)
 			w.listener(500, once())
@@ -167,13 +187,21 @@ func nounConventions() []convention {
 			out := w.ask(200, "GET", "/limits", nil)
 			for name, value := range map[string]string{
 				"page.entries": "250", "page.default": "50", "request.body": "1048576", "message.channels": "5", "endpoint.channels": "10", "metadata.size": "4096",
-				"endpoint.secrets": "11", "secret.grace": "604800", "secret.size": "75", "response.kept": "20000", "recover.since": "1209600", "retry.after": "86400",
+				"endpoint.secrets": "11", "secret.grace": "604800", "secret.size": "75", "response.kept": "20000", "recover.since": "1209600", "retry.after": "86400", "attempt.timeout": "15",
 				"inbound.body": "26214400", "inbound.duplicates": "86400", "refusal.count": "10000", "refusal.bytes": "268435456", "refusal.age": "604800",
 			} {
 				at := `data.#(name=="` + name + `").`
 				w.reads(out, at+"value", value)
 				if out.Get(at+"unit").Str == "" || out.Get(at+"description").Str == "" {
 					w.t.Errorf("%s: no unit or description", name)
+				}
+			}
+		})},
+		{figures, "Metrics are Prometheus' text; the front page and the portal's are HTML.", in(func(w *conventionWorld) {
+			for path, kind := range map[string]string{"/metrics": "text/plain", "/": "text/html", "/portal": "text/html"} {
+				r, err := w.send("GET", path, nil, nil)
+				if err != nil || r.status != 200 || !strings.HasPrefix(r.header.Get("Content-Type"), kind) {
+					w.t.Errorf("%s: %+v, %v", path, r, err)
 				}
 			}
 		})},
@@ -204,9 +232,9 @@ func signedByGitHub(body, secret string) http.Header {
 
 // events listens to the tail of the application, from an id on or from now, and
 // returns what reads the next event.
-func (w *conventionWorld) events(after string) (next func() (id, name, data string), stop func()) {
+func (w *conventionWorld) events(after string, query ...string) (next func() (id, name, data string), stop func()) {
 	w.t.Helper()
-	request, err := http.NewRequestWithContext(w.t.Context(), "GET", w.base+"/api/v1/tail?app_id="+w.app, nil)
+	request, err := http.NewRequestWithContext(w.t.Context(), "GET", w.base+"/api/v1/tail?"+values("app_id", w.app, query...).Encode(), nil)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -239,6 +267,6 @@ func (w *conventionWorld) events(after string) (next func() (id, name, data stri
 			}
 		}
 		w.t.Fatalf("the tail has ended: %v", lines.Err())
-		return
+		return "", "", ""
 	}, stop
 }

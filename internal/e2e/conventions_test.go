@@ -32,7 +32,7 @@ type convention struct {
 // conventions are all of them, the lines of a group together.
 func conventions() []convention {
 	return slices.Concat(
-		idConventions(), listConventions(), errorConventions(), repeatConventions(), changeConventions(),
+		idConventions(), fieldConventions(), listConventions(), errorConventions(), repeatConventions(), changeConventions(),
 		endpointConventions(), messageConventions(), statusConventions(), deliveryConventions(), eventTypeConventions(),
 		accessConventions(), nounConventions(),
 	)

@@ -17,6 +17,15 @@ type attempted struct {
 	standing store.Standing
 }
 
+// attemptedOut is how appendStanding writes it.
+type attemptedOut struct {
+	messageShape
+	Status      int        `json:"status" api:"0|1|2|3|4"`
+	StatusText  string     `json:"statusText" api:"success|pending|fail|sending|canceled"`
+	NextAttempt *time.Time `json:"nextAttempt"`
+	State       string     `json:"state" api:"pending|sending|retrying|delivered|dead|canceled"`
+}
+
 // listAttemptedMessages lists an endpoint's messages, the newest first, with
 // their state there. Which of them have a status is looked up one by one, for a
 // bounded number; a page may be empty without being the last.

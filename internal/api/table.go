@@ -41,7 +41,7 @@ func table() []row { //nolint:funlen // it is a table
 		op[rotateIn, none]{"endpoint.secret.rotate", "POST", "/app/{app}/endpoint/{endpoint}/secret/rotate", credential, 204, (*handler).rotateSecret},
 		op[exampleIn, messageOut]{"endpoint.send-example", "POST", "/app/{app}/endpoint/{endpoint}/send-example", inside, 200, (*handler).sendExample},
 		op[none, statsOut]{"endpoint.stats", "GET", "/app/{app}/endpoint/{endpoint}/stats", inside, 200, (*handler).getEndpointStats}.asks(params{withMoment("since", "Where counting begins; 28 days ago unless given."), withMoment("until", "Where it ends; now unless given.")}),
-		op[none, listing[messageOut]]{"endpoint.messages", "GET", "/app/{app}/endpoint/{endpoint}/msg", inside, 200, (*handler).listAttemptedMessages}.asks(span(), messageFilters(), params{withContents(true), withStatuses(), withExpanded()}),
+		bodies[none, listing[attemptedOut]](op[none, listing[messageOut]]{"endpoint.messages", "GET", "/app/{app}/endpoint/{endpoint}/msg", inside, 200, (*handler).listAttemptedMessages}.asks(span(), messageFilters(), params{withContents(true), withStatuses(), withExpanded()})),
 
 		brings(bodies[messageIn, publishedOut](raw{"message.create", "POST", "/app/{app}/msg", publish, 202, (*handler).createMessage}.asks(params{withContents(true), withText("wait", "Answer with what has become of the deliveries once each had a try, or after so long: a duration up to 1m, such as 5s.")}))),
 		op[precheckIn, precheckOut]{"message.precheck", "POST", "/app/{app}/msg/precheck/active", publish, 200, (*handler).precheck},

@@ -16,9 +16,10 @@ type Key struct {
 	Scope         postern.Scope          `json:"scope"`
 	ApplicationID *postern.ApplicationID `json:"applicationId"` // nil for all
 	ExpiresAt     *time.Time             `json:"expiresAt"`     // nil for never
+	LastUsedAt    *time.Time             `json:"lastUsedAt"`    // to some minutes; nil for never
 	CreatedAt     time.Time              `json:"createdAt"`
 	// Token opens with the key. It is there once, when the key is made.
-	Token string `json:"token"`
+	Token string `json:"token,omitempty"`
 }
 
 // KeyIn is a key to make. Name and Scope are needed, and Application, an id or

@@ -11,6 +11,8 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/postern-dev/postern"
+	"github.com/postern-dev/postern/client"
 	"github.com/postern-dev/postern/internal/config"
 )
 
@@ -35,30 +37,11 @@ type keyPlace struct {
 
 // keyRing is what the verbs work on: the keys of a server or of a store.
 type keyRing interface {
-	create(ctx context.Context, in keyInput) (apiKey, error)
-	list(ctx context.Context) ([]apiKey, error)
+	create(ctx context.Context, in client.KeyIn) (*client.Key, error)
+	// list is the newest first.
+	list(ctx context.Context) ([]client.Key, error)
 	revoke(ctx context.Context, id string) error
 	io.Closer
-}
-
-// keyInput is a key to make, as the API takes it.
-type keyInput struct {
-	Name        string     `json:"name"`
-	Scope       string     `json:"scope"`
-	Application string     `json:"application,omitempty"` // id or uid
-	ExpiresAt   *time.Time `json:"expiresAt,omitempty"`
-}
-
-// apiKey is a key as the API shows it, and as --json prints it. Token is there
-// once, when the key is made.
-type apiKey struct {
-	ID            string     `json:"id"`
-	Name          string     `json:"name"`
-	Scope         string     `json:"scope"`
-	ApplicationID *string    `json:"applicationId"`
-	ExpiresAt     *time.Time `json:"expiresAt"`
-	CreatedAt     time.Time  `json:"createdAt"`
-	Token         string     `json:"token,omitempty"`
 }
 
 // open finds the keys. A server is not spoken to yet.
@@ -78,7 +61,7 @@ func (k *keyPlace) open(ctx context.Context, p *Program) (keyRing, error) {
 		return nil, usage("which key opens the server? give --key or POSTERN_ADMIN_KEY\n" +
 			"if it is lost: stop the server and make another with postern key create --store file:DIR")
 	}
-	return &serverKeys{newCaller(cmp.Or(k.URL, localURL(settings.Listen)), key)}, nil
+	return openServerKeys(cmp.Or(k.URL, localURL(settings.Listen)), key, p.Version)
 }
 
 // localURL is how a server that listens on an address is reached on its own
@@ -105,7 +88,7 @@ type keyCreateCmd struct {
 
 // Run prints the key, which is shown nowhere else.
 func (c *keyCreateCmd) Run(ctx context.Context, p *Program) error {
-	in := keyInput{Name: c.Name, Scope: c.Scope, Application: c.App}
+	in := client.KeyIn{Name: c.Name, Scope: postern.Scope(c.Scope), Application: c.App}
 	switch {
 	case strings.TrimSpace(c.Name) == "":
 		return usage("--name: say what the key is for")
@@ -168,18 +151,24 @@ func (c *keyListCmd) Run(ctx context.Context, p *Program) error {
 		return printJSON(p.Stdout, map[string]any{"keys": list})
 	}
 	table := tabwriter.NewWriter(p.Stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "ID\tNAME\tSCOPE\tAPPLICATION\tCREATED\tEXPIRES")
+	fmt.Fprintln(table, "ID\tNAME\tSCOPE\tAPPLICATION\tCREATED\tEXPIRES\tLAST USED")
 	for _, k := range list {
-		app, expires := "all", "never"
+		app := "all"
 		if k.ApplicationID != nil {
-			app = *k.ApplicationID
+			app = k.ApplicationID.String()
 		}
-		if k.ExpiresAt != nil {
-			expires = k.ExpiresAt.UTC().Format(time.RFC3339)
-		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", k.ID, excerpt([]byte(k.Name), 60), k.Scope, app, k.CreatedAt.UTC().Format(time.RFC3339), expires)
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", k.ID, excerpt([]byte(k.Name), 60), k.Scope, app,
+			orNever(&k.CreatedAt), orNever(k.ExpiresAt), orNever(k.LastUsedAt))
 	}
 	return table.Flush()
+}
+
+// orNever is a time for people.
+func orNever(at *time.Time) string {
+	if at == nil {
+		return "never"
+	}
+	return at.UTC().Format(time.RFC3339)
 }
 
 // keyRevokeCmd revokes one key.

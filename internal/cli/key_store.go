@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/postern-dev/postern"
+	"github.com/postern-dev/postern/client"
 	"github.com/postern-dev/postern/store"
 	"github.com/postern-dev/postern/store/embedded"
 )
@@ -69,16 +70,16 @@ func (s *storedKeys) add(record any) error {
 
 // create implements keyRing. The command has checked what the catalogue of a
 // server would: the scope, and which scopes go with an application.
-func (s *storedKeys) create(ctx context.Context, in keyInput) (apiKey, error) {
+func (s *storedKeys) create(ctx context.Context, in client.KeyIn) (*client.Key, error) {
 	now := time.Now().UTC().Truncate(time.Millisecond)
 	ids := &postern.IDSource{Now: time.Now, Random: rand.Reader}
 	id, err := ids.Next()
 	if err != nil {
-		return apiKey{}, err
+		return nil, err
 	}
 	// What a token looks like is nobody's business; that it holds no dot is.
 	token := "pk_" + rand.Text() + rand.Text()
-	key := &postern.Key{ID: id, Name: in.Name, Scope: postern.Scope(in.Scope), Hash: sha256.Sum256([]byte(token)), CreatedAt: now}
+	key := &postern.Key{ID: id, Name: in.Name, Scope: in.Scope, Hash: sha256.Sum256([]byte(token)), CreatedAt: now}
 	if in.ExpiresAt != nil {
 		key.ExpiresAt = *in.ExpiresAt
 	}
@@ -87,12 +88,12 @@ func (s *storedKeys) create(ctx context.Context, in keyInput) (apiKey, error) {
 			return a.ID.String() == in.Application || a.UID == in.Application
 		})
 		if at < 0 {
-			return apiKey{}, fmt.Errorf("--app: there is no application %s in the store", in.Application)
+			return nil, fmt.Errorf("--app: there is no application %s in the store", in.Application)
 		}
 		key.Application = s.apps[at].Number
 	}
 	if err := s.commit(ctx, store.Change{Put: key}); err != nil {
-		return apiKey{}, err
+		return nil, err
 	}
 	out := s.render(key)
 	out.Token = token
@@ -100,11 +101,11 @@ func (s *storedKeys) create(ctx context.Context, in keyInput) (apiKey, error) {
 }
 
 // list is the newest first, as the API lists them.
-func (s *storedKeys) list(context.Context) ([]apiKey, error) {
-	list := make([]apiKey, len(s.keys))
+func (s *storedKeys) list(context.Context) ([]client.Key, error) {
+	list := make([]client.Key, len(s.keys))
 	slices.SortFunc(s.keys, func(a, b *postern.Key) int { return b.ID.Compare(a.ID) })
 	for i, key := range s.keys {
-		list[i] = s.render(key)
+		list[i] = *s.render(key)
 	}
 	return list, nil
 }
@@ -133,15 +134,17 @@ func (s *storedKeys) commit(ctx context.Context, change store.Change) error {
 }
 
 // render shows a key as the API does.
-func (s *storedKeys) render(k *postern.Key) apiKey {
-	out := apiKey{ID: k.ID.String(), Name: k.Name, Scope: string(k.Scope), CreatedAt: k.CreatedAt}
+func (s *storedKeys) render(k *postern.Key) *client.Key {
+	out := &client.Key{ID: k.ID, Name: k.Name, Scope: k.Scope, CreatedAt: k.CreatedAt}
 	if !k.ExpiresAt.IsZero() {
 		out.ExpiresAt = &k.ExpiresAt
 	}
+	if !k.LastUsedAt.IsZero() {
+		out.LastUsedAt = &k.LastUsedAt
+	}
 	for _, app := range s.apps {
 		if k.Application != 0 && app.Number == k.Application {
-			id := app.ID.String()
-			out.ApplicationID = &id
+			out.ApplicationID = &app.ID
 		}
 	}
 	return out

@@ -2,7 +2,10 @@ package cli_test
 
 import (
 	"encoding/json"
+	"net/http"
+	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -13,7 +16,7 @@ import (
 type key struct {
 	ID, Name, Scope, Token string
 	ApplicationID          *string
-	ExpiresAt              *time.Time
+	ExpiresAt, LastUsedAt  *time.Time
 	CreatedAt              time.Time
 }
 
@@ -80,7 +83,7 @@ func TestKeys(t *testing.T) {
 		t.Errorf("by variables: exit %d: %s", code, stderr)
 	}
 	_, stderr, code := run(t, nil, "key", "list", "--url", server.url, "--key", found.Token)
-	if code != cli.ExitError || !strings.Contains(stderr, "401 Unauthorized: Invalid or missing token") || !strings.Contains(stderr, "use --store file:DIR") {
+	if code != cli.ExitError || !strings.Contains(stderr, "Invalid or missing token") || !strings.Contains(stderr, "use --store file:DIR") {
 		t.Errorf("a revoked key: exit %d: %s", code, stderr)
 	}
 	if _, stderr, code := run(t, nil, "key", "list", "--store", store); code != cli.ExitError || !strings.Contains(stderr, "a server holds it: use --url") {
@@ -108,7 +111,9 @@ func TestKeyMistakes(t *testing.T) {
 		"a store of another": {"key list --store postgres://x", cli.ExitUsage, "want file:DIR"},
 		"no folder":          {"key list --store file:testdata/nowhere", cli.ExitError, "there is no store at file:testdata/nowhere"},
 		"no server":          {"key list --key k --url http://127.0.0.1:1", cli.ExitError, "is a server running at http://127.0.0.1:1?"},
-		"not a URL":          {"key list --key k --url ://", cli.ExitError, "--url names another"},
+		"not a URL":          {"key list --key k --url ://", cli.ExitUsage, "--url and --key: the server's address must be http:// or https:// and a host"},
+		"a key on two lines": {"key list --url http://127.0.0.1:1 --key k\x01", cli.ExitUsage, "a key is required, on a single line"},
+		"no name to revoke":  {"key revoke --key k --url http://127.0.0.1:1 ..", cli.ExitError, "no path can hold"},
 		"what to revoke":     {"key revoke --key k", cli.ExitUsage, `expected "<id>"`},
 	}
 	for name, tt := range tests {
@@ -137,5 +142,36 @@ func TestKeyServerRefuses(t *testing.T) {
 	_, stderr, code = run(t, nil, "key", "list", "--url", server.url, "--key", reader.Token)
 	if code != cli.ExitError || !strings.Contains(stderr, "keys are for admin keys only") {
 		t.Errorf("exit %d: %s", code, stderr)
+	}
+}
+
+// A server that is not Postern's gets the key once, and its answers are not
+// taken for a verdict on keys.
+func TestKeyAtAnotherServer(t *testing.T) {
+	for name, answer := range map[string]http.HandlerFunc{
+		"a page": func(w http.ResponseWriter, r *http.Request) { http.NotFound(w, r) },
+		"elsewhere": func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "/elsewhere", http.StatusTemporaryRedirect)
+		},
+		"no content": func(http.ResponseWriter, *http.Request) {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var asked atomic.Int32
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				asked.Add(1)
+				answer(w, r)
+			}))
+			defer server.Close()
+			stdout, stderr, code := run(t, nil, "key", "create", "--name", "x", "--key", "k", "--url", server.URL)
+			if code != cli.ExitError || stdout != "" || !strings.Contains(stderr, "not an answer of Postern's") || asked.Load() != 1 {
+				t.Errorf("create: exit %d after %d calls: %s%s", code, asked.Load(), stdout, stderr)
+			}
+			if name == "no content" { // which is what a deletion is answered with
+				return
+			}
+			if stdout, stderr, code := run(t, nil, "key", "revoke", "key_x", "--key", "k", "--url", server.URL); code != cli.ExitError || strings.Contains(stderr, "there is no key") {
+				t.Errorf("revoke: exit %d: %s%s", code, stdout, stderr)
+			}
+		})
 	}
 }

@@ -18,6 +18,9 @@ const (
 	resumeEvents  = 100_000
 	// resumeMemory is how many events wait to be merged, over all sources.
 	resumeMemory = 10_000
+	// resumeVain is how many pages are read in which nothing passes the filter.
+	// Each is thousands of messages or attempts.
+	resumeVain = 100
 )
 
 // resume sends what the store has behind the cursor, merged by the time in the
@@ -38,7 +41,7 @@ func (s *stream) resume() error {
 			return err
 		}
 	}
-	for sent := 0; m.Len() > 0 && sent < resumeEvents; sent++ {
+	for sent := 0; m.Len() > 0 && m.vain <= resumeVain && sent < resumeEvents; sent++ {
 		from := m.sources[0]
 		e := from.events[0]
 		from.events = from.events[1:]
@@ -55,7 +58,7 @@ func (s *stream) resume() error {
 			return errGone
 		}
 	}
-	if m.Len() > 0 {
+	if m.Len() > 0 || m.vain > resumeVain {
 		s.skipTo(horizon)
 	}
 	s.cursor.Advance(horizon)
@@ -126,8 +129,9 @@ func (s *stream) messagesOf(app postern.ApplicationNumber) func(store.Page) ([]t
 }
 
 func (s *stream) attemptsOf(app postern.ApplicationNumber, endpoint postern.EndpointNumber) func(store.Page) ([]tail.Event, [20]byte, bool, error) {
+	filter := store.AttemptFilter{EventTypes: s.filter.EventTypes, Succeeded: succeeded(s.filter.States)}
 	return func(page store.Page) ([]tail.Event, [20]byte, bool, error) {
-		found, err := s.h.History.EndpointAttempts(s.c.r.Context(), app, endpoint, store.AttemptFilter{EventTypes: s.filter.EventTypes}, page)
+		found, err := s.h.History.EndpointAttempts(s.c.r.Context(), app, endpoint, filter, page)
 		events := make([]tail.Event, 0, len(found.Attempts))
 		for i := range found.Attempts {
 			found.Attempts[i].Response = nil // many of them are held at once
@@ -137,11 +141,28 @@ func (s *stream) attemptsOf(app postern.ApplicationNumber, endpoint postern.Endp
 	}
 }
 
+// succeeded is the part of a choice of states that the list by endpoint can tell
+// without an attempt being read: what is retried, or is dead, has failed. nil for
+// none.
+func succeeded(states []postern.State) *bool {
+	failed := false
+	for _, state := range states {
+		if state != postern.Retrying && state != postern.Dead {
+			return nil
+		}
+	}
+	if len(states) == 0 {
+		return nil
+	}
+	return &failed
+}
+
 // merge is a heap of sources by their first event.
 type merge struct {
 	sources []*source
 	limit   int // of a source's page
 	horizon tail.Cursor
+	vain    int // pages without an event
 }
 
 // add puts a source in that has something.
@@ -167,12 +188,16 @@ func (m *merge) next(s *stream) error {
 	return nil
 }
 
-// fill reads on where there is nothing left, and no further than the horizon.
+// fill reads on where there is nothing left, no further than the horizon, and
+// not for ever where nothing is found.
 func (f *source) fill(s *stream, m *merge) (err error) {
-	for len(f.events) == 0 && !f.done && err == nil {
+	for len(f.events) == 0 && !f.done && err == nil && m.vain <= resumeVain {
 		f.events, f.after, f.done, err = f.read(store.Page{After: f.after, Ascending: true, Limit: m.limit})
 		if at := slices.IndexFunc(f.events, m.horizon.Before); at >= 0 {
 			f.events, f.done = f.events[:at], true
+		}
+		if len(f.events) == 0 && !f.done {
+			m.vain++
 		}
 		if s.c.r.Context().Err() != nil {
 			return errGone

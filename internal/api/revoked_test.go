@@ -29,7 +29,7 @@ func (w *world) newKey(body string) (token string, revoke func()) {
 	}
 }
 
-// firstWrite is a client that sees to something once it was written to.
+// firstWrite is a client that sees to something once it was told an event.
 type firstWrite struct {
 	*httptest.ResponseRecorder
 	writes int
@@ -37,6 +37,9 @@ type firstWrite struct {
 }
 
 func (f *firstWrite) Write(p []byte) (int, error) {
+	if !strings.Contains(string(p), "event: ") {
+		return f.ResponseRecorder.Write(p)
+	}
 	if f.writes++; f.writes == 1 {
 		f.then()
 	}

@@ -62,7 +62,7 @@ func (h *handler) getTail(c *call) error {
 	if c.r.Method == http.MethodHead {
 		return nil
 	}
-	if resume != "" {
+	if err = s.flush(); err == nil && resume != "" { // the client need not wait for the first event
 		err = s.catchUp(client)
 	}
 	if err == nil {

@@ -77,7 +77,7 @@ func (r *Runner) PreviewReplay(ctx context.Context, in postern.Replay) (n int64,
 	if err := r.complete(&in); err != nil {
 		return 0, false, err
 	}
-	return r.count(ctx, &in, bounds{examined: 50_000, pages: 150})
+	return r.count(ctx, &in, boundsOf(&in.Selection))
 }
 
 // CreateReplay checks a replay and has it run once that is durable. It fills in
@@ -96,7 +96,7 @@ func (r *Runner) CreateReplay(ctx context.Context, in postern.Replay) (*postern.
 
 // insertNew stores a replay and has it run, and forgets old ones for it.
 func (r *Runner) insertNew(ctx context.Context, in postern.Replay, old []*entry) (_ *postern.Replay, err error) {
-	if in.Total, _, err = r.count(ctx, &in, bounds{examined: 5_000, pages: 11}); err != nil {
+	if in.Total, _, err = r.count(ctx, &in, boundsOf(&in.Selection)); err != nil {
 		return nil, err
 	}
 	id, err := r.cfg.IDs.Next()

@@ -221,6 +221,16 @@ func stands(status postern.ReplayStatus, s store.Standing) bool {
 // may look at thousands in vain.
 type bounds struct{ examined, pages int }
 
+// boundsOf a count that somebody waits for: some milliseconds' worth. What an
+// index lists is counted faster than what is asked about one by one.
+func boundsOf(sel *postern.Selection) bounds {
+	indexed := sel.Status == postern.StatusDead || sel.Status == postern.StatusFailed
+	if indexed && len(sel.EventTypes) == 0 && sel.Channel == "" && sel.Tag == "" {
+		return bounds{examined: 20 * countPage, pages: 20}
+	}
+	return bounds{examined: 4 * countPage, pages: 4}
+}
+
 // count is how many deliveries a replay would start, as far as the bounds go:
 // then it is not exact, and estimated by the time that was looked at.
 func (r *Runner) count(ctx context.Context, of *postern.Replay, b bounds) (n int64, exact bool, err error) {

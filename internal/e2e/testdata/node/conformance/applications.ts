@@ -123,5 +123,18 @@ export const applications = {
     await refused(svix.application.list({ limit: 0 }), 422, ["query", "limit"]);
     await refused(svix.application.list({ limit: 1.5 }), 400, "invalid_query");
     await refused(svix.application.list({ order: "sideways" as never }), 422, ["query", "order"]);
+
+    const first = await world.application("list-first"), bare = await world.application("list-bare");
+    const disabled = await world.application("list-disabled"), live = await world.application("list-live");
+    await world.endpoint(disabled, "/list", { disabled: true });
+    await world.endpoint(live, "/list");
+    for (const [some, want] of [
+      [{}, [bare, disabled, live]], [{ excludeAppsWithNoEndpoints: true }, [disabled, live]], [{ excludeAppsWithDisabledEndpoints: true }, [bare, live]],
+      [{ excludeAppsWithNoEndpoints: true, excludeAppsWithDisabledEndpoints: true, excludeAppsWithSvixPlayEndpoints: true }, [live]],
+    ] as const) {
+      const { data } = await answers(200, svix.application.list({ iterator: first, limit: 250, ...some }));
+      const mine: string[] = [bare, disabled, live];
+      fits(`application.list of ${JSON.stringify(some)}`, data.map((app) => app.id).filter((app) => mine.includes(app)), want);
+    }
   },
 };

@@ -101,7 +101,7 @@ func isLoopback(address string) bool {
 func demoHandler(receiver, rest http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
-		case strings.HasPrefix(r.URL.Path, apiPrefix+"/") && !(isLoopback(r.Host) && isLocalPage(r.Header.Get("Origin"))):
+		case strings.HasPrefix(r.URL.Path, apiPrefix+"/") && (!isLoopback(r.Host) || !isLocalPage(r.Header.Get("Origin"))):
 			http.Error(w, "the demo's API is for this machine only", http.StatusForbidden)
 		case r.URL.Path == demoPath:
 			receiver.ServeHTTP(w, r)

@@ -32,7 +32,7 @@ func comparePage(t *testing.T, page string) {
 
 // conformancePage is docs/conformance.md: what a run has shown, and nothing
 // that differs from run to run.
-func conformancePage(api *apiDocument, callers []*caller) string {
+func conformancePage(api *apiDocument, callers []*caller, held []convention) string {
 	var page strings.Builder
 	page.WriteString(`# Conformance
 
@@ -56,6 +56,15 @@ server in order refuses nothing.
 	writeOperations(&page, api, callers)
 	page.WriteString("\n## Not served\n\nWhat the SDKs can call besides answers 501 and says so in a body that they read.\n\n")
 	writeLacks(&page, callers)
+	page.WriteString("\n## Conventions, limits, details\n\nEach is an assertion of `TestConventions`, made over the wire.\n")
+	group := ""
+	for _, c := range held {
+		if c.group != group {
+			group = c.group
+			fmt.Fprintf(&page, "\n### %s\n\n", group)
+		}
+		fmt.Fprintf(&page, "- %s\n", c.text)
+	}
 	return page.String()
 }
 

@@ -80,7 +80,7 @@ func TestConformanceUpToDate(t *testing.T) {
 		s.refusesUnserved(t, api, c)
 	}
 	if !t.Failed() {
-		comparePage(t, conformancePage(api, callers))
+		comparePage(t, conformancePage(api, callers, conventions()))
 	}
 }
 

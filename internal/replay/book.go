@@ -2,6 +2,7 @@ package replay
 
 import (
 	"context"
+	"math"
 	"slices"
 	"time"
 
@@ -87,17 +88,20 @@ func (r *Runner) CreateReplay(ctx context.Context, in postern.Replay) (*postern.
 	if err := r.complete(&in); err != nil {
 		return nil, err
 	}
-	old, active := r.room(in.Application)
-	if active >= maxActive {
-		return nil, &postern.Error{Kind: postern.Invalid, Code: "limit_reached", Detail: "the application has 20 replays that have not ended; cancel one, or wait"}
-	}
-	return r.insertNew(ctx, in, old)
+	return r.insertNew(ctx, in, maxActive)
 }
 
-// insertNew stores a replay and has it run, and forgets old ones for it.
-func (r *Runner) insertNew(ctx context.Context, in postern.Replay, old []*entry) (_ *postern.Replay, err error) {
+// insertNew stores a replay and has it run, and forgets old ones for it. Most is
+// how many that have not ended the application may have with it.
+func (r *Runner) insertNew(ctx context.Context, in postern.Replay, most int) (_ *postern.Replay, err error) {
 	if in.Total, _, err = r.count(ctx, &in, boundsOf(&in.Selection)); err != nil {
 		return nil, err
+	}
+	r.creating.Lock()
+	defer r.creating.Unlock()
+	old, active := r.room(in.Application)
+	if active >= most {
+		return nil, &postern.Error{Kind: postern.Invalid, Code: "limit_reached", Detail: "the application has 20 replays that have not ended; cancel one, or wait"}
 	}
 	id, err := r.cfg.IDs.Next()
 	if err != nil {
@@ -132,8 +136,7 @@ func (r *Runner) ExpungeAll(ctx context.Context, app postern.ApplicationNumber) 
 	}
 	in := postern.Replay{Application: app, Origin: postern.OriginExpunge}
 	in.Selection = postern.Selection{Status: postern.StatusAll, Until: r.horizon()}
-	old, _ := r.room(app)
-	return r.insertNew(ctx, in, old)
+	return r.insertNew(ctx, in, math.MaxInt)
 }
 
 // extend moves an expunging's end to now; nil where it has ended meanwhile.
@@ -223,10 +226,14 @@ func (r *Runner) horizon() time.Time {
 }
 
 // room returns the ended replays of an application that are one too many with
-// another, and how many have not ended.
+// another, and how many have not ended. Those that ended before their application
+// went, with their stored records, go from memory too.
 func (r *Runner) room(app postern.ApplicationNumber) (old []*entry, active int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.all = slices.DeleteFunc(r.all, func(e *entry) bool {
+		return e.record.State.Final() && !slices.Contains(r.active, e) && !r.cfg.Alive(e.record.Application)
+	})
 	for _, e := range r.all {
 		switch {
 		case e.record.Application != app:

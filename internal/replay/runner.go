@@ -64,6 +64,9 @@ type Runner struct {
 	cfg  Config
 	wake chan struct{} // capacity 1; closed by nobody
 
+	// creating is held while a replay is created, so that limits hold.
+	creating sync.Mutex
+
 	mu  sync.Mutex
 	all []*entry // by id
 	// active are those that have not ended, as far as the walk knows.
@@ -162,8 +165,7 @@ func (r *Runner) running() []*entry {
 func (r *Runner) step(ctx context.Context, e *entry) time.Duration {
 	record := r.recordOf(e)
 	if !r.cfg.Alive(record.Application) {
-		r.forget(ctx, e)
-		return time.Hour
+		return r.after(record, r.forget(ctx, e), time.Hour)
 	}
 	if record.Origin == postern.OriginExpunge {
 		return r.expunge(ctx, e, record)
@@ -263,15 +265,14 @@ func (r *Runner) end(ctx context.Context, e *entry, state postern.ReplayState, r
 
 // forget drops a replay whose application is gone, from the store as well: a
 // slice may have stored it after the application's own records went.
-func (r *Runner) forget(ctx context.Context, e *entry) {
+func (r *Runner) forget(ctx context.Context, e *entry) error {
 	e.changing.Lock()
 	defer e.changing.Unlock()
-	record := r.recordOf(e)
-	if err := r.cfg.Commit(ctx, store.Change{Delete: record}); err != nil {
-		r.after(record, err, 0)
-		return
+	if err := r.cfg.Commit(ctx, store.Change{Delete: r.recordOf(e)}); err != nil {
+		return err
 	}
 	r.remove(e)
+	return nil
 }
 
 // commit stores a record and shows it. Called with the entry's lock held.

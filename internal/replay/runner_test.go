@@ -3,6 +3,8 @@ package replay
 import (
 	"context"
 	"errors"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -148,6 +150,62 @@ func TestDeletedApplication(t *testing.T) {
 	err := r.st.Load(t.Context(), func(record any) error { t.Errorf("%T is stored", record); return nil })
 	if err != nil || len(r.all) != 0 {
 		t.Errorf("%d in memory, %v", len(r.all), err)
+	}
+}
+
+// TestForgettingFails: what cannot be dropped now is soon, and those that ended
+// before their application went are dropped from memory by and by.
+func TestForgettingFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.walk(r.create(nil))
+		r.create(nil)
+		r.dead[app] = true
+		r.commitErr = errors.New("write: input/output error")
+		if wait := r.turn(t.Context()); wait != retryAfter || len(r.all) != 2 {
+			t.Errorf("after a failure: %v, %d in memory", wait, len(r.all))
+		}
+		r.commitErr = nil
+		<-time.After(retryAfter)
+		if r.turn(t.Context()); len(r.all) != 1 || len(r.active) != 0 {
+			t.Errorf("%d in memory, %d active", len(r.all), len(r.active))
+		}
+		r.views[2].Application = app + 1
+		_, err := r.CreateReplay(t.Context(), postern.Replay{Application: app + 1, To: 2, Selection: postern.Selection{Since: r.now.Add(-time.Hour)}})
+		if err != nil || len(r.all) != 1 || len(r.active) != 1 {
+			t.Errorf("%d in memory, %d active, %v", len(r.all), len(r.active), err)
+		}
+	})
+}
+
+// TestManyAtOnce: those that are created side by side are no more than are
+// allowed.
+func TestManyAtOnce(t *testing.T) {
+	r := newRig(t)
+	var mu sync.Mutex
+	commit, newest := r.cfg.Commit, r.now
+	r.cfg.Newest = func() time.Time { return newest }
+	r.cfg.Commit = func(ctx context.Context, changes ...store.Change) error {
+		<-time.After(5 * time.Millisecond) // a sync takes its time
+		mu.Lock()
+		defer mu.Unlock()
+		return commit(ctx, changes...)
+	}
+	in := postern.Replay{Application: app, To: 1, Selection: postern.Selection{Since: r.now.Add(-time.Hour)}}
+	var refused atomic.Int64
+	var all sync.WaitGroup
+	for range 2 * maxActive {
+		all.Go(func() {
+			if _, err := r.CreateReplay(t.Context(), in); errors.Is(err, postern.ErrInvalid) {
+				refused.Add(1)
+			} else if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	if refused.Load() != maxActive || len(r.all) != maxActive {
+		t.Errorf("%d were refused, %d are there", refused.Load(), len(r.all))
 	}
 }
 

@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"time"
@@ -40,6 +41,10 @@ func (s *Store) Purge(ctx context.Context) error {
 		return err
 	}
 	defer s.gate.leave()
+	begun := s.opts.Now()
+	if last := s.head.Load().LastTime; last.After(begun) { // notes do not follow a clock that was set back
+		begun = last
+	}
 	spans, due, err := s.expunged()
 	if err != nil || !due {
 		return err
@@ -48,8 +53,36 @@ func (s *Store) Purge(ctx context.Context) error {
 		if err := s.db.Compact(ctx, span.first[1:], append(span.last[1:len(span.last):len(span.last)], 0), false); err != nil {
 			return err
 		}
+		if err := s.purged(ctx, span, begun); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// purged removes the notes of a span that were made before a purge began. What
+// was expunged since may still lie in the tables, for the next one.
+func (s *Store) purged(ctx context.Context, of span, begun time.Time) (err error) {
+	v, err := s.view()
+	if err != nil {
+		return err
+	}
+	defer v.close(&err)
+	it, err := v.keys(kindExpunged)
+	if err != nil {
+		return err
+	}
+	end := append(of.last[:len(of.last):len(of.last)], 0)
+	n := 0
+	for it.SeekGE(of.first); it.Valid() && bytes.Compare(it.Key(), end) < 0; it.Next() {
+		if n++; n%1024 == 0 && ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if value := it.Value(); len(value) == 8 && int64(binary.BigEndian.Uint64(value)) >= begun.UnixMilli() {
+			continue
+		}
 		// Not synced: what is lost of it is done once more.
-		if err := s.db.DeleteRange(span.first, append(span.last, 0), pebble.NoSync); err != nil {
+		if err := s.db.Delete(it.Key(), pebble.NoSync); err != nil {
 			return err
 		}
 	}

@@ -14,66 +14,115 @@ import (
 	"github.com/postern-dev/postern/store"
 )
 
-// TestPurge looks for what was expunged in the tables on the disk: it is there
-// while it may be, and then no more, while the neighbours stay.
-func TestPurge(t *testing.T) {
-	now := time.Date(2026, 3, 10, 12, 0, 0, 0, time.UTC)
-	dir := t.TempDir() + "/store"
-	s, err := Open(t.Context(), "file:"+dir, Options{Logger: quiet(), ReserveBytes: -1, Now: func() time.Time { return now }})
+// purging is a store with three payloads in its tables.
+type purging struct {
+	*Store
+	t        *testing.T
+	dir      string
+	now      time.Time
+	head     store.Head
+	ids      []postern.MessageID
+	payloads [3][4096]byte
+}
+
+func newPurging(t *testing.T) *purging {
+	t.Helper()
+	p := &purging{t: t, dir: t.TempDir() + "/store", now: time.Date(2026, 3, 10, 12, 0, 0, 0, time.UTC)}
+	var err error
+	p.Store, err = Open(t.Context(), "file:"+p.dir, Options{Logger: quiet(), ReserveBytes: -1, Now: func() time.Time { return p.now }})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { closeStore(t, s) })
-	payloads := [][]byte{make([]byte, 4096), make([]byte, 4096), make([]byte, 4096)}
-	var head store.Head
-	commit := func(b store.Batch) {
-		t.Helper()
-		head.Batch++
-		head.LastTime = now
-		b.Head = head
-		if err := s.Commit(t.Context(), &b); err != nil {
-			t.Fatal(err)
-		}
+	t.Cleanup(func() { closeStore(t, p.Store) })
+	for i := range p.payloads {
+		payload := p.payloads[i][:]
+		_, _ = rand.Read(payload) // it never fails, and random bytes do not compress
+		p.ids = append(p.ids, postern.NewMessageID(p.now, 1, uint64(i+1), 0))
+		p.head.Next = uint64(i + 2)
+		m := &postern.Message{ID: p.ids[i], Application: 1, EventType: "a", Size: len(payload)}
+		p.commit(store.Batch{Accepts: []store.Accept{{Message: m, Content: &postern.Content{Payload: payload}}}})
 	}
-	var ids []postern.MessageID
-	for i, p := range payloads {
-		_, _ = rand.Read(p) // it never fails, and random bytes do not compress
-		ids = append(ids, postern.NewMessageID(now, 1, uint64(i+1), 0))
-		head.Next = uint64(i + 2)
-		m := &postern.Message{ID: ids[i], Application: 1, EventType: "a", Size: len(p)}
-		commit(store.Batch{Accepts: []store.Accept{{Message: m, Content: &postern.Content{Payload: p}}}})
-	}
-	if err := s.db.Flush(); err != nil {
+	if err := p.db.Flush(); err != nil {
 		t.Fatal(err)
 	}
-	want := func(when string, there ...bool) {
-		t.Helper()
-		for i, p := range payloads {
-			if got := inTables(t, dir, p[:64]); got != there[i] {
-				t.Errorf("%s, payload %d is in the tables: %t, want %t", when, i, got, there[i])
-			}
+	return p
+}
+
+func (p *purging) commit(b store.Batch) {
+	p.t.Helper()
+	p.head.Batch++
+	p.head.LastTime = p.now
+	b.Head = p.head
+	if err := p.Commit(p.t.Context(), &b); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+func (p *purging) expunge(i int) {
+	p.t.Helper()
+	p.commit(store.Batch{Expunged: []store.ContentKey{{Application: 1, Message: p.ids[i]}}})
+}
+
+func (p *purging) purge() {
+	p.t.Helper()
+	if err := p.Purge(p.t.Context()); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+func (p *purging) want(when string, there ...bool) {
+	p.t.Helper()
+	for i := range p.payloads {
+		if got := inTables(p.t, p.dir, p.payloads[i][:64]); got != there[i] {
+			p.t.Errorf("%s, payload %d is in the tables: %t, want %t", when, i, got, there[i])
 		}
 	}
-	want("at first", true, true, true)
-	commit(store.Batch{Expunged: []store.ContentKey{{Application: 1, Message: ids[1]}}})
-	purge := func() {
-		t.Helper()
-		if err := s.Purge(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-	}
-	purge()
-	want("before its time", true, true, true)
-	now = now.Add(purgeAfter)
-	purge()
-	if spans, due, err := s.expunged(); err != nil || due || len(spans) > 0 {
+}
+
+// TestPurge looks for what was expunged in the tables on the disk: it is there
+// while it may be, and then no more, while the neighbours stay.
+func TestPurge(t *testing.T) {
+	p := newPurging(t)
+	p.want("at first", true, true, true)
+	p.expunge(1)
+	p.purge()
+	p.want("before its time", true, true, true)
+	p.now = p.now.Add(purgeAfter)
+	p.purge()
+	if spans, due, err := p.expunged(); err != nil || due || len(spans) > 0 {
 		t.Errorf("still to do: %v %t %v", spans, due, err)
 	}
-	if _, err := s.Content(t.Context(), 1, ids[2]); err != nil {
+	if _, err := p.Content(t.Context(), 1, p.ids[2]); err != nil {
 		t.Errorf("a neighbour: %v", err)
 	}
-	closeStore(t, s) // tables that nothing refers to are deleted by the way, and by its end
-	want("purged", true, false, true)
+	closeStore(t, p.Store) // tables that nothing refers to are deleted by the way, and by its end
+	p.want("purged", true, false, true)
+}
+
+// TestExpungedWhilePurging: what is expunged between others while they are purged
+// is left to the next purge, and not forgotten with them.
+func TestExpungedWhilePurging(t *testing.T) {
+	p := newPurging(t)
+	p.expunge(0)
+	p.expunge(2)
+	p.now = p.now.Add(purgeAfter)
+	begun := p.now
+	spans, due, err := p.expunged()
+	if err != nil || !due || len(spans) != 1 {
+		t.Fatalf("%v %t %v", spans, due, err)
+	}
+	p.expunge(1)
+	if err := p.purged(t.Context(), spans[0], begun); err != nil {
+		t.Fatal(err)
+	}
+	spans, _, err = p.expunged()
+	if err != nil || len(spans) != 1 || !bytes.Equal(spans[0].first, spans[0].last) || !bytes.Contains(spans[0].first, p.ids[1][:]) {
+		t.Fatalf("%v %v", spans, err)
+	}
+	p.now = p.now.Add(purgeAfter)
+	p.purge()
+	closeStore(t, p.Store)
+	p.want("purged", false, false, false)
 }
 
 // inTables reports whether any table of the folder holds the bytes.

@@ -347,6 +347,9 @@ func (d *deliveryWalk) readDead(v *EndpointView, page store.Page) ([20]byte, boo
 func (d *deliveryWalk) readDelivered(v *EndpointView, page store.Page) ([20]byte, bool, error) {
 	succeeded := true
 	found, err := d.h.History.EndpointAttempts(d.c.r.Context(), d.c.app.Number, v.Number, store.AttemptFilter{Succeeded: &succeeded}, page)
+	if len(found.Attempts) < page.Limit && !found.Done {
+		d.budget = 0 // the store has looked at as much as it does for a page
+	}
 	for i := range found.Attempts {
 		a := &found.Attempts[i]
 		if err == nil {

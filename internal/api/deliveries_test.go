@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -324,5 +325,48 @@ func TestDeliveriesAreLookedAtWithinBounds(t *testing.T) {
 	}
 	if diff := cmp.Diff(f.want("canceled", false, everything), f.list("&state=canceled", 50, "")); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// reads counts the pages that are read of an endpoint's attempts.
+type reads struct {
+	store.History
+	pages int
+}
+
+func (r *reads) EndpointAttempts(ctx context.Context, app postern.ApplicationNumber, n postern.EndpointNumber, f store.AttemptFilter, p store.Page) (store.AttemptPage, error) {
+	r.pages++
+	return r.History.EndpointAttempts(ctx, app, n, f, p)
+}
+
+// TestDeliveredAmongFailures: a page looks at a bounded number of attempts, however
+// many failed, and says where to go on.
+func TestDeliveredAmongFailures(t *testing.T) {
+	f := newFlow(t)
+	h := f.world.handler.(*handler) //nolint:forcetypeassert // it is
+	counted := &reads{History: h.History}
+	h.History = counted
+	f.now = f.now.Add(time.Hour)
+	err := f.commit(t.Context(), func(b *store.Batch) {
+		for i := range 50_000 {
+			b.Attempts = append(b.Attempts, &postern.Attempt{
+				ID:      postern.NewAttemptID(f.now.Add(time.Duration(i)*time.Millisecond), 0, f.head.Batch, i, f.number["a"]),
+				Message: f.messages[0], Application: 2, Endpoint: f.number["a"], N: 100 + i, State: postern.Retrying,
+			})
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var page listing[deliveryOut]
+	answer := f.do("GET", "/app/shop/delivery?state=delivered", "")
+	if err := json.Unmarshal([]byte(answer.body), &page); err != nil || page.Done || page.Iterator == nil {
+		t.Errorf("%d %s: %v", answer.StatusCode, answer.body, err)
+	}
+	if counted.pages > 3 { // one for each endpoint
+		t.Errorf("it reads %d pages for one", counted.pages)
+	}
+	if got := f.list("&state=delivered", 50, ""); len(got) == 0 {
+		t.Error("in the end it finds none")
 	}
 }

@@ -53,5 +53,14 @@ type Refusal struct {
 	BodyTruncated bool
 }
 
+// Verification is what came of checking a request.
+type Verification struct {
+	// Reason and Detail are a Refusal's; both are "" for a request that verifies.
+	Reason, Detail string
+}
+
+// Verified reports whether the request is what it says.
+func (v Verification) Verified() bool { return v.Reason == "" }
+
 // CreatedAt is when the request was refused.
 func (r *Refusal) CreatedAt() time.Time { return r.ID.Time() }

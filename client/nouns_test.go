@@ -292,6 +292,59 @@ func TestSources(t *testing.T) {
 	}
 }
 
+// TestReleasedRefusals verifies one once the secret is right, releases it, and has the
+// sender's own next try find what was released.
+func TestReleasedRefusals(t *testing.T) {
+	w, ctx := newWorld(t), t.Context()
+	must[*client.Application](t)(w.Applications.Create(ctx, client.ApplicationIn{Name: "Shop", UID: "shop"}))
+	source := must[*client.Source](t)(w.Sources.Create(ctx, "shop", client.SourceIn{Name: "GitHub", UID: "gh", Provider: "github", Secrets: []string{"wrong"}}))
+	send := func(want int) {
+		r, err := http.NewRequest(http.MethodPost, source.IngestURL, strings.NewReader("Hello, World!"))
+		ok(t, err)
+		r.Header.Set("X-GitHub-Event", "push")
+		r.Header.Set("X-GitHub-Delivery", "72d3162e")
+		// The example of docs.github.com, "Validating webhook deliveries".
+		r.Header.Set("X-Hub-Signature-256", "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17")
+		res, err := http.DefaultClient.Do(r)
+		ok(t, err)
+		if res.Body.Close(); res.StatusCode != want {
+			t.Fatalf("the source answers %d, want %d", res.StatusCode, want)
+		}
+	}
+	send(401)
+	send(401)
+	refusals := collect(t, w.Refusals.All(ctx, "shop", "gh", client.Page{}))
+	if len(refusals) != 2 || refusals[0].MessageID != nil {
+		t.Fatalf("refusals: %+v", refusals)
+	}
+	first, second := refusals[0].ID.String(), refusals[1].ID.String()
+	if got := must[*client.Verification](t)(w.Refusals.Verify(ctx, "shop", "gh", first)); got.Verified || got.Reason != "signature_mismatch" {
+		t.Errorf("with the wrong secret: %+v", got)
+	}
+	must[*client.Source](t)(w.Sources.Patch(ctx, "shop", "gh", client.Patch{"secrets": []string{"It's a Secret to Everybody"}}))
+	if got := must[*client.Verification](t)(w.Refusals.Verify(ctx, "shop", "gh", first)); !got.Verified || got.Reason != "" {
+		t.Errorf("with the right one: %+v", got)
+	}
+	released := must[*client.Release](t)(w.Refusals.Release(ctx, "shop", "gh", first))
+	if released.Duplicate || !released.Verified {
+		t.Errorf("released: %+v", released)
+	}
+	for _, refusal := range []string{first, second} { // which is the same event
+		again := must[*client.Release](t)(w.Refusals.Release(ctx, "shop", "gh", refusal))
+		if !again.Duplicate || again.MessageID != released.MessageID {
+			t.Errorf("again: %+v", again)
+		}
+	}
+	send(202)
+	if got := must[*client.Refusal](t)(w.Refusals.Get(ctx, "shop", "gh", first)); got.MessageID == nil || *got.MessageID != released.MessageID {
+		t.Errorf("the refusal: %+v", got)
+	}
+	messages := collect(t, w.Messages.All(ctx, "shop", client.History{}))
+	if len(messages) != 1 || messages[0].EventID != first || messages[0].EventType != "push" || *messages[0].SourceID != source.ID {
+		t.Errorf("messages: %+v", messages)
+	}
+}
+
 func TestReplays(t *testing.T) {
 	w, ctx := newWorld(t), t.Context()
 	must[*client.Application](t)(w.Applications.Create(ctx, client.ApplicationIn{Name: "Shop", UID: "shop"}))

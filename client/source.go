@@ -117,6 +117,25 @@ type Refusal struct {
 	Body          *string `json:"body"`
 	BodyBase64    *string `json:"bodyBase64"`
 	BodyTruncated bool    `json:"bodyTruncated"`
+	// MessageID is the message that it was released as; nil until then.
+	MessageID *postern.MessageID `json:"messageId"`
+}
+
+// Verification is what came of checking a refused request once more.
+type Verification struct {
+	Verified bool `json:"verified"`
+	// Reason and Detail say why not; "" for one that verifies.
+	Reason string `json:"reason"`
+	Detail string `json:"detail"`
+}
+
+// Release is what a refused request has become.
+type Release struct {
+	MessageID postern.MessageID `json:"messageId"`
+	// Duplicate: it had already; it was released before, or came in once more
+	// and verified.
+	Duplicate bool `json:"duplicate"`
+	Verification
 }
 
 // InboundRequest is a request but for its body. Credentials are masked.
@@ -145,4 +164,16 @@ func (r Refusals) All(ctx context.Context, app, source string, p Page) iter.Seq2
 // Get finds one, with its body.
 func (r Refusals) Get(ctx context.Context, app, source, refusal string) (*Refusal, error) {
 	return call[Refusal](ctx, r.c, request{method: http.MethodGet, path: path("app", app, "source", source, "refusal", refusal)})
+}
+
+// Verify checks one against its source as it is now. ErrConflict for one whose
+// body was not kept whole.
+func (r Refusals) Verify(ctx context.Context, app, source, refusal string) (*Verification, error) {
+	return call[Verification](ctx, r.c, request{method: http.MethodPost, path: path("app", app, "source", source, "refusal", refusal, "verify")})
+}
+
+// Release publishes one as a message, whether or not it verifies now: once,
+// however often it is called. Errors are as Verify's.
+func (r Refusals) Release(ctx context.Context, app, source, refusal string) (*Release, error) {
+	return call[Release](ctx, r.c, request{method: http.MethodPost, path: path("app", app, "source", source, "refusal", refusal, "release")})
 }

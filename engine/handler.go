@@ -23,12 +23,14 @@ var (
 	_ api.EventIDs   = (*Engine)(nil)
 	_ api.Repeats    = (*Engine)(nil)
 	_ api.URLChecker = (*urlChecker)(nil)
+	_ api.Inbound    = (*intake.Handler)(nil)
 )
 
 // mount makes the handler. It is no ServeMux: that would answer "//" with a
 // redirect, which turns a POST into a GET.
 func (e *Engine) mount() http.Handler {
-	apiHandler, intakeHandler, pageHandler := e.api(), e.intake(), page.New(e.figures)
+	intakeHandler, pageHandler := e.intake(), page.New(e.figures)
+	apiHandler := e.api(intakeHandler)
 	return e.bodies.guard(func(w http.ResponseWriter, r *http.Request) {
 		switch path := r.URL.Path; {
 		case strings.HasPrefix(path, api.Prefix+"/"), strings.HasPrefix(path, api.IngestPrefix):
@@ -43,12 +45,12 @@ func (e *Engine) mount() http.Handler {
 	})
 }
 
-func (e *Engine) api() http.Handler {
+func (e *Engine) api(inbound *intake.Handler) http.Handler {
 	return api.New(api.Config{
 		Applications: e.catalogue, Endpoints: e.catalogue, EventTypes: e.catalogue,
 		Sources: e.catalogue, Keys: e.catalogue,
 		Secrets: e.cfg.Secrets, URLs: &urlChecker{e.dialer}, Publisher: e, Repeats: e, Replays: e.replays,
-		Deliveries: e.cfg.Store, History: e.cfg.Store, Outcomes: e.cfg.Store, Router: (*router)(e), Expunger: e, EventIDs: e,
+		Deliveries: e.cfg.Store, History: e.cfg.Store, Outcomes: e.cfg.Store, Router: (*router)(e), Expunger: e, EventIDs: e, Inbound: inbound,
 		Auth:   auth.New(auth.Config{Keys: e.catalogue, AdminToken: e.cfg.AdminKey, JWTSecret: e.cfg.JWTSecret, Applications: e.catalogue, Now: e.cfg.Now}),
 		Admit:  func(int64) error { return e.Admit() },
 		Health: e.health,
@@ -59,7 +61,7 @@ func (e *Engine) api() http.Handler {
 }
 
 // intake serves the inbound addresses of sources.
-func (e *Engine) intake() http.Handler {
+func (e *Engine) intake() *intake.Handler {
 	return intake.New(intake.Config{
 		Sources: e.catalogue, Secrets: e.cfg.Secrets, Publisher: e, EventTypes: e.catalogue,
 		IDs:   &postern.IDSource{Now: e.cfg.Now, Random: rand.Reader},

@@ -105,6 +105,27 @@ func (v *Verifier) Verify(req Request, now time.Time) (Event, error) {
 	return Event{}, failure
 }
 
+// Describe is what a request says about itself, whoever sent it: nothing vouches
+// for that, and it is for those who have decided to take the request all the
+// same. What Verify would refuse to read is left out.
+func (v *Verifier) Describe(req Request) Event {
+	var p proof
+	for i := range v.schemes {
+		if v.schemes[i].kind == KindNone {
+			continue
+		}
+		if in, _, err := v.schemes[i].read(req); err == nil {
+			p.id = in.id
+			break
+		}
+	}
+	event, err := v.event(req, p)
+	if err != nil {
+		return Event{Type: EventType(v.prefix, v.provider, "")}
+	}
+	return event
+}
+
 // Format keeps key bytes out of anything that prints a Verifier.
 func (v *Verifier) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "verify.Verifier(%s)", v.provider) }
 

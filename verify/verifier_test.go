@@ -550,3 +550,30 @@ func FuzzVerify(f *testing.F) {
 		}
 	})
 }
+
+// TestDescribe reads what a request says about itself, however it is signed.
+func TestDescribe(t *testing.T) {
+	github := newVerifier(t, "github", verify.Config{Secrets: []string{secret}, EventTypePrefix: "gh."})
+	standard := newVerifier(t, "standard_webhooks", verify.Config{Secrets: []string{"whsec_" + base64.StdEncoding.EncodeToString(bytes.Repeat([]byte("k"), 32))}})
+	for name, tc := range map[string]struct {
+		v    *verify.Verifier
+		req  verify.Request
+		want verify.Event
+	}{
+		"unsigned":       {github, post("{}", "X-GitHub-Event", "push", "X-GitHub-Delivery", "1"), verify.Event{Type: "gh.push", ProviderEventType: "push", DeliveryID: "1"}},
+		"nameless":       {github, post("{}"), verify.Event{Type: "github.event"}},
+		"twice a header": {github, post("{}", "X-GitHub-Event", "push", "X-GitHub-Event", "pull", "X-GitHub-Delivery", "1"), verify.Event{Type: "github.event"}},
+		"signed id": {
+			standard, post(`{"type":"a.b"}`, "Webhook-Id", "msg_1", "Webhook-Timestamp", "17", "Webhook-Signature", "v1,AAAA"),
+			verify.Event{Type: "a.b", ProviderEventType: "a.b", DeliveryID: "msg_1"},
+		},
+		"no signed id": {standard, post(`{"type":"a.b"}`), verify.Event{Type: "a.b", ProviderEventType: "a.b"}},
+	} {
+		if diff := cmp.Diff(tc.want, tc.v.Describe(tc.req)); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+	}
+	if got := new(verify.Verifier).Describe(post("{}")); got.DeliveryID != "" {
+		t.Errorf("the zero value: %+v", got)
+	}
+}

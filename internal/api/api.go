@@ -42,6 +42,7 @@ type Config struct {
 	Outcomes store.Outcomes
 	Router   Router
 	Expunger Expunger
+	Inbound  Inbound
 	Auth     *auth.Authenticator
 	// EventIDs lets a message be named by its event id; optional: without it a
 	// message has its id only.

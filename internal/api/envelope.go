@@ -167,10 +167,13 @@ func (f *faults) has(name string) bool {
 	return false
 }
 
-// wrongEventID keeps event ids apart from ids, in whose place they can stand.
+// wrongEventID keeps event ids apart from ids, in whose place they can stand,
+// and from those of refusals, which are the event ids of what is released.
 func wrongEventID(id string) string {
-	if prefix := (postern.MessageID{}).Prefix(); strings.HasPrefix(id, prefix) {
-		return "may not begin with " + prefix
+	for _, prefix := range [...]string{postern.MessageID{}.Prefix(), postern.RefusalID{}.Prefix()} {
+		if strings.HasPrefix(id, prefix) {
+			return "may not begin with " + prefix
+		}
 	}
 	return wrongName(id)
 }

@@ -47,6 +47,7 @@ func rowNeeds() map[string][]string {
 			"message.resend", "message.cancel", "message.expunge", "message.bulk-expunge", "message.expunge-all", "attempt.expunge",
 			"replay.create", "replay.preview", "replay.pause", "replay.resume", "replay.cancel",
 			"source.create", "source.put", "source.patch", "source.delete", "source.pause", "source.resume",
+			"refusal.verify", "refusal.release",
 		},
 		"publish": {"message.create", "message.precheck"},
 		"secrets": {"endpoint.secret.get", "endpoint.secret.rotate", "source.secret.rotate"},
@@ -165,7 +166,7 @@ func (w *tenants) checkAllowed(kind, token string, bound bool, o *operation) {
 		w.t.Errorf("%s as %s tells of %s: %s", o.name, kind, name, got.body)
 	}
 	// What state compares has to see what a success does.
-	idle := []string{"message.precheck", "message.cancel", "replay.preview", "replay.resume"} // it runs
+	idle := []string{"message.precheck", "message.cancel", "replay.preview", "replay.resume", "refusal.verify"} // it runs
 	if o.method != "GET" && !slices.Contains(idle, o.name) && w.head.Batch == before {
 		w.t.Errorf("%s as %s: the success stored nothing", o.name, kind)
 	}

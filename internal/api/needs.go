@@ -133,6 +133,16 @@ type Expunger interface {
 	Redact(ctx context.Context, a postern.Attempt) error
 }
 
+// Inbound looks at refused requests once more. Errors of kind Conflict are of
+// those that cannot be checked.
+type Inbound interface {
+	// Verify checks one against its source as it is now.
+	Verify(ctx context.Context, s *postern.Source, r *postern.Refusal) (postern.Verification, error)
+	// Release publishes one, whether or not it verifies now, under the refusal's
+	// id as its event id: once. What is there already is duplicate.
+	Release(ctx context.Context, s *postern.Source, r *postern.Refusal) (m *postern.Message, found postern.Verification, duplicate bool, err error)
+}
+
 // Router tells who would get a message.
 type Router interface {
 	// Match lists the endpoints; it reports false when there is no such

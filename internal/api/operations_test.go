@@ -148,6 +148,8 @@ func operationCases() map[string]operationCase {
 		"source.secret.rotate":     {body: `{"key":"new"}`, badBody: `{}`, badStatus: 422},
 		"refusal.list":             {badPath: source + "/refusal?after=x", badStatus: 400},
 		"refusal.get":              {badPath: source + "/refusal/{msg}", badStatus: 404},
+		"refusal.verify":           {badPath: source + "/refusal/{msg}/verify", badStatus: 404},
+		"refusal.release":          {badPath: source + "/refusal/{msg}/release", badStatus: 404},
 		"key.list":                 {badPath: "/key?limit=0", badStatus: 422},
 		"key.create":               {body: `{"name":"k","scope":"admin"}`, badBody: `{"name":"k","scope":"root"}`, badStatus: 422},
 		"key.get":                  {badPath: "/key/{app}", badStatus: 404},

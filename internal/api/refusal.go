@@ -2,7 +2,9 @@ package api
 
 import (
 	"encoding/base64"
+	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -23,6 +25,25 @@ type refusalOut struct {
 	Body          *string `json:"body,omitempty"`
 	BodyBase64    *string `json:"bodyBase64,omitempty"`
 	BodyTruncated bool    `json:"bodyTruncated"`
+	// MessageID is the message that it was released as; null until then.
+	MessageID *postern.MessageID `json:"messageId"`
+}
+
+// verificationOut is what came of checking a refused request once more.
+type verificationOut struct {
+	Verified bool `json:"verified"`
+	// Reason and Detail say why not; null for one that verifies.
+	Reason *string `json:"reason"`
+	Detail *string `json:"detail"`
+}
+
+// releaseOut is the message that a refused request has become. Duplicate says
+// that it had already: it was released before, or came in once more and
+// verified.
+type releaseOut struct {
+	MessageID postern.MessageID `json:"messageId"`
+	Duplicate bool              `json:"duplicate"`
+	verificationOut
 }
 
 // requestOut is an inbound request but for its body.
@@ -106,26 +127,38 @@ func (h *handler) listRefusals(c *call, _ none) (listing[refusalOut], error) {
 	if err != nil {
 		return list, err
 	}
-	return listed(w, found.Refusals, found.Done, goOn[postern.RefusalID](found.Next, found.Done),
+	list = listed(w, found.Refusals, found.Done, goOn[postern.RefusalID](found.Next, found.Done),
 		func(r *postern.Refusal) string { return r.ID.String() },
-		func(r *postern.Refusal) refusalOut { return renderRefusal(r, token) }), nil
+		func(r *postern.Refusal) refusalOut {
+			out := renderRefusal(r, token)
+			m, failed := h.released(c, r.ID)
+			out.MessageID, err = m, errors.Join(err, failed)
+			return out
+		})
+	return list, err
+}
+
+// refusal finds the refusal in the path, with its body, and its source.
+func (h *handler) refusal(c *call) (*postern.Source, *postern.Refusal, error) {
+	id, err := postern.ParseRefusalID(c.param("refusal"))
+	if err != nil {
+		return nil, nil, postern.ErrNotFound
+	}
+	s, err := h.source(c)
+	if err != nil {
+		return nil, nil, err
+	}
+	r, err := h.History.Refusal(c.r.Context(), s.ID, id)
+	return s, r, err
 }
 
 // getRefusal shows the body too, as far as it was kept.
 func (h *handler) getRefusal(c *call, _ none) (refusalOut, error) {
-	id, err := postern.ParseRefusalID(c.param("refusal"))
-	if err != nil {
-		return refusalOut{}, postern.ErrNotFound
-	}
-	s, err := h.source(c)
+	s, r, err := h.refusal(c)
 	if err != nil {
 		return refusalOut{}, err
 	}
 	token, err := h.plainToken(s)
-	if err != nil {
-		return refusalOut{}, err
-	}
-	r, err := h.History.Refusal(c.r.Context(), s.ID, id)
 	if err != nil {
 		return refusalOut{}, err
 	}
@@ -134,7 +167,56 @@ func (h *handler) getRefusal(c *call, _ none) (refusalOut, error) {
 		whole.Body = []byte{} // an empty body is shown as one
 		r = &whole
 	}
-	return renderRefusal(r, token), nil
+	out := renderRefusal(r, token)
+	out.MessageID, err = h.released(c, r.ID)
+	return out, err
+}
+
+// released is the message that a refusal was released as: the one that has the
+// refusal's id as its event id. nil for none.
+func (h *handler) released(c *call, id postern.RefusalID) (*postern.MessageID, error) {
+	if h.EventIDs == nil {
+		return nil, nil //nolint:nilnil // said above
+	}
+	m, err := h.EventIDs.MessageByEventID(c.r.Context(), c.app.Number, id.String())
+	switch {
+	case errors.Is(err, postern.ErrNotFound):
+		return nil, nil //nolint:nilnil // said above
+	case err != nil:
+		return nil, err
+	}
+	return &m, nil
+}
+
+// verifyRefusal changes nothing.
+func (h *handler) verifyRefusal(c *call, _ none) (verificationOut, error) {
+	s, r, err := h.refusal(c)
+	if err != nil {
+		return verificationOut{}, err
+	}
+	found, err := h.Inbound.Verify(c.r.Context(), s, r)
+	return renderVerification(found), err
+}
+
+// releaseRefusal is for the owner who knows better. It may be repeated without
+// effect; the refusal stays until its time comes.
+func (h *handler) releaseRefusal(c *call, _ none) (releaseOut, error) {
+	s, r, err := h.refusal(c)
+	if err != nil {
+		return releaseOut{}, err
+	}
+	m, found, duplicate, err := h.Inbound.Release(c.r.Context(), s, r)
+	if err != nil {
+		return releaseOut{}, err
+	}
+	if duplicate {
+		c.status = http.StatusOK
+	}
+	return releaseOut{MessageID: m.ID, Duplicate: duplicate, verificationOut: renderVerification(found)}, nil
+}
+
+func renderVerification(v postern.Verification) verificationOut {
+	return verificationOut{Verified: v.Verified(), Reason: null(v.Reason), Detail: null(v.Detail)}
 }
 
 // refusalCursor reads an iterator of a list of refusals.

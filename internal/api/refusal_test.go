@@ -1,9 +1,13 @@
 package api
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/postern-dev/postern"
 	"github.com/postern-dev/postern/store"
 )
@@ -28,13 +32,23 @@ func (s *story) refusal() string {
 		ContentType: "application/json", Body: []byte(`{"zen":1}`),
 		Request: postern.InboundRequest{
 			Method: "POST", Path: "/in/" + string(token), RemoteAddr: "192.0.2.1:7",
-			Headers: []postern.Header{{Name: "X-Github-Event", Value: "push"}, {Name: "Authorization", Value: "Bearer right"}},
+			Headers: []postern.Header{
+				{Name: "X-Github-Event", Value: "push"}, {Name: "Authorization", Value: "Bearer right"},
+				{Name: "X-Hub-Signature-256", Value: "sha256=" + hmacOf("theirs", `{"zen":1}`)},
+			},
 		},
 	}
 	if err := s.commit(s.t.Context(), func(b *store.Batch) { b.Refusals = []*postern.Refusal{r} }); err != nil {
 		s.t.Fatal(err)
 	}
 	return r.ID.String()
+}
+
+// hmacOf is GitHub's signature of a body.
+func hmacOf(secret, body string) string {
+	h := hmac.New(sha256.New, []byte(secret))
+	h.Write([]byte(body))
+	return hex.EncodeToString(h.Sum(nil))
 }
 
 func TestRefusalShowsNoCredential(t *testing.T) {
@@ -53,6 +67,75 @@ func TestRefusalShowsNoCredential(t *testing.T) {
 	}
 	if strings.Contains(list.body, "zen") {
 		t.Errorf("a list has bodies: %s", list.body)
+	}
+}
+
+// TestVerifyRefusal: once the secret is the sender's, the request verifies, and
+// is still kept.
+func TestVerifyRefusal(t *testing.T) {
+	s := newStory(t)
+	path := s.path("/app/shop/source/gh/refusal/{refusal}/verify")
+	if got := s.want(200, "POST", path, ""); got["verified"] != false || got["reason"] != "signature_mismatch" || got["detail"] == "" {
+		t.Errorf("with the wrong secret: %v", got)
+	}
+	s.want(200, "PATCH", "/app/shop/source/gh", `{"secrets":["theirs"]}`)
+	if got := s.want(200, "POST", path, ""); got["verified"] != true || got["reason"] != nil || got["detail"] != nil || len(got) != 3 {
+		t.Errorf("with theirs: %v", got)
+	}
+	if got := s.want(200, "GET", s.path("/app/shop/source/gh/refusal/{refusal}"), ""); got["messageId"] != nil || got["reason"] != "signature_mismatch" {
+		t.Errorf("what was refused reads %v", got)
+	}
+	s.must("/app/shop/source", `{"name":"Another","provider":"github","uid":"another","secrets":["theirs"]}`)
+	s.refused(404, "not_found", "POST", s.path("/app/shop/source/another/refusal/{refusal}/verify"), "")
+}
+
+// TestReleaseRefusal publishes it once, and says so wherever it is shown.
+func TestReleaseRefusal(t *testing.T) {
+	s := newStory(t)
+	path := s.path("/app/shop/source/gh/refusal/{refusal}")
+	first := s.want(202, "POST", path+"/release", "")
+	want := map[string]any{"messageId": first["messageId"], "duplicate": false, "verified": false, "reason": "signature_mismatch", "detail": first["detail"]}
+	if diff := cmp.Diff(want, first); diff != "" || first["detail"] == nil {
+		t.Errorf("%v: %s", first, diff)
+	}
+	m := s.want(200, "GET", "/app/shop/msg/"+s.names["refusal"], "")
+	if m["id"] != first["messageId"] || m["eventId"] != s.names["refusal"] || m["eventType"] != "push" || m["sourceId"] != s.names["source"] || cmp.Diff(map[string]any{"zen": 1.0}, m["payload"]) != "" {
+		t.Errorf("the message: %v", m)
+	}
+	s.want(200, "PATCH", "/app/shop/source/gh", `{"secrets":["theirs"]}`)
+	again := s.want(200, "POST", path+"/release", "")
+	if again["messageId"] != first["messageId"] || again["duplicate"] != true || again["verified"] != true {
+		t.Errorf("again: %v", again)
+	}
+	if got := s.want(200, "GET", path, ""); got["messageId"] != first["messageId"] {
+		t.Errorf("the refusal: %v", got)
+	}
+	if got := s.do("GET", "/app/shop/source/gh/refusal", ""); !strings.Contains(got.body, `"messageId":"msg_`) {
+		t.Errorf("listed: %s", got.body)
+	}
+	if got := ids(t, s.want(200, "GET", "/app/shop/msg", "")); len(got) != 2 {
+		t.Errorf("messages: %v", got)
+	}
+	s.refused(422, `"eventId"`, "POST", "/app/shop/msg", `{"eventType":"a","payload":{},"eventId":"`+s.names["refusal"]+`"}`)
+}
+
+// TestTruncatedRefusal is one that nobody can check or release.
+func TestTruncatedRefusal(t *testing.T) {
+	s := newStory(t)
+	id, err := postern.ParseRefusalID(s.names["refusal"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	source, err := s.cat.Source(1, "gh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &postern.Refusal{ID: id, Source: source.ID, Reason: "signature_mismatch", Body: []byte("{"), BodyTruncated: true}
+	if err := s.commit(t.Context(), func(b *store.Batch) { b.Refusals = []*postern.Refusal{r} }); err != nil {
+		t.Fatal(err)
+	}
+	for _, verb := range []string{"verify", "release"} {
+		s.refused(409, "body_truncated", "POST", s.path("/app/shop/source/gh/refusal/{refusal}/"+verb), "")
 	}
 }
 

@@ -90,6 +90,8 @@ func table() []row { //nolint:funlen // it is a table
 		op[sourceSecretIn, none]{"source.secret.rotate", "POST", "/app/{app}/source/{source}/secret/rotate", credential, 204, (*handler).rotateSourceSecret},
 		op[none, listing[refusalOut]]{"refusal.list", "GET", "/app/{app}/source/{source}/refusal", inside, 200, (*handler).listRefusals}.asks(span()),
 		op[none, refusalOut]{"refusal.get", "GET", "/app/{app}/source/{source}/refusal/{refusal}", inside, 200, (*handler).getRefusal},
+		op[none, verificationOut]{"refusal.verify", "POST", "/app/{app}/source/{source}/refusal/{refusal}/verify", inside, 200, (*handler).verifyRefusal},
+		also(200, op[none, releaseOut]{"refusal.release", "POST", "/app/{app}/source/{source}/refusal/{refusal}/release", inside, 202, (*handler).releaseRefusal}),
 
 		op[none, listing[keyOut]]{"key.list", "GET", "/key", administration, 200, (*handler).listKeys}.asks(paging()),
 		op[keyIn, keyOut]{"key.create", "POST", "/key", administration, 201, (*handler).createKey},

@@ -18,6 +18,7 @@ import (
 	"github.com/postern-dev/postern"
 	"github.com/postern-dev/postern/internal/auth"
 	"github.com/postern-dev/postern/internal/catalogue"
+	"github.com/postern-dev/postern/internal/intake"
 	"github.com/postern-dev/postern/internal/keyring"
 	"github.com/postern-dev/postern/internal/replay"
 	"github.com/postern-dev/postern/internal/tail"
@@ -86,7 +87,7 @@ func newWorld(t testing.TB) *world {
 	w.handler = New(Config{
 		Replays:      w.replays,
 		Applications: applications{w.cat}, Endpoints: w.cat, EventTypes: w.cat, Sources: w.cat, Keys: w.cat,
-		Secrets: w.box, URLs: urls{}, Publisher: w, Repeats: w, Deliveries: s, History: s, Outcomes: s, Router: w, Expunger: w, EventIDs: w, Tail: w.tail, Head: s.Head,
+		Secrets: w.box, URLs: urls{}, Publisher: w, Repeats: w, Deliveries: s, History: s, Outcomes: s, Router: w, Expunger: w, EventIDs: w, Inbound: w.inbound(), Tail: w.tail, Head: s.Head,
 		Auth:      auth.New(auth.Config{Keys: w.cat, AdminToken: adminToken, Now: w.clock}),
 		Health:    func(context.Context) error { return w.unhealthy },
 		Admit:     func(int64) error { return w.refuseAll },
@@ -155,7 +156,7 @@ func (w *world) Publish(ctx context.Context, p postern.Publish) (*postern.Messag
 	m := &postern.Message{
 		ID:          postern.NewMessageID(w.now, store.SoleJournal, next, uint64(len(p.Payload))),
 		Application: p.Application, EventType: p.EventType, ContentType: p.ContentType, EventID: p.EventID,
-		Channels: p.Channels, Tags: p.Tags, Size: len(p.Payload),
+		Channels: p.Channels, Tags: p.Tags, Size: len(p.Payload), Source: p.Source, ProviderEventType: p.ProviderEventType,
 		Routes: w.cat.Snapshot(p.Application).Routes.Match(p.EventType, p.Channels),
 	}
 	if p.Only != 0 {
@@ -197,6 +198,11 @@ func (w *world) ExpungeAll(ctx context.Context, app postern.ApplicationNumber) (
 // Redact implements Expunger.
 func (w *world) Redact(ctx context.Context, a postern.Attempt) error {
 	return w.commit(ctx, func(b *store.Batch) { b.Redacted = []*postern.Attempt{&a} })
+}
+
+// inbound is the real one, without an address.
+func (w *world) inbound() *intake.Handler {
+	return intake.New(intake.Config{Secrets: w.box, Publisher: w, EventTypes: w.cat, PublicURL: publicURL, Now: w.clock})
 }
 
 // Match implements Router.

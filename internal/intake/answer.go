@@ -61,7 +61,7 @@ func answerAccepted(w http.ResponseWriter, status int, id postern.MessageID) {
 }
 
 // answerError answers an error, and logs what is our own fault.
-func (h *handler) answerError(w http.ResponseWriter, r *http.Request, source *postern.Source, err error) {
+func (h *Handler) answerError(w http.ResponseWriter, r *http.Request, source *postern.Source, err error) {
 	no := h.reject(r, source, err)
 	if no.allow != "" {
 		w.Header().Set("Allow", no.allow)
@@ -77,7 +77,7 @@ func (h *handler) answerError(w http.ResponseWriter, r *http.Request, source *po
 
 // reject turns an error into an answer. What another part calls invalid was
 // verified and is nothing the sender could mend, so that it is ours, too.
-func (h *handler) reject(r *http.Request, source *postern.Source, err error) *rejection {
+func (h *Handler) reject(r *http.Request, source *postern.Source, err error) *rejection {
 	if no, ok := errors.AsType[*rejection](err); ok {
 		return no
 	}

@@ -47,7 +47,7 @@ func newGates() gates { return gates{of: make(map[postern.SourceID]*gate)} }
 
 // gate returns the source's gate, made anew when the source has changed. A
 // source that cannot be used is logged once, not for every request to it.
-func (h *handler) gate(ctx context.Context, source *postern.Source) *gate {
+func (h *Handler) gate(ctx context.Context, source *postern.Source) *gate {
 	if g := h.gates.get(source.ID); g != nil && g.source == source {
 		return g
 	}
@@ -61,7 +61,7 @@ func (h *handler) gate(ctx context.Context, source *postern.Source) *gate {
 }
 
 // verifier joins what the provider demands with the source's opened secrets.
-func (h *handler) verifier(s *postern.Source) (verify.Definition, *verify.Verifier, error) {
+func (h *Handler) verifier(s *postern.Source) (verify.Definition, *verify.Verifier, error) {
 	secrets := make([]string, len(s.Secrets))
 	for i, sealed := range s.Secrets {
 		plain, err := h.Secrets.Open(sealed)

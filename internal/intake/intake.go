@@ -126,7 +126,9 @@ const (
 	logEventType = "event_type"
 )
 
-type handler struct {
+// Handler takes inbound requests, and looks at refused ones once more. It is
+// safe for concurrent use.
+type Handler struct {
 	Config
 	gates gates
 }
@@ -134,7 +136,7 @@ type handler struct {
 // New returns the handler of everything below Prefix. Hand it requests with
 // their whole path and by prefix: an http.ServeMux in front would redirect
 // paths that are not clean, and senders do not follow.
-func New(config Config) http.Handler {
+func New(config Config) *Handler {
 	if config.MaxBody == 0 {
 		config.MaxBody = DefaultMaxBody
 	}
@@ -153,11 +155,11 @@ func New(config Config) http.Handler {
 	if config.Refused == nil {
 		config.Refused = func(string) {}
 	}
-	return &handler{Config: config, gates: newGates()}
+	return &Handler{Config: config, gates: newGates()}
 }
 
 // ServeHTTP answers one request.
-func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	received := h.Now()
 	source := h.find(r)
 	if source == nil {
@@ -174,7 +176,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // receive takes a request to a source through its life: received, verified and
 // published, or refused.
-func (h *handler) receive(w http.ResponseWriter, r *http.Request, source *postern.Source, received time.Time) (postern.MessageID, error) {
+func (h *Handler) receive(w http.ResponseWriter, r *http.Request, source *postern.Source, received time.Time) (postern.MessageID, error) {
 	if r.Method != http.MethodPost && !slices.Contains(source.Methods, r.Method) {
 		return postern.MessageID{}, methodNotAllowed(source)
 	}
@@ -196,18 +198,27 @@ func (h *handler) receive(w http.ResponseWriter, r *http.Request, source *poster
 	}
 	in := h.record(r)
 	event, err := g.verifier.Verify(verify.Request{
-		Method: r.Method, URL: h.url(r, r.URL.EscapedPath()), Header: r.Header, Body: body,
+		Method: r.Method, URL: h.url(r.URL.EscapedPath(), query(r)), Header: r.Header, Body: body,
 	}, received)
 	if err != nil {
 		h.refuse(r, g, in, body, err)
 		return postern.MessageID{}, errUnverified()
 	}
-	return h.publish(r, g, in, body, event)
+	m, duplicate, err := h.publish(r.Context(), g, &arrival{
+		request: in, contentType: r.Header.Get("Content-Type"), body: body, event: event,
+	})
+	if err != nil {
+		return postern.MessageID{}, err
+	}
+	if duplicate {
+		h.Duplicate()
+	}
+	return m.ID, nil
 }
 
 // find returns the source whose token is the rest of the path, nil for none.
 // The path is taken as it came, so that a token has one spelling.
-func (h *handler) find(r *http.Request) *postern.Source {
+func (h *Handler) find(r *http.Request) *postern.Source {
 	token, ok := strings.CutPrefix(r.URL.EscapedPath(), Prefix)
 	if !ok || token == "" || len(token) > maxToken {
 		return nil
@@ -217,11 +228,8 @@ func (h *handler) find(r *http.Request) *postern.Source {
 
 // refuse keeps a request that did not verify. Whether that succeeds makes no
 // difference to the sender: the request will never verify.
-func (h *handler) refuse(r *http.Request, g *gate, in *postern.InboundRequest, body []byte, cause error) {
-	refused, ok := errors.AsType[*verify.Error](cause)
-	if !ok { // Verify promises an *Error
-		refused = &verify.Error{Reason: verify.ReasonSignatureMismatch, Detail: "the request could not be checked"}
-	}
+func (h *Handler) refuse(r *http.Request, g *gate, in *postern.InboundRequest, body []byte, cause error) {
+	refused := reasonOf(cause)
 	h.Refused(string(refused.Reason))
 	refusal := &postern.Refusal{
 		Source: g.source.ID, Reason: string(refused.Reason), Detail: refused.Detail,
@@ -243,32 +251,46 @@ func (h *handler) refuse(r *http.Request, g *gate, in *postern.InboundRequest, b
 	}
 }
 
-// publish makes a verified request a durable message and returns its id, or
-// that of its first copy.
-func (h *handler) publish(r *http.Request, g *gate, in *postern.InboundRequest, body []byte, event verify.Event) (postern.MessageID, error) {
-	eventType := event.Type
+// reasonOf is why a request did not verify.
+func reasonOf(cause error) *verify.Error {
+	if refused, ok := errors.AsType[*verify.Error](cause); ok {
+		return refused
+	}
+	// Verify promises an *Error.
+	return &verify.Error{Reason: verify.ReasonSignatureMismatch, Detail: "the request could not be checked"}
+}
+
+// arrival is a request that is to become a message.
+type arrival struct {
+	request     *postern.InboundRequest
+	contentType string
+	body        []byte
+	event       verify.Event
+	// eventID is the message's; "" for none.
+	eventID string
+}
+
+// publish makes a request a durable message and returns it, or its first copy.
+func (h *Handler) publish(ctx context.Context, g *gate, a *arrival) (m *postern.Message, duplicate bool, err error) {
+	eventType := a.event.Type
 	if len(eventType) > maxEventType { // a long name and a long prefix: as if nameless
 		eventType = verify.EventType("", g.provider.ID, "")
 	}
-	m, duplicate, err := h.Publisher.Publish(r.Context(), postern.Publish{
+	m, duplicate, err = h.Publisher.Publish(ctx, postern.Publish{
 		Application: g.source.Application, Source: g.source.ID,
-		EventType: eventType, ProviderEventType: event.ProviderEventType,
-		ContentType: r.Header.Get("Content-Type"), Payload: body, Request: in,
-		Duplicate: duplicateKey(g.source, event.DeliveryID, body),
+		EventType: eventType, ProviderEventType: a.event.ProviderEventType, EventID: a.eventID,
+		ContentType: a.contentType, Payload: a.body, Request: a.request,
+		Duplicate: duplicateKey(g.source, a.event.DeliveryID, a.body),
 	})
-	if err != nil {
-		return postern.MessageID{}, err
-	}
-	if duplicate {
-		h.Duplicate()
-		return m.ID, nil
+	if err != nil || duplicate {
+		return m, duplicate, err
 	}
 	// The message is durable with or without its type in the catalogue, and the
 	// next one of the type declares it again.
-	if err := h.EventTypes.DeclareEventType(r.Context(), eventType, "Sent by "+g.provider.Name); err != nil && r.Context().Err() == nil {
-		h.Logger.WarnContext(r.Context(), "event type not declared", logSource, g.source.ID, logEventType, eventType, logError, err)
+	if err := h.EventTypes.DeclareEventType(ctx, eventType, "Sent by "+g.provider.Name); err != nil && ctx.Err() == nil {
+		h.Logger.WarnContext(ctx, "event type not declared", logSource, g.source.ID, logEventType, eventType, logError, err)
 	}
-	return m.ID, nil
+	return m, false, nil
 }
 
 // duplicateKey is over the delivery id and the body together, since many

@@ -27,7 +27,7 @@ const (
 )
 
 // read returns the whole body, within the bounds of size and time.
-func (h *handler) read(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+func (h *Handler) read(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	if r.ContentLength > h.MaxBody {
 		return nil, errTooLarge()
 	}
@@ -52,27 +52,31 @@ func (h *handler) read(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	return body.Bytes(), nil
 }
 
-// url is a path of ours as the outside knows it, with the request's query; ""
+// url is a path of ours as the outside knows it, with the query behind it; ""
 // when that is not known. For the path as it came it is the address that the
 // API told for the source, which is the one that providers sign.
-func (h *handler) url(r *http.Request, path string) string {
+func (h *Handler) url(path, query string) string {
 	if h.PublicURL == "" {
 		return ""
 	}
-	url := h.PublicURL + path
-	if r.URL.RawQuery != "" || r.URL.ForceQuery {
-		url += "?" + r.URL.RawQuery
+	return h.PublicURL + path + query
+}
+
+// query is a request's, with its question mark; "" for none.
+func query(r *http.Request) string {
+	if r.URL.RawQuery == "" && !r.URL.ForceQuery {
+		return ""
 	}
-	return url
+	return "?" + r.URL.RawQuery
 }
 
 // record is what is kept of a request besides its body. The order of different
 // header names is lost in net/http; they are sorted.
-func (h *handler) record(r *http.Request) *postern.InboundRequest {
+func (h *Handler) record(r *http.Request) *postern.InboundRequest {
 	path := Prefix + MaskedToken
 	in := &postern.InboundRequest{
 		Method: r.Method, Path: path, Query: r.URL.RawQuery,
-		RemoteAddr: h.clientAddress(r), URL: h.url(r, path),
+		RemoteAddr: h.clientAddress(r), URL: h.url(path, query(r)),
 	}
 	in.Headers = make([]postern.Header, 0, len(r.Header))
 	for _, name := range slices.Sorted(maps.Keys(r.Header)) {
@@ -87,7 +91,7 @@ func (h *handler) record(r *http.Request) *postern.InboundRequest {
 // the peer's, or as long as that is a trusted proxy, the one that it says the
 // request came from. What stands to the left of the first stranger in
 // X-Forwarded-For is the stranger's word and is not looked at.
-func (h *handler) clientAddress(r *http.Request) string {
+func (h *Handler) clientAddress(r *http.Request) string {
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
 		return r.RemoteAddr // a socket that is not TCP's
@@ -109,7 +113,7 @@ func (h *handler) clientAddress(r *http.Request) string {
 	return client.String()
 }
 
-func (h *handler) trusts(address netip.Addr) bool {
+func (h *Handler) trusts(address netip.Addr) bool {
 	return slices.ContainsFunc(h.TrustedProxies, func(p netip.Prefix) bool { return p.Contains(address) })
 }
 

@@ -1,0 +1,73 @@
+package intake
+
+import (
+	"context"
+	"net/http"
+	"strings"
+
+	"github.com/postern-dev/postern"
+	"github.com/postern-dev/postern/verify"
+)
+
+// Verify checks a refused request once more, against its source as it is now and
+// as of the time it came: what was wrong may have been a secret. Errors of kind
+// Conflict are of requests that cannot be checked.
+func (h *Handler) Verify(ctx context.Context, s *postern.Source, r *postern.Refusal) (postern.Verification, error) {
+	_, _, found, err := h.again(ctx, s, r)
+	return found, err
+}
+
+// Release publishes a refused request, whether or not it verifies now. The
+// message's event id is the refusal's id, so that a refusal becomes one message
+// however often it is released; a copy that came in otherwise is recognised as
+// any second copy is. The first one's message is then returned, with duplicate
+// true. Errors are as Verify's.
+func (h *Handler) Release(ctx context.Context, s *postern.Source, r *postern.Refusal) (m *postern.Message, found postern.Verification, duplicate bool, err error) {
+	g, event, found, err := h.again(ctx, s, r)
+	if err != nil {
+		return nil, found, false, err
+	}
+	request := r.Request
+	m, duplicate, err = h.publish(ctx, g, &arrival{
+		request: &request, contentType: r.ContentType, body: r.Body, event: event, eventID: r.ID.String(),
+	})
+	return m, found, duplicate, err
+}
+
+// again verifies a refused request, and says what event it is.
+func (h *Handler) again(ctx context.Context, s *postern.Source, r *postern.Refusal) (*gate, verify.Event, postern.Verification, error) {
+	none := func(err error) (*gate, verify.Event, postern.Verification, error) {
+		return nil, verify.Event{}, postern.Verification{}, err
+	}
+	if r.BodyTruncated {
+		return none(&postern.Error{Kind: postern.Conflict, Code: "body_truncated", Detail: "The body was too long to be kept whole, and its beginning is no event"})
+	}
+	g := h.gate(ctx, s)
+	if g.verifier == nil {
+		return none(&postern.Error{Kind: postern.Conflict, Code: "source_unusable", Detail: "The source cannot be used as it is: its provider is unknown, or its secrets cannot be read"})
+	}
+	token, err := h.Secrets.Open(s.Token)
+	if err != nil {
+		return none(err)
+	}
+	req := verify.Request{Method: r.Request.Method, URL: h.signedURL(&r.Request, string(token)), Header: make(http.Header), Body: r.Body}
+	for _, header := range r.Request.Headers {
+		req.Header.Add(header.Name, header.Value)
+	}
+	event, refused := g.verifier.Verify(req, r.CreatedAt())
+	if refused == nil {
+		return g, event, postern.Verification{}, nil
+	}
+	cause := reasonOf(refused)
+	return g, g.verifier.Describe(req), postern.Verification{Reason: string(cause.Reason), Detail: cause.Detail}, nil
+}
+
+// signedURL is the address that a kept request was sent to, as the outside knows
+// it now. What is kept has a mask in the token's place.
+func (h *Handler) signedURL(in *postern.InboundRequest, token string) string {
+	query := in.Query
+	if query != "" || strings.HasSuffix(in.URL, "?") {
+		query = "?" + query
+	}
+	return h.url(strings.Replace(in.Path, MaskedToken, token, 1), query)
+}

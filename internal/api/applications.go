@@ -49,7 +49,11 @@ func (h *handler) listApplications(c *call, _ none) (listing[applicationOut], er
 	if err != nil {
 		return listing[applicationOut]{}, err
 	}
-	records, next, more := h.applications(w.catalogue(), o)
+	page, err := listPage(w, postern.ParseApplicationID)
+	if err != nil {
+		return listing[applicationOut]{}, err
+	}
+	records, next, more := h.applications(page, o)
 	id := func(a *postern.Application) string { return a.ID.String() }
 	return listed(w, records, !more, next, id, renderApplication), nil
 }

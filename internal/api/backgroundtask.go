@@ -184,7 +184,7 @@ func (h *handler) listTasks(c *call, _ none) (listing[taskDetailOut], error) {
 	if page.After != "" {
 		id, err := postern.ParseBackgroundTaskID(page.After)
 		if err != nil {
-			return list, postern.InvalidField("is not an iterator of this list", "query", "iterator")
+			return list, wrongIterator()
 		}
 		page.After = postern.ReplayID(id).String()
 	}

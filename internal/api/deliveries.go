@@ -71,7 +71,7 @@ func (h *handler) listDeliveries(c *call, _ none) (listing[deliveryOut], error) 
 	walk := deliveryWalk{h: h, c: c, q: q, limit: w.limit, ascending: w.descending == w.back, budget: deliveryBudget}
 	if w.after != "" {
 		if walk.from, err = parsePlace(w.after, q.kept()); err != nil {
-			return list, postern.InvalidField("is not an iterator of this list", "query", "iterator")
+			return list, wrongIterator()
 		}
 	}
 	if q.byEndpoint() {

@@ -27,6 +27,9 @@ func (h *handler) listDestinations(c *call, _ none) (listing[destinationOut], er
 	if err != nil {
 		return list, err
 	}
+	if _, err := listPage(w, postern.ParseEndpointID); err != nil {
+		return list, err
+	}
 	expanded, err := c.flag("expanded_statuses", false)
 	if err != nil {
 		return list, err

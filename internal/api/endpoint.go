@@ -183,7 +183,11 @@ func (h *handler) listEndpoints(c *call, _ none) (listing[endpointOut], error) {
 	if err != nil {
 		return listing[endpointOut]{}, err
 	}
-	records, more := h.Endpoints.Endpoints(c.app.Number, w.catalogue())
+	page, err := listPage(w, postern.ParseEndpointID)
+	if err != nil {
+		return listing[endpointOut]{}, err
+	}
+	records, more := h.Endpoints.Endpoints(c.app.Number, page)
 	id := func(v *EndpointView) string { return v.ID.String() }
 	return listed(w, records, !more, "", id, renderEndpoint), nil
 }

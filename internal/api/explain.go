@@ -41,6 +41,10 @@ func (h *handler) explain(c *call, _ none) (explanations, error) {
 	if err != nil {
 		return out, err
 	}
+	page, err := listPage(w, postern.ParseEndpointID)
+	if err != nil {
+		return out, err
+	}
 	m, err := h.message(c)
 	if err != nil {
 		return out, err
@@ -51,7 +55,7 @@ func (h *handler) explain(c *call, _ none) (explanations, error) {
 			out.Deleted++
 		}
 	}
-	views, more := h.Endpoints.Endpoints(c.app.Number, w.catalogue())
+	views, more := h.Endpoints.Endpoints(c.app.Number, page)
 	id := func(v *EndpointView) string { return v.ID.String() }
 	out.listing = listed(w, views, !more, "", id, func(v *EndpointView) explanationOut { return explainOne(m, v) })
 	return out, nil

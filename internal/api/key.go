@@ -96,7 +96,11 @@ func (h *handler) listKeys(c *call, _ none) (listing[keyOut], error) {
 	if err != nil {
 		return listing[keyOut]{}, err
 	}
-	records, more := h.Keys.Keys(w.catalogue())
+	page, err := listPage(w, postern.ParseKeyID)
+	if err != nil {
+		return listing[keyOut]{}, err
+	}
+	records, more := h.Keys.Keys(page)
 	return listed(w, records, !more, "", func(k *postern.Key) string { return k.ID.String() }, h.renderKey), nil
 }
 

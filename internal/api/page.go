@@ -78,13 +78,29 @@ func (w window) catalogue() postern.ListPage {
 	return postern.ListPage{After: w.after, Descending: w.descending != w.back, Limit: w.limit}
 }
 
+// listPage is the window into a list of the catalogue whose records have ids,
+// which parse reads. What is no such id is refused: an empty page would say that
+// the list ends there.
+func listPage[ID any](w window, parse func(string) (ID, error)) (postern.ListPage, error) {
+	if w.after != "" {
+		if _, err := parse(w.after); err != nil {
+			return postern.ListPage{}, wrongIterator()
+		}
+	}
+	return w.catalogue(), nil
+}
+
+func wrongIterator() error {
+	return postern.InvalidField("is not an iterator of this list", "query", "iterator")
+}
+
 // history is the window into a list of the store, whose ids parse reads.
 func (w window) history(c *call, parse func(string) ([20]byte, error)) (store.Page, error) {
 	page := store.Page{Ascending: w.descending == w.back, Limit: w.limit}
 	var err error
 	if w.after != "" {
 		if page.After, err = parse(w.after); err != nil {
-			return page, postern.InvalidField("is not an iterator of this list", "query", "iterator")
+			return page, wrongIterator()
 		}
 	}
 	if page.Since, err = c.moment("after"); err != nil {

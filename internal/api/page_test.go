@@ -92,6 +92,21 @@ func compareText(a, b string) int {
 	return 0
 }
 
+// TestIteratorsOfOtherLists: a list that would answer an empty page to what is
+// none of its iterators would seem to end there.
+func TestIteratorsOfOtherLists(t *testing.T) {
+	s := newStory(t)
+	attempt := postern.AttemptID{1}.String()
+	for _, path := range []string{
+		"/app", "/app/shop/endpoint", "/app/shop/source", "/app/shop/replay", "/app/shop/msg", "/app/shop/delivery", "/key", "/background-task",
+		"/app/shop/msg/{msg}/endpoint", "/app/shop/msg/{msg}/explain", "/app/shop/endpoint/a/msg", "/app/shop/source/gh/refusal",
+	} {
+		for _, iterator := range []string{"nonsense", "-nonsense", attempt, "-" + attempt, "--"} {
+			s.refused(422, `"loc":["query","iterator"]`, "GET", s.path(path)+"?iterator="+iterator, "")
+		}
+	}
+}
+
 // zeros is randomness for ids that differ in time.
 type zeros struct{}
 

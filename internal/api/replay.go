@@ -151,7 +151,11 @@ func (h *handler) listReplays(c *call, _ none) (listing[replayOut], error) {
 	if err != nil {
 		return listing[replayOut]{}, err
 	}
-	records, more := h.Replays.Replays(c.app.Number, w.catalogue(), func(r *postern.Replay) bool {
+	page, err := listPage(w, postern.ParseReplayID)
+	if err != nil {
+		return listing[replayOut]{}, err
+	}
+	records, more := h.Replays.Replays(c.app.Number, page, func(r *postern.Replay) bool {
 		return state == "" || string(r.State) == state
 	})
 	id := func(r *postern.Replay) string { return r.ID.String() }

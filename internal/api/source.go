@@ -140,7 +140,11 @@ func (h *handler) listSources(c *call, _ none) (listing[sourceOut], error) {
 	if err != nil {
 		return listing[sourceOut]{}, err
 	}
-	records, more := h.Sources.Sources(c.app.Number, w.catalogue())
+	page, err := listPage(w, postern.ParseSourceID)
+	if err != nil {
+		return listing[sourceOut]{}, err
+	}
+	records, more := h.Sources.Sources(c.app.Number, page)
 	var failed error
 	list := listed(w, records, !more, "",
 		func(s *postern.Source) string { return s.ID.String() },

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"net/http"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -203,6 +204,25 @@ func TestRetryAfterIsObeyed(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// TestRetryAfterForms: seconds or a date, and what is larger than a number holds
+// is much, not nothing.
+func TestRetryAfterForms(t *testing.T) {
+	now := time.Date(2026, 3, 10, 12, 0, 0, 0, time.UTC)
+	for value, want := range map[string]time.Duration{
+		"": 0, "0": 0, "7": 7 * time.Second, "-7": 0, "soon": 0, "1.5": 0,
+		"86401":                           postern.MaxRetryAfter,
+		"99999999999999999999":            postern.MaxRetryAfter,
+		"-99999999999999999999":           0,
+		now.Format(http.TimeFormat):       0,
+		"Tue, 10 Mar 2026 12:01:00 GMT":   time.Minute,
+		"Tuesday, 10-Mar-26 12:01:00 GMT": time.Minute,
+	} {
+		if got := retryAfter(value, now); got != want {
+			t.Errorf("%q: %v, want %v", value, got, want)
+		}
 	}
 }
 

@@ -165,7 +165,7 @@ func retryAfter(value string, now time.Time) time.Duration {
 	if value == "" {
 		return 0
 	}
-	if seconds, err := strconv.Atoi(value); err == nil {
+	if seconds, err := strconv.Atoi(value); err == nil || errors.Is(err, strconv.ErrRange) {
 		const most = int(postern.MaxRetryAfter / time.Second)
 		return time.Duration(min(max(seconds, 0), most)) * time.Second
 	}

@@ -250,32 +250,39 @@ func (s *Store) Standing(_ context.Context, d store.DeliveryKey) (st store.Stand
 	if st.Message, err = v.has(headerKey(nil, d.Application, d.Message)); err != nil {
 		return st, err
 	}
-	if err := v.ending(d, &st); err != nil {
+	prefix := deliveryKey(nil, d)
+	it, err := v.keys(prefix...)
+	if err != nil {
+		return st, err
+	}
+	it.First()
+	if err := ending(it, prefix, d, &st); err != nil {
 		return st, err
 	}
 	value, err := v.get(rowKey(nil, d.Endpoint, d.Message))
 	if value == nil || err != nil {
 		return st, err
 	}
-	row, err := decodeRow(d.Endpoint, d.Message, value)
-	if err != nil || row.Application != d.Application {
-		return st, err
-	}
-	st.Row, st.State, st.Reason = &row, postern.Retrying, postern.ReasonNone
-	return st, nil
+	return st, waiting(d, value, &st)
 }
 
-// ending reads a delivery's attempts and final record. Where both ended it,
-// because a resend brought it back, the attempt tells the state if it came
-// after the final record, by its number: clocks can be set.
-func (v *view) ending(d store.DeliveryKey, st *store.Standing) error {
-	prefix := deliveryKey(nil, d)
-	it, err := v.keys(prefix...)
-	if err != nil {
+// waiting notes a delivery's row, which is what counts where there is one.
+func waiting(d store.DeliveryKey, value []byte, st *store.Standing) error {
+	row, err := decodeRow(d.Endpoint, d.Message, value)
+	if err != nil || row.Application != d.Application {
 		return err
 	}
+	st.Row, st.State, st.Reason = &row, postern.Retrying, postern.ReasonNone
+	return nil
+}
+
+// ending reads a delivery's attempts and final record, at whose first the iterator
+// is. Where both ended it, because a resend brought it back, the attempt tells the
+// state if it came after the final record, by its number: clocks can be set.
+func ending(it *pebble.Iterator, prefix []byte, d store.DeliveryKey, st *store.Standing) error {
 	var last postern.Attempt
-	for it.First(); it.Valid(); it.Next() {
+	var err error
+	for ; it.Valid() && hasPrefix(it.Key(), prefix); it.Next() {
 		if _, n := splitAttempt(it.Key()); n == finalN {
 			final, err := decodeFinal(d, it.Value())
 			if err != nil {

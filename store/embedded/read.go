@@ -50,8 +50,12 @@ func (v *view) close(err *error) {
 }
 
 // keys iterates over the keys that begin with prefix.
-func (v *view) keys(prefix ...byte) (*pebble.Iterator, error) {
-	it, err := v.snap.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: after(prefix)})
+func (v *view) keys(prefix ...byte) (*pebble.Iterator, error) { return v.between(prefix, prefix) }
+
+// between iterates from the keys that begin with first to those that begin with
+// last.
+func (v *view) between(first, last []byte) (*pebble.Iterator, error) {
+	it, err := v.snap.NewIter(&pebble.IterOptions{LowerBound: first, UpperBound: after(last)})
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,8 @@
 package storetest
 
 import (
+	"cmp"
+	"slices"
 	"testing"
 	"time"
 
@@ -79,4 +81,56 @@ func outcomes(t *testing.T, s store.Store, endpoint postern.EndpointNumber, sinc
 		t.Fatal(err)
 	}
 	return list
+}
+
+// testStandings: many deliveries stand as each does by itself, in whatever order
+// they are asked for, and however many messages lie between them.
+func testStandings(t *testing.T, h Harness) {
+	w := newWorld(t, h)
+	var keys []store.Placed
+	var absent []store.Placed
+	for i := range 120 {
+		if i%50 == 0 {
+			w.advance(20 * time.Hour)
+		}
+		a := w.accept(5, 1, 2, 3)
+		batch := store.Batch{Accepts: []store.Accept{a, w.accept(6, 4)}}
+		for n := range i % 4 {
+			batch.Attempts = append(batch.Attempts, w.attempt(a.Message, 1, n+1, []postern.State{postern.Retrying, postern.Dead, postern.Delivered}[n]))
+		}
+		if i%3 == 0 {
+			batch.Rows = append(batch.Rows, store.RowChange{Put: w.row(a.Message, 2, 1, time.Minute)})
+		}
+		if i%7 == 0 {
+			batch.Rows = append(batch.Rows, store.RowChange{Put: w.row(a.Message, 1, uint64(i), time.Minute)})
+			batch.Finals = append(batch.Finals, postern.Final{Endpoint: 3, Application: 5, Message: a.Message.ID, State: postern.Canceled, At: w.now})
+		}
+		w.commit(batch)
+		absent = append(absent, store.Placed{Endpoint: 1, Message: w.message(5).ID})
+		if i%5 == 4 {
+			continue // a gap
+		}
+		for _, e := range []postern.EndpointNumber{3, 1, 2} {
+			keys = append(keys, store.Placed{Endpoint: e, Message: a.Message.ID})
+		}
+	}
+	slices.SortFunc(keys, func(a, b store.Placed) int { return cmp.Compare(a.Message[19], b.Message[19]) }) // at random
+	each := func(keys []store.Placed) (list []store.Standing) {
+		for _, key := range keys {
+			d := store.DeliveryKey{Application: 5, Endpoint: key.Endpoint, Message: key.Message}
+			list = append(list, must[store.Standing](t)(w.s.Standing(t.Context(), d)))
+		}
+		return list
+	}
+	many := func(app postern.ApplicationNumber, keys []store.Placed) []store.Standing {
+		return must[[]store.Standing](t)(w.s.Standings(t.Context(), app, keys))
+	}
+	w.everywhere(func(t *testing.T) {
+		equal(t, "all", each(keys), many(5, keys))
+		equal(t, "one", each(keys[7:8]), many(5, keys[7:8]))
+		equal(t, "one twice", each([]store.Placed{keys[7], keys[7]}), many(5, []store.Placed{keys[7], keys[7]}))
+		equal(t, "of no message", make([]store.Standing, len(absent)), many(5, absent))
+		equal(t, "of another application", make([]store.Standing, len(keys)), many(6, keys))
+		equal(t, "none", []store.Standing{}, many(5, nil))
+	})
 }

@@ -291,8 +291,11 @@ func (o *oracle) compareRecovery(t *testing.T) {
 
 func (o *oracle) compareDeliveries(t *testing.T) {
 	t.Helper()
+	keys, standings := map[postern.ApplicationNumber][]store.Placed{}, map[postern.ApplicationNumber][]store.Standing{}
 	for _, d := range o.deliveries() {
 		got := must[store.Standing](t)(o.s.Standing(t.Context(), d))
+		keys[d.Application] = append(keys[d.Application], store.Placed{Endpoint: d.Endpoint, Message: d.Message})
+		standings[d.Application] = append(standings[d.Application], got)
 		if !got.Message || got.Attempts != len(o.attempts[d]) || got.Final != o.final(d) || (got.Row == nil) != (o.rows[d] == nil) {
 			t.Fatalf("standing of %v: %+v; want %d attempts, final %t, row %v", d, got, len(o.attempts[d]), o.final(d), o.rows[d])
 		}
@@ -302,6 +305,9 @@ func (o *oracle) compareDeliveries(t *testing.T) {
 		if want := o.state(d); got.State != want {
 			t.Fatalf("state of %v: %v, want %v", d, got.State, want)
 		}
+	}
+	for app, list := range keys {
+		equal(t, "standings", standings[app], must[[]store.Standing](t)(o.s.Standings(t.Context(), app, list)))
 	}
 }
 

@@ -71,6 +71,7 @@ func Run(t *testing.T, h Harness) {
 		{"EndpointAttempts", testEndpointAttempts},
 		{"MessagesOfEndpoint", testMessagesOfEndpoint},
 		{"EachOutcome", testEachOutcome},
+		{"Standings", testStandings},
 		{"Dead", testDead},
 		{"Waiting", testWaiting},
 		{"Refusals", testRefusals},

@@ -1,5 +1,5 @@
 // Lists, walked by what the SDK gives: iterator forth, prevIterator back.
-import { answers } from "./calls";
+import { answers, refused } from "./calls";
 import { fits, Unexpected, until } from "./expect";
 import type { World } from "./world";
 
@@ -185,6 +185,20 @@ export const lists = {
     const { svix } = world, app = await world.application("list-destinations");
     const endpoints = await several(5, () => world.endpoint(app, "/list-destinations")), message = await world.message(app);
     await walk({ what: "messageAttempt.listAttemptedDestinations", limit: 2, key: (e: { id: string }) => e.id, read: (o) => answers(200, svix.messageAttempt.listAttemptedDestinations(app, message, o)) }, endpoints);
+  },
+
+  async "iterators of other lists"(world: World) {
+    const { svix } = world, app = await world.application("list-iterators"), endpoint = await world.endpoint(app, "/list-iterators");
+    const message = await world.message(app);
+    for (const iterator of ["nonsense", "-nonsense", "key_000000000000000000000000000", "--"]) {
+      for (const call of [
+        svix.application.list({ iterator }), svix.endpoint.list(app, { iterator }), svix.message.list(app, { iterator }), svix.backgroundTask.list({ iterator }),
+        svix.messageAttempt.listByEndpoint(app, endpoint, { iterator }), svix.messageAttempt.listByMsg(app, message, { iterator }),
+        svix.messageAttempt.listAttemptedMessages(app, endpoint, { iterator }), svix.messageAttempt.listAttemptedDestinations(app, message, { iterator }),
+      ]) {
+        await refused(call, 422, ["query", "iterator"]);
+      }
+    }
   },
 
   async "background tasks"(world: World) {

@@ -18,7 +18,7 @@ async function finished(svix: Svix, task: string) {
 export const replays = {
   async "recover what failed"(world: World) {
     const { svix, receiver } = world, app = await world.application("recover"), endpoint = await world.endpoint(app, "/recover", { uid: "recover" });
-    await world.beside(200, "PATCH", `/app/${app}/endpoint/recover`, { retrySchedule: [] });
+    await world.retries(app, "recover");
     await world.message(app, { n: 1 });
     await receiver.await("/recover", 1);
     receiver.statuses.set("/recover", 500);

@@ -98,6 +98,11 @@ export class World {
     return endpoint.id;
   }
 
+  /** Has an endpoint wait so many seconds after its failed tries; none for a single try. */
+  async retries(app: string, endpoint: string, ...retrySchedule: number[]): Promise<void> {
+    await this.beside(200, "PATCH", `/app/${app}/endpoint/${endpoint}`, { retrySchedule });
+  }
+
   /** A new message, by its id. */
   async message(app: string, payload: object = { of: app }, more: object = {}): Promise<string> {
     const message = await answers(202, this.svix.message.create(app, { eventType: "conformance.tested", payload, ...more }));

@@ -7,6 +7,8 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+
+	"github.com/postern-dev/postern"
 )
 
 // TestNothingIsKept: no cache on the way keeps what was told to one key.
@@ -104,4 +106,61 @@ func FuzzRequest(f *testing.F) {
 			t.Errorf("%s %q tells another application's: %s", method, path, got.body)
 		}
 	})
+}
+
+// TestManyFaults: what is wrong is told, and not at such length that it would
+// be worth sending.
+func TestManyFaults(t *testing.T) {
+	s := newStory(t)
+	list := `["",` + strings.Repeat(`"",`, 20_000) + `""]`
+	for path, body := range map[string]string{
+		"/app/shop/source": `{"name":"n","provider":"github","secrets":` + list + `}`, "/auth/app-portal-access/shop": `{"capabilities":` + list + `}`,
+	} {
+		if got := s.do("POST", path, body); got.StatusCode != 422 || len(got.body) > 32<<10 {
+			t.Errorf("%s: %d with %d bytes", path, got.StatusCode, len(got.body))
+		}
+	}
+}
+
+// vanishing has applications that are deleted right after they were looked up.
+type vanishing struct {
+	applications
+	made int
+}
+
+func (v *vanishing) Application(ref string) (*postern.Application, error) {
+	app, err := v.applications.Application(ref)
+	if err == nil {
+		err = v.DeleteApplication(context.Background(), app.Number)
+	}
+	return app, err
+}
+
+func (v *vanishing) CreateApplication(ctx context.Context, a postern.Application) (*postern.Application, error) {
+	v.made++
+	return v.applications.CreateApplication(ctx, a)
+}
+
+// TestNoApplicationForWhoMayOnlyPublish: one that is deleted while a message
+// comes is not made again by whoever publishes it.
+func TestNoApplicationForWhoMayOnlyPublish(t *testing.T) {
+	w := newWorld(t)
+	w.must("/app", `{"name":"Shop","uid":"shop"}`)
+	token, _ := w.newKey(`{"name":"k","scope":"publish-only"}`)
+	h, ok := w.handler.(*handler)
+	if !ok {
+		t.Fatal("another handler")
+	}
+	v := &vanishing{applications: applications{w.cat}}
+	h.Applications, h.Publisher = v, nowhere{}
+	if got := w.as(token, "POST", "/app/shop/msg", `{"eventType":"a","payload":{},"application":{"name":"Shop","uid":"shop"}}`); got.StatusCode != 404 || v.made != 0 {
+		t.Errorf("%d, %d made: %s", got.StatusCode, v.made, got.body)
+	}
+}
+
+// nowhere has no application to publish in.
+type nowhere struct{ Publisher }
+
+func (nowhere) Publish(context.Context, postern.Publish) (*postern.Message, bool, error) {
+	return nil, false, postern.ErrNotFound
 }

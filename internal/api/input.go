@@ -35,8 +35,14 @@ func (o optional[T]) or(older optional[T]) optional[T] {
 // faults are what is wrong with a body, all of it at once.
 type faults []postern.FieldError
 
+// maxFaults is how many are told: a list can hold one in every other byte.
+const maxFaults = 100
+
 // add notes a fault of the body; loc is the way to it, from the body's top.
 func (f *faults) add(msg string, loc ...string) {
+	if len(*f) >= maxFaults {
+		return
+	}
 	*f = append(*f, postern.FieldError{Loc: append([]string{"body"}, loc...), Msg: msg, Type: "value_error"})
 }
 

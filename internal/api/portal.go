@@ -111,10 +111,10 @@ func (h *handler) openDashboard(c *call, _ none) (portalOut, error) {
 // visited finds the application in the path, or makes the one in the body. The
 // two must be the same, and only a uid can name what is not there yet.
 func (h *handler) visited(c *call, in *applicationIn) (*postern.Application, error) {
-	ref := c.param("app")
-	if in != nil && (in.UID.Value == nil || *in.UID.Value != ref) {
-		return nil, postern.InvalidField("must be the uid in the path", "body", "application", "uid")
+	if err := c.same(in); err != nil {
+		return nil, err
 	}
+	ref := c.param("app")
 	app, err := h.Applications.Application(ref)
 	if in == nil || !errors.Is(err, postern.ErrNotFound) {
 		return app, notFound(err)
@@ -128,6 +128,14 @@ func (h *handler) visited(c *call, in *applicationIn) (*postern.Application, err
 		return h.Applications.Application(ref)
 	}
 	return app, inApplicationField(err)
+}
+
+// same holds an application in the body, nil for none, to the one in the path.
+func (c *call) same(in *applicationIn) error {
+	if in != nil && (in.UID.Value == nil || *in.UID.Value != c.param("app")) {
+		return postern.InvalidField("must be the uid in the path", "body", "application", "uid")
+	}
+	return nil
 }
 
 // inApplicationField moves the faults of an application to where it stands in

@@ -70,6 +70,9 @@ func (h *handler) brought(c *call, text []byte) (*postern.Application, error) {
 	if err := decodeJSON(text, &in); err != nil {
 		return nil, inApplicationField(err)
 	}
+	if c.app != nil { // it was there, and whoever publishes may not be one who makes it again
+		return c.app, c.same(&in)
+	}
 	return h.visited(c, &in)
 }
 

@@ -253,6 +253,11 @@ func (d *clientDriver) sources() {
 	d.refuses(walk(d.Refusals.All(ctx, d.app, noOne, ours.Page{})), postern.ErrNotFound)
 	d.does(errorOf(d.Refusals.Get(ctx, d.app, "client-source", refusal)))
 	d.refuses(errorOf(d.Refusals.Get(ctx, d.app, "client-source", noOne)), postern.ErrNotFound)
+	d.does(errorOf(d.Refusals.Verify(ctx, d.app, "client-source", refusal)))
+	d.refuses(errorOf(d.Refusals.Verify(ctx, d.app, "client-source", noOne)), postern.ErrNotFound)
+	d.does(errorOf(d.Refusals.Release(ctx, d.app, "client-source", refusal)))
+	d.does(errorOf(d.Refusals.Release(ctx, d.app, "client-source", refusal)))
+	d.refuses(errorOf(d.Refusals.Release(ctx, d.app, "client-source", noOne)), postern.ErrNotFound)
 
 	d.does(errorOf(api.Pause(ctx, d.app, "client-source")))
 	d.refuses(errorOf(api.Pause(ctx, d.app, noOne)), postern.ErrNotFound)

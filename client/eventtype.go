@@ -19,6 +19,8 @@ type EventType struct {
 	FeatureFlags []string                   `json:"featureFlags"`
 	// RetrySchedule are waits in seconds; nil for none of its own.
 	RetrySchedule []float64 `json:"retrySchedule"`
+	// EnforceSchema has messages refused that do not fit the newest schema.
+	EnforceSchema bool      `json:"enforceSchema"`
 	Archived      bool      `json:"archived"`
 	Deprecated    bool      `json:"deprecated"`
 	CreatedAt     time.Time `json:"createdAt"`
@@ -34,6 +36,7 @@ type EventTypeIn struct {
 	GroupName     string                     `json:"groupName,omitempty"`
 	FeatureFlags  []string                   `json:"featureFlags,omitempty"`
 	RetrySchedule []float64                  `json:"retrySchedule,omitempty"`
+	EnforceSchema bool                       `json:"enforceSchema,omitempty"`
 	Archived      bool                       `json:"archived,omitempty"`
 	Deprecated    bool                       `json:"deprecated,omitempty"`
 }
@@ -72,6 +75,29 @@ func (t EventTypes) Put(ctx context.Context, name string, in EventTypeIn) (*Even
 // Patch changes what is given.
 func (t EventTypes) Patch(ctx context.Context, name string, changes Patch) (*EventType, error) {
 	return call[EventType](ctx, t.c, request{method: http.MethodPatch, path: path("event-type", name), body: changes})
+}
+
+// RetrySchedule is a type's own waits in seconds: nil for none of its own, empty
+// for a single try.
+func (t EventTypes) RetrySchedule(ctx context.Context, name string) ([]float64, error) {
+	out, err := call[retrySchedule](ctx, t.c, request{method: http.MethodGet, path: path("event-type", name, "retry-schedule")})
+	if err != nil {
+		return nil, err
+	}
+	return out.RetrySchedule, nil
+}
+
+// SetRetrySchedule sets it, and leaves all else of the type alone.
+func (t EventTypes) SetRetrySchedule(ctx context.Context, name string, waits []float64) error {
+	_, err := call[retrySchedule](ctx, t.c, request{
+		method: http.MethodPut, path: path("event-type", name, "retry-schedule"), body: retrySchedule{waits},
+	})
+	return err
+}
+
+// retrySchedule is one by itself.
+type retrySchedule struct {
+	RetrySchedule []float64 `json:"retrySchedule"`
 }
 
 // Archive takes one out of lists; messages may go on having it.

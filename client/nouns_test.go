@@ -70,6 +70,12 @@ func TestEventTypes(t *testing.T) {
 	if diff := cmp.Diff([]float64{1, 2.5}, made.RetrySchedule); diff != "" {
 		t.Error(diff)
 	}
+	for _, want := range [][]float64{{0.5, 60}, {}, nil} {
+		ok(t, w.EventTypes.SetRetrySchedule(ctx, "invoice.paid", want))
+		if diff := cmp.Diff(want, must[[]float64](t)(w.EventTypes.RetrySchedule(ctx, "invoice.paid"))); diff != "" {
+			t.Error(diff)
+		}
+	}
 	must[*client.EventType](t)(w.EventTypes.Put(ctx, "invoice.sent", client.EventTypeIn{Description: "An invoice was sent"}))
 	must[*client.EventType](t)(w.EventTypes.Patch(ctx, "invoice.sent", client.Patch{"deprecated": true}))
 	if got := must[*client.EventType](t)(w.EventTypes.Get(ctx, "invoice.sent")); !got.Deprecated {

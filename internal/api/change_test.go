@@ -264,6 +264,43 @@ func TestEventTypes(t *testing.T) {
 	}
 }
 
+// TestRetryScheduleOfAType is shown and set by itself, and changes nothing else.
+func TestRetryScheduleOfAType(t *testing.T) {
+	w := newWorld(t)
+	w.must("/app", `{"name":"Shop","uid":"shop"}`)
+	w.want(201, "PUT", "/event-type/a.b", `{"description":"d","groupName":"g","featureFlags":["beta"]}`)
+	const path = "/event-type/a.b/retry-schedule"
+	for _, step := range []struct {
+		body   string
+		status int
+		want   any
+	}{
+		{`{"retrySchedule":[1,2.5]}`, 200, []any{1.0, 2.5}},
+		{`{"retrySchedule":["1s"]}`, 422, []any{1.0, 2.5}},
+		{`{"retrySchedule":[-1]}`, 422, []any{1.0, 2.5}},
+		{`{}`, 200, nil},
+		{`{"retrySchedule":[]}`, 200, []any{}},
+		{`{"retrySchedule":null}`, 200, nil},
+	} {
+		got := w.do("PUT", path, step.body)
+		if got.StatusCode != step.status {
+			t.Errorf("%s: %d %s", step.body, got.StatusCode, got.body)
+		}
+		want := map[string]any{"retrySchedule": step.want}
+		if diff := cmp.Diff(want, w.want(200, "GET", path, "")); diff != "" {
+			t.Errorf("after %s: %s", step.body, diff)
+		}
+		whole := w.want(200, "GET", "/event-type/a.b", "")
+		if diff := cmp.Diff(step.want, whole["retrySchedule"]); diff != "" || whole["groupName"] != "g" || whole["description"] != "d" {
+			t.Errorf("after %s the type is %v", step.body, whole)
+		}
+	}
+	w.refused(404, "not_found", "PUT", "/event-type/nothing/retry-schedule", `{"retrySchedule":[1]}`)
+	if got := w.as(w.visitor("shop", `{}`), "GET", path, ""); got.StatusCode != 404 {
+		t.Errorf("a visitor sees that of a hidden type: %d", got.StatusCode)
+	}
+}
+
 func TestKeys(t *testing.T) {
 	w := newWorld(t)
 	app := w.must("/app", `{"name":"Shop","uid":"shop"}`)

@@ -164,14 +164,24 @@ func (h *handler) createEventType(c *call, in eventTypeIn) (eventTypeOut, error)
 	return renderEventType(stored, true), nil
 }
 
-// getEventType also finds archived types.
-func (h *handler) getEventType(c *call, _ none) (eventTypeOut, error) {
+// eventType finds the type in the path, archived or not, if the caller may see
+// it.
+func (h *handler) eventType(c *call) (*postern.EventType, error) {
 	t, err := h.EventTypes.EventType(c.param("name"))
 	if err != nil {
-		return eventTypeOut{}, notFound(err)
+		return nil, notFound(err)
 	}
 	if !c.shown(t) {
-		return eventTypeOut{}, postern.ErrNotFound
+		return nil, postern.ErrNotFound
+	}
+	return t, nil
+}
+
+// getEventType also finds archived types.
+func (h *handler) getEventType(c *call, _ none) (eventTypeOut, error) {
+	t, err := h.eventType(c)
+	if err != nil {
+		return eventTypeOut{}, err
 	}
 	return renderEventType(t, true), nil
 }

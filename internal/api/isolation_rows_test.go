@@ -26,9 +26,9 @@ import (
 func rowNeeds() map[string][]string {
 	return map[string][]string{
 		"nothing":        {"health", "health.ping", "openapi"},
-		"read catalogue": {"limits", "event-type.list", "event-type.get"},
+		"read catalogue": {"limits", "event-type.list", "event-type.get", "event-type.retry-schedule.get"},
 		"administer": {
-			"event-type.create", "event-type.put", "event-type.patch", "event-type.delete",
+			"event-type.create", "event-type.put", "event-type.patch", "event-type.retry-schedule.put", "event-type.delete",
 			"application.create", "application.put", "application.patch", "application.delete",
 			"key.list", "key.create", "key.get", "key.delete",
 			"auth.app-portal-access", "auth.dashboard-access", "auth.expire-all",

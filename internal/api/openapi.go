@@ -331,6 +331,10 @@ func special(name string) string { //nolint:funlen // it is a table
 		return "Count an endpoint's attempts"
 	case "endpoint.messages":
 		return "List the messages that were tried at an endpoint"
+	case "event-type.retry-schedule.get":
+		return "Get an event type's own retry schedule"
+	case "event-type.retry-schedule.put":
+		return "Set an event type's own retry schedule"
 	case "event-type.delete":
 		return "Archive an event type, or delete it"
 	case "refusal.verify":

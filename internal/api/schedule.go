@@ -38,3 +38,37 @@ func inSeconds(schedule postern.RetrySchedule) seconds {
 	}
 	return waits
 }
+
+// retrySchedule is an event type's own schedule, by itself; null for none, and
+// then the endpoint's or the general one holds.
+type retrySchedule struct {
+	RetrySchedule seconds `json:"retrySchedule"`
+}
+
+// retryScheduleIn is one to set.
+type retryScheduleIn struct {
+	RetrySchedule optional[seconds] `json:"retrySchedule"`
+}
+
+// getRetrySchedule shows what getEventType shows too.
+func (h *handler) getRetrySchedule(c *call, _ none) (retrySchedule, error) {
+	t, err := h.eventType(c)
+	if err != nil {
+		return retrySchedule{}, err
+	}
+	return retrySchedule{inSeconds(t.RetrySchedule)}, nil
+}
+
+// putRetrySchedule leaves all else of the type alone. It holds for what fails
+// from now on, also of messages that are there.
+func (h *handler) putRetrySchedule(c *call, in retryScheduleIn) (retrySchedule, error) {
+	in.RetrySchedule.Set = true // what is left out is null, as in any PUT
+	updated, err := h.EventTypes.UpdateEventType(c.r.Context(), c.param("name"), func(t *postern.EventType) error {
+		takeSchedule(in.RetrySchedule, &t.RetrySchedule)
+		return nil
+	})
+	if err != nil {
+		return retrySchedule{}, err
+	}
+	return retrySchedule{inSeconds(updated.RetrySchedule)}, nil
+}

@@ -24,6 +24,8 @@ func table() []row { //nolint:funlen // it is a table
 		op[none, eventTypeOut]{"event-type.get", "GET", "/event-type/{name}", shared, 200, (*handler).getEventType},
 		also(201, op[eventTypeIn, eventTypeOut]{"event-type.put", "PUT", "/event-type/{name}", shared, 200, (*handler).putEventType}),
 		op[eventTypeIn, eventTypeOut]{"event-type.patch", "PATCH", "/event-type/{name}", shared, 200, (*handler).patchEventType},
+		op[none, retrySchedule]{"event-type.retry-schedule.get", "GET", "/event-type/{name}/retry-schedule", shared, 200, (*handler).getRetrySchedule},
+		op[retryScheduleIn, retrySchedule]{"event-type.retry-schedule.put", "PUT", "/event-type/{name}/retry-schedule", shared, 200, (*handler).putRetrySchedule},
 		op[none, none]{"event-type.delete", "DELETE", "/event-type/{name}", shared, 204, (*handler).deleteEventType}.asks(params{withFlag("expunge", "Delete instead of archiving.", false)}),
 
 		op[none, listing[endpointOut]]{"endpoint.list", "GET", "/app/{app}/endpoint", inside, 200, (*handler).listEndpoints}.asks(paging()),

@@ -7,7 +7,7 @@ import (
 
 // errorConventions are about statuses, refusals and the router.
 func errorConventions() []convention {
-	const statuses, refusals, router = "Statuses", "Refusals", "Paths and methods"
+	const statuses, refusals, router = "Statuses", "Errors", "Paths and methods"
 	return []convention{
 		{statuses, "Creating answers 201, with the record.", in(func(w *conventionWorld) {
 			endpoint := w.ask(201, "POST", w.of("/endpoint"), object{"url": "http://127.0.0.1:9/", "disabled": true}).Get("id").Str
@@ -98,6 +98,12 @@ func errorConventions() []convention {
 				for _, body := range []string{`{"name":`, `{'name':'n'}`, "name", `{"name":"n"}}`} {
 					w.reads(w.ask(422, "POST", path, body), "detail.0.type", `"value_error.jsondecode"`, "detail.0.loc", `["body"]`)
 				}
+			}
+		})},
+		{refusals, "A body is read as JSON whatever its content type says.", in(func(w *conventionWorld) {
+			for _, kind := range []string{"text/plain", "application/x-www-form-urlencoded", "application/json; charset=utf-8"} {
+				w.with("Content-Type", kind).ask(202, "POST", w.of("/msg"), envelopeOf("a.b", nil))
+				w.with("Content-Type", kind).ask(200, "PATCH", w.of(""), object{"name": kind})
 			}
 		})},
 		{refusals, "A query that cannot be read is 400; one that can, and is out of bounds, is 422.", in(func(w *conventionWorld) {

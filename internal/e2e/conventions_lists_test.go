@@ -147,10 +147,33 @@ func listConventions() []convention {
 			next := w.page(w.of("/endpoint"), "order", "ascending", "iterator", first.Get("iterator").Str)
 			w.same("the rest", texts(next, "data.#.id"), []string{endpoints[2], endpoints[3], fifth})
 		})},
-		{group, "An iterator of another list of the history is 422.", in(func(w *conventionWorld) {
-			w.faulty("query.iterator", "GET", w.of("/msg?iterator=")+w.app, nil)
-			w.faulty("query.iterator", "GET", w.of("/msg?iterator=nonsense"), nil)
-			w.faulty("query.iterator", "GET", w.of("/delivery?iterator=nonsense"), nil)
+		{group, "An iterator of another list is 422, not the end of this one.", in(func(w *conventionWorld) {
+			endpoint, _ := w.listener(200, nil)
+			message := w.message("a.b", nil).Get("id").Str
+			for _, path := range []string{
+				"/app", "/key", "/background-task", w.of("/endpoint"), w.of("/msg"), w.of("/source"), w.of("/delivery"), w.of("/replay"), w.of("/attempt/endpoint/" + endpoint),
+				w.of("/attempt/msg/" + message), w.of("/msg/" + message + "/endpoint"), w.of("/msg/" + message + "/explain"), w.of("/endpoint/" + endpoint + "/msg"),
+			} {
+				for _, iterator := range []string{"nonsense", "-nonsense", "org_0ERbNHTM6fguHUOiI43R1TLOQzZ"} {
+					w.faulty("query.iterator", "GET", path+"?iterator="+iterator, nil)
+				}
+			}
+		})},
+		{group, "Applications without endpoints, or with none but disabled ones, are left out where the query says so.", in(func(w *conventionWorld) {
+			before := w.app // the list is read from here on
+			bare, quiet, live := w.application("bare"), w.application("quiet"), w.application("live")
+			w.client.endpoint(quiet, "http://127.0.0.1:9/", object{"disabled": true})
+			w.client.endpoint(live, "http://127.0.0.1:9/", nil)
+			shown := func(query ...string) (list []bool) {
+				ids := texts(w.page("/app", append(query, "iterator", before, "limit", "250")...), "data.#.id")
+				for _, id := range []string{bare, quiet, live} {
+					list = append(list, slices.Contains(ids, id))
+				}
+				return list
+			}
+			w.same("all", shown(), []bool{true, true, true})
+			w.same("with endpoints", shown("exclude_apps_with_no_endpoints", "true"), []bool{false, true, true})
+			w.same("with enabled ones", shown("exclude_apps_with_no_endpoints", "true", "exclude_apps_with_disabled_endpoints", "true"), []bool{false, false, true})
 		})},
 		{group, "before and after bound messages and attempts in time.", in(func(w *conventionWorld) {
 			endpoint, _ := w.listener(200, nil)

@@ -14,7 +14,7 @@ import (
 // nounConventions are about what Svix's API has not: sources, refusals, replays,
 // the tail, stats and limits.
 func nounConventions() []convention {
-	const sources, refusals, replays, tails, figures = "Sources", "Refusals", "Replays", "Tail", "Stats and limits"
+	const sources, refusals, replays, tails, figures = "Sources", "Refused requests", "Replays", "Tail", "Stats and limits"
 	return []convention{
 		{sources, "A source has an address to give to its provider; its secrets are never shown.", in(func(w *conventionWorld) {
 			out := w.ask(201, "POST", w.of("/source"), object{"name": "s", "provider": "github", "secrets": []string{githubSecret}})
@@ -98,6 +98,25 @@ func nounConventions() []convention {
 			w.same("body", out.Get("body").Str, `{"a":1}`)
 			w.reads(out, "request.method", `"POST"`, "request.path", `"/in/***"`, "sourceId", source.Get("id").Raw)
 			w.same("the token shows", strings.Contains(out.Raw, source.Get("ingestUrl").Str[len(w.base+"/in/"):]), false)
+		})},
+
+		{refusals, "A refusal is checked again against its source as it is now, and released as one message, however often.", in(func(w *conventionWorld) {
+			_, r := w.listener(200, nil)
+			source := w.github()
+			w.inbound(401, source, signedByGitHub(`{"a":1}`, "changed"), []byte(`{"a":1}`))
+			path := w.of("/source/" + source.Get("id").Str + "/refusal")
+			path += "/" + w.page(path).Get("data.0.id").Str
+			w.reads(w.ask(200, "POST", path+"/verify", nil), "verified", "false", "reason", `"signature_mismatch"`)
+			w.ask(204, "POST", w.of("/source/"+source.Get("id").Str+"/secret/rotate"), object{"key": "changed"})
+			w.reads(w.ask(200, "POST", path+"/verify", nil), "verified", "true", "reason", "null")
+			w.reads(w.ask(200, "GET", path, nil), "messageId", "null")
+			released := w.ask(202, "POST", path+"/release", nil)
+			w.reads(released, "verified", "true", "duplicate", "false")
+			w.reads(w.ask(200, "POST", path+"/release", nil), "messageId", released.Get("messageId").Raw, "duplicate", "true")
+			w.reads(w.ask(200, "GET", path, nil), "messageId", released.Get("messageId").Raw)
+			got := r.await(w.t, "/hook", 1)[0]
+			w.same("delivered", []string{got.id, string(got.body)}, []string{released.Get("messageId").Str, `{"a":1}`})
+			w.reads(w.page(w.of("/msg")), "data.#", "1")
 		})},
 
 		{replays, "A preview counts what a replay would send, which sends it, with a header that names the replay.", in(func(w *conventionWorld) {

@@ -103,6 +103,12 @@ func New(o Options) (*Client, error) {
 	return c, nil
 }
 
+// String is the server's address: a client that is printed keeps its key.
+func (c *Client) String() string { return "client of " + c.base }
+
+// GoString is String.
+func (c *Client) GoString() string { return c.String() }
+
 // Patch names what a PATCH changes, in the API's names: what is absent stays,
 // and nil takes away.
 type Patch map[string]any

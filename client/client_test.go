@@ -27,8 +27,12 @@ func TestOptions(t *testing.T) {
 			t.Errorf("%s: %v", about, err)
 		}
 	}
-	if _, err := client.New(client.Options{URL: "https://example.com/", Key: "k"}); err != nil {
-		t.Error(err)
+	c, err := client.New(client.Options{URL: "https://example.com/", Key: "s3cret"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if shown := fmt.Sprintf("%v %+v %#v %s", c, c, c, c); strings.Contains(shown, "s3cret") || !strings.Contains(shown, "https://example.com") {
+		t.Errorf("it is printed as %s", shown)
 	}
 }
 
@@ -215,6 +219,26 @@ func TestStrangeAnswers(t *testing.T) {
 	}
 	if _, _, err := w.Messages.Raw(t.Context(), "a", "b"); !errors.Is(err, postern.ErrTooLarge) {
 		t.Errorf("65 MiB: %v", err)
+	}
+}
+
+// TestListWithoutEnd walks a list that leads back to where it was.
+func TestListWithoutEnd(t *testing.T) {
+	w := newWorld(t)
+	asked := 0
+	w.front = func(rw http.ResponseWriter, _ *http.Request) bool {
+		asked++
+		fmt.Fprint(rw, `{"data":[],"iterator":"a","prevIterator":null,"done":false}`)
+		return true
+	}
+	var last error
+	for _, last = range w.Applications.All(t.Context(), client.Page{}) {
+		if asked > 5 {
+			break
+		}
+	}
+	if last == nil || !strings.Contains(last.Error(), "does not go on") || asked != 2 {
+		t.Errorf("%v after %d pages", last, asked)
 	}
 }
 

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"fmt"
 	"iter"
 	"net/http"
 	"net/url"
@@ -114,6 +115,11 @@ func all[T any](ctx context.Context, c *Client, path string, query url.Values) i
 				}
 			}
 			if page.Done || page.Iterator == "" {
+				return
+			}
+			if page.Iterator == query.Get("iterator") {
+				var none T
+				yield(none, fmt.Errorf("client: GET %s: not an answer of Postern's: the list does not go on", path))
 				return
 			}
 			query.Set("iterator", page.Iterator)

@@ -36,6 +36,7 @@ func (h *handler) getLimits(*call, none) (listing[limitOut], error) {
 		postern.TimeLimit("message.wait", maxWait, "A publisher waits for outcomes for at most so long."),
 		postern.TimeLimit("recover.since", maxRecover, "An endpoint is recovered from at most so long ago."),
 		postern.CountLimit("tail.clients", tail.MaxClients, "So many may listen to the tail at once."),
+		postern.CountLimit("tail.application", tail.MaxOfOne, "So many of them may listen to one application."),
 		postern.CountLimit("tail.buffer", tail.Buffer, "So many events wait for one who listens; what comes beyond is skipped, and counted."),
 		postern.BytesLimit("source.secret", maxSourceSecret, "A source's secret is at most so long."),
 	}

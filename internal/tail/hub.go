@@ -16,10 +16,11 @@ import (
 	"github.com/postern-dev/postern/store"
 )
 
-// MaxClients bounds the clients of a hub, Buffer what waits for one of them, in
-// events.
+// MaxClients bounds the clients of a hub, MaxOfOne those that hear of one
+// application alone, and Buffer what waits for one client, in events.
 const (
 	MaxClients = 64
+	MaxOfOne   = MaxClients / 4
 	Buffer     = 1024
 )
 
@@ -146,13 +147,23 @@ func (h *Hub) Listen(f Filter) (*Client, error) {
 	if h.closed {
 		return nil, &postern.Error{Kind: postern.Unavailable, Detail: "shutting down"}
 	}
-	if len(h.clients) >= MaxClients {
+	if len(h.clients) >= MaxClients || f.Application != 0 && h.listenTo(f.Application) >= MaxOfOne {
 		return nil, &postern.Error{Kind: postern.Unavailable, Detail: "too many are listening; try again later"}
 	}
 	c := &Client{hub: h, filter: f, ready: make(chan struct{}, 1)}
 	h.clients[c] = struct{}{}
 	h.listening.Add(1)
 	return c, nil
+}
+
+// listenTo counts who hears of one application alone. Called with the lock held.
+func (h *Hub) listenTo(app postern.ApplicationNumber) (n int) {
+	for c := range h.clients {
+		if c.filter.Application == app {
+			n++
+		}
+	}
+	return n
 }
 
 // Done is closed when nothing will be told any more.

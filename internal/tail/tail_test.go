@@ -139,6 +139,22 @@ func TestTooMany(t *testing.T) {
 	}
 }
 
+// TestOneApplication leaves room for others, however many clients it has.
+func TestOneApplication(t *testing.T) {
+	h := New()
+	var last *Client
+	for range MaxOfOne {
+		last = listen(t, h, Filter{Application: 1})
+	}
+	if _, err := h.Listen(Filter{Application: 1, Endpoint: 7}); postern.KindOf(err) != postern.Unavailable {
+		t.Errorf("one too many of an application: %v", err)
+	}
+	listen(t, h, Filter{Application: 2})
+	listen(t, h, Filter{})
+	last.Close()
+	listen(t, h, Filter{Application: 1})
+}
+
 func TestWait(t *testing.T) {
 	h := New()
 	first, stopFirst := h.Wait(message(1, 1).ID)

@@ -57,6 +57,16 @@ func eventTypeConventions() []convention {
 			w.fails(404, "not_found", "DELETE", "/event-type/"+name, nil)
 			w.fails(404, "not_found", "PATCH", "/event-type/"+name, object{"description": "d"})
 		})},
+		{types, "A type's retry schedule is read and set by itself too; null is none, and leaves the rest of the type alone.", in(func(w *conventionWorld) {
+			name := declare(w, "", object{"groupName": "g"})
+			path := "/event-type/" + name + "/retry-schedule"
+			w.reads(w.ask(200, "GET", path, nil), "retrySchedule", "null")
+			w.reads(w.ask(200, "PUT", path, object{"retrySchedule": []float64{1, 2.5}}), "retrySchedule", "[1,2.5]")
+			w.reads(w.ask(200, "GET", "/event-type/"+name, nil), "retrySchedule", "[1,2.5]", "groupName", `"g"`)
+			w.reads(w.ask(200, "PUT", path, object{"retrySchedule": nil}), "retrySchedule", "null")
+			w.faulty("body.retrySchedule", "PUT", path, object{"retrySchedule": []float64{-1}})
+			w.fails(404, "not_found", "GET", "/event-type/"+w.uid+".unknown/retry-schedule", nil)
+		})},
 		{types, "What selects a type goes on selecting it once it is archived.", in(func(w *conventionWorld) {
 			name := declare(w, "", nil)
 			w.listener(200, object{"eventTypes": []string{name}})

@@ -46,12 +46,12 @@ const conventionSecret = "the conventions' secret of svix-server"
 func TestConventions(t *testing.T) {
 	t.Parallel()
 	s := serve(t, "memory:", "--jwt-secret="+conventionSecret)
-	told := map[string]bool{}
+	told, group := map[string]bool{}, ""
 	for _, c := range conventions() {
-		if told[c.text] {
-			t.Errorf("%q is said twice", c.text)
+		if told[c.text] || c.group != group && told[c.group] {
+			t.Errorf("%s: %q is said twice, or not beside its group", c.group, c.text)
 		}
-		told[c.text] = true
+		group, told[c.text], told[c.group] = c.group, true, true
 		t.Run(c.group+"/"+c.text, func(t *testing.T) {
 			t.Parallel()
 			c.check(t, s.client)

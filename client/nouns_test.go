@@ -286,6 +286,10 @@ func TestSources(t *testing.T) {
 	if got := must[*client.Source](t)(w.Sources.Put(ctx, "shop", "gh", client.SourceIn{Name: "Hub 2", Provider: "github"})); got.IngestURL != made.IngestURL {
 		t.Errorf("replaced: %+v", got)
 	}
+	if got := must[*client.Source](t)(w.Sources.Put(ctx, "shop", "made", client.SourceIn{Name: "Made", Provider: "none"})); got.UID != "made" {
+		t.Errorf("made: %+v", got)
+	}
+	ok(t, w.Sources.Delete(ctx, "shop", "made"))
 	if got := must[*client.Source](t)(w.Sources.Get(ctx, "shop", "gh")); got.Name != "Hub 2" {
 		t.Errorf("get: %+v", got)
 	}

@@ -68,7 +68,7 @@ func (s Sources) Get(ctx context.Context, app, source string) (*Source, error) {
 	return call[Source](ctx, s.c, request{method: http.MethodGet, path: path("app", app, "source", source)})
 }
 
-// Put replaces one; it makes none.
+// Put replaces one, or makes one whose uid is source.
 func (s Sources) Put(ctx context.Context, app, source string, in SourceIn) (*Source, error) {
 	return call[Source](ctx, s.c, request{method: http.MethodPut, path: path("app", app, "source", source), body: in})
 }

@@ -319,6 +319,8 @@ func special(name string) string { //nolint:funlen // it is a table
 		return "Every limit and the value in force"
 	case "application.put", "endpoint.put", "event-type.put":
 		return "Replace an " + strings.ReplaceAll(strings.TrimSuffix(name, ".put"), "-", " ") + ", or create it"
+	case "source.put":
+		return "Replace a source, or create it"
 	case "endpoint.headers.get":
 		return "Get an endpoint's own headers"
 	case "endpoint.headers.put":

@@ -309,7 +309,7 @@ func TestSchemas(t *testing.T) {
 func TestSummaries(t *testing.T) {
 	for name, want := range map[string]string{
 		"application.list": "List applications", "endpoint.secret.rotate": "Rotate an endpoint secret",
-		"event-type.put": "Replace an event type, or create it", "source.put": "Replace a source", "key.patch": "Change some of a key",
+		"event-type.put": "Replace an event type, or create it", "source.put": "Replace a source, or create it", "thing.put": "Replace a thing", "key.patch": "Change some of a key",
 	} {
 		if got := summary(name); got != want {
 			t.Errorf("%s: %q, want %q", name, got, want)

@@ -154,6 +154,34 @@ func TestSourceAddressIsForWriters(t *testing.T) {
 	}
 }
 
+// TestSourcePut makes a source, and replaces it: its address and its secrets
+// stay.
+func TestSourcePut(t *testing.T) {
+	s := newStory(t)
+	made := s.want(201, "PUT", "/app/shop/source/new", `{"name":"New","provider":"github","secrets":["x"],"methods":["GET"]}`)
+	if made["uid"] != "new" || made["ingestUrl"] == nil || len(ids(t, s.want(200, "GET", "/app/shop/source", ""))) != 2 {
+		t.Errorf("made: %v", made)
+	}
+	again := s.want(200, "PUT", "/app/shop/source/new", `{"name":"Again","provider":"github"}`)
+	if again["id"] != made["id"] || again["ingestUrl"] != made["ingestUrl"] || again["name"] != "Again" || again["methods"] != nil {
+		t.Errorf("replaced: %v", again)
+	}
+	source, err := s.cat.Source(1, "new")
+	if err != nil || len(source.Secrets) != 1 {
+		t.Errorf("its secrets: %v, %v", source, err)
+	}
+	id, _ := made["id"].(string)
+	if got := s.want(200, "PUT", "/app/shop/source/"+id, `{"name":"Nameless","provider":"github"}`); got["uid"] != nil {
+		t.Errorf("by its id, without a uid: %v", got)
+	}
+	if got := s.want(201, "PUT", "/app/shop/source/one", `{"name":"Other","provider":"github","uid":"two"}`); got["uid"] != "two" {
+		t.Errorf("under another uid: %v", got)
+	}
+	s.refused(404, "not_found", "PUT", "/app/other/source/"+id, `{"name":"New","provider":"github"}`)
+	s.refused(409, "conflict", "PUT", "/app/shop/source/three", `{"name":"New","provider":"github","uid":"gh"}`)
+	s.refused(422, `"name"`, "PUT", "/app/shop/source/three", `{"provider":"github"}`)
+}
+
 func TestSourceSecretRotation(t *testing.T) {
 	s := newStory(t)
 	secrets := func() string {

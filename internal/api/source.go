@@ -2,6 +2,7 @@ package api
 
 import (
 	"fmt"
+	"net/http"
 	"strconv"
 	"strings"
 	"time"
@@ -180,12 +181,23 @@ func (h *handler) getSource(c *call, _ none) (sourceOut, error) {
 	return h.renderSource(c, s)
 }
 
-// putSource replaces all that callers write but the secrets; it creates
-// nothing, because a source is of no use before its address is known.
+// putSource replaces all that callers write but the secrets, or creates, with an
+// address to give to the provider; about the uid see putApplication.
 func (h *handler) putSource(c *call, in sourceIn) (sourceOut, error) {
+	ref, prefix := c.param("source"), postern.SourceID{}.Prefix()
+	if !in.UID.Set && !strings.HasPrefix(ref, prefix) {
+		in.UID = optional[string]{Set: true, Value: &ref}
+	}
+	if _, err := h.Sources.Source(c.app.Number, ref); err != nil {
+		if !creatable(err, ref, prefix) {
+			return sourceOut{}, notFound(err)
+		}
+		c.status = http.StatusCreated
+		return h.createSource(c, in)
+	}
 	return h.updateSource(c, func(s *postern.Source) error {
 		*s = postern.Source{
-			ID: s.ID, Application: s.Application, Token: s.Token, TokenHash: s.TokenHash, UID: s.UID,
+			ID: s.ID, Application: s.Application, Token: s.Token, TokenHash: s.TokenHash,
 			Secrets: s.Secrets, Paused: s.Paused, CreatedAt: s.CreatedAt, UpdatedAt: s.UpdatedAt,
 		}
 		return h.applySource(&in, s)

@@ -84,7 +84,7 @@ func table() []row { //nolint:funlen // it is a table
 		op[none, listing[sourceOut]]{"source.list", "GET", "/app/{app}/source", inside, 200, (*handler).listSources}.asks(paging()),
 		op[sourceIn, sourceOut]{"source.create", "POST", "/app/{app}/source", inside, 201, (*handler).createSource},
 		op[none, sourceOut]{"source.get", "GET", "/app/{app}/source/{source}", inside, 200, (*handler).getSource},
-		op[sourceIn, sourceOut]{"source.put", "PUT", "/app/{app}/source/{source}", inside, 200, (*handler).putSource},
+		also(201, op[sourceIn, sourceOut]{"source.put", "PUT", "/app/{app}/source/{source}", inside, 200, (*handler).putSource}),
 		op[sourceIn, sourceOut]{"source.patch", "PATCH", "/app/{app}/source/{source}", inside, 200, (*handler).patchSource},
 		op[none, none]{"source.delete", "DELETE", "/app/{app}/source/{source}", inside, 204, (*handler).deleteSource},
 		op[none, sourceOut]{"source.pause", "POST", "/app/{app}/source/{source}/pause", inside, 200, (*handler).pauseSource},

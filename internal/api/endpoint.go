@@ -71,6 +71,9 @@ func (in *endpointIn) apply(e *postern.Endpoint) error {
 	take(&f, "uid", in.UID, &e.UID, wrongUID)
 	take(&f, "description", in.Description, &e.Description, nil)
 	take(&f, "version", in.Version, &e.Version, wrongVersion)
+	if in.Version.Set && e.Version == 0 {
+		e.Version = 1 // as in a new one
+	}
 	take(&f, "disabled", in.Disabled, &e.Disabled, nil)
 	take(&f, "eventTypes", in.EventTypes.or(in.FilterTypes), &e.EventTypes, nil)
 	take(&f, "channels", in.Channels, &e.Channels, nil)

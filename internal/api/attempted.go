@@ -75,17 +75,15 @@ func (h *handler) attemptedMessages(c *call, filter store.MessageFilter, page st
 		if err != nil {
 			return nil, "", err
 		}
+		standings, err := h.Outcomes.Standings(c.r.Context(), c.app.Number, placedAt(filter.Endpoint, found.Messages))
+		if err != nil {
+			return nil, "", err
+		}
 		for i, m := range found.Messages {
-			standing, err := h.Deliveries.Standing(c.r.Context(), store.DeliveryKey{
-				Application: c.app.Number, Endpoint: filter.Endpoint, Message: m.ID,
-			})
-			if err != nil {
-				return nil, "", err
-			}
-			if !keep(standing) {
+			if !keep(standings[i]) {
 				continue
 			}
-			kept = append(kept, attempted{m, standing})
+			kept = append(kept, attempted{m, standings[i]})
 			if len(kept) == limit && (i+1 < len(found.Messages) || !found.Done) {
 				return kept, m.ID.String(), nil
 			}
@@ -99,6 +97,15 @@ func (h *handler) attemptedMessages(c *call, filter store.MessageFilter, page st
 		}
 		page.After = found.Next
 	}
+}
+
+// placedAt names messages' deliveries at an endpoint.
+func placedAt(endpoint postern.EndpointNumber, messages []*postern.Message) []store.Placed {
+	keys := make([]store.Placed, len(messages))
+	for i, m := range messages {
+		keys[i] = store.Placed{Endpoint: endpoint, Message: m.ID}
+	}
+	return keys
 }
 
 // appendStanding ends a message's object with what became of it at an endpoint.

@@ -206,8 +206,14 @@ func renderDelivery(d *delivery, expanded bool) deliveryOut {
 	return out
 }
 
-// deliveryBudget is how many deliveries, messages and endpoints a page looks at.
-const deliveryBudget = 2000
+// deliveryBudget is how many deliveries and messages a page looks at. An endpoint
+// costs as much as endpointCost of them.
+const (
+	deliveryBudget = 2000
+	endpointCost   = 20
+	// lookedAtOnce is how many deliveries of messages are read together.
+	lookedAtOnce = 250
+)
 
 // deliveryWalk fills one page.
 type deliveryWalk struct {
@@ -244,12 +250,28 @@ func (d *deliveryWalk) last() (id [20]byte) {
 	return id
 }
 
-// look reads how a delivery stands, and keeps it if that is asked for.
-func (d *deliveryWalk) look(at place, v *EndpointView, m postern.MessageID, want func(store.Standing) bool) error {
-	d.budget--
-	standing, err := d.h.Deliveries.Standing(d.c.r.Context(), store.DeliveryKey{Application: d.c.app.Number, Endpoint: v.Number, Message: m})
-	if err == nil && want(standing) {
-		d.found = append(d.found, delivery{at: at, message: m, endpoint: v, standing: standing})
+// candidate is a delivery that is about to be looked at.
+type candidate struct {
+	at       place
+	endpoint *EndpointView
+	message  postern.MessageID
+	attempts int // what it must have come to; 0 for any
+}
+
+// look reads how deliveries stand, and keeps those that are asked for.
+func (d *deliveryWalk) look(list []candidate) error {
+	keys := make([]store.Placed, len(list))
+	for i := range list {
+		keys[i] = store.Placed{Endpoint: list[i].endpoint.Number, Message: list[i].message}
+	}
+	standings, err := d.h.Outcomes.Standings(d.c.r.Context(), d.c.app.Number, keys)
+	d.budget -= len(standings)
+	for i, standing := range standings {
+		c := &list[i]
+		d.next = c.at
+		if (d.q.any || standing.State == d.q.state) && (c.attempts == 0 || standing.Attempts == c.attempts) {
+			d.found = append(d.found, delivery{at: c.at, message: c.message, endpoint: c.endpoint, standing: standing})
+		}
 	}
 	return err
 }
@@ -275,7 +297,7 @@ func (d *deliveryWalk) byEndpoint() error {
 				return nil
 			}
 		}
-		d.budget--
+		d.budget -= endpointCost
 	}
 	d.done = true
 	return nil
@@ -334,12 +356,14 @@ func (d *deliveryWalk) readRows(v *EndpointView, page store.Page) ([20]byte, boo
 
 func (d *deliveryWalk) readDead(v *EndpointView, page store.Page) ([20]byte, bool, error) {
 	found, err := d.h.History.Dead(d.c.r.Context(), d.c.app.Number, v.Number, page)
-	for _, id := range found.Messages {
-		if err == nil {
-			err = d.look(place{id, v.ID}, v, id, func(s store.Standing) bool { return s.State == postern.Dead })
-		}
+	if err != nil {
+		return found.Next, false, err
 	}
-	return found.Next, found.Done, err
+	list := make([]candidate, len(found.Messages))
+	for i, id := range found.Messages {
+		list[i] = candidate{at: place{id, v.ID}, endpoint: v, message: id}
+	}
+	return found.Next, found.Done, d.look(list)
 }
 
 // readDelivered reads attempts: a delivered one is the last of its delivery,
@@ -350,15 +374,15 @@ func (d *deliveryWalk) readDelivered(v *EndpointView, page store.Page) ([20]byte
 	if len(found.Attempts) < page.Limit && !found.Done {
 		d.budget = 0 // the store has looked at as much as it does for a page
 	}
+	if err != nil {
+		return found.Next, false, err
+	}
+	list := make([]candidate, len(found.Attempts))
 	for i := range found.Attempts {
 		a := &found.Attempts[i]
-		if err == nil {
-			err = d.look(place{a.ID, v.ID}, v, a.Message, func(s store.Standing) bool {
-				return s.State == postern.Delivered && s.Attempts == a.N
-			})
-		}
+		list[i] = candidate{at: place{a.ID, v.ID}, endpoint: v, message: a.Message, attempts: a.N}
 	}
-	return found.Next, found.Done, err
+	return found.Next, found.Done, d.look(list)
 }
 
 // byMessage takes one message after the other, with the endpoints it was routed
@@ -369,7 +393,7 @@ func (d *deliveryWalk) byMessage() error {
 		page.After = d.from.id
 		m, err := d.h.History.Message(d.c.r.Context(), d.c.app.Number, d.from.id)
 		if err == nil {
-			err = d.routes(m)
+			err = d.routes([]*postern.Message{m})
 		}
 		if err != nil && !errors.Is(err, postern.ErrNotFound) {
 			return err
@@ -384,10 +408,8 @@ func (d *deliveryWalk) byMessage() error {
 		if err != nil {
 			return err
 		}
-		for _, m := range found.Messages {
-			if err := d.routes(m); err != nil || d.over() {
-				return err
-			}
+		if err := d.routes(found.Messages); err != nil || d.over() {
+			return err
 		}
 		if d.done = found.Done; d.done {
 			return nil
@@ -400,24 +422,26 @@ func (d *deliveryWalk) byMessage() error {
 	return nil
 }
 
-// routes looks at a message's deliveries in the order of endpoints, those
-// behind where the page begins.
-func (d *deliveryWalk) routes(m *postern.Message) error {
-	d.budget--
-	want := func(s store.Standing) bool { return d.q.any || s.State == d.q.state }
-	for _, v := range d.routed(m) {
-		at := place{m.ID, v.ID}
-		if m.ID == d.from.id && !d.behind(v.ID) {
-			continue
-		}
-		if err := d.look(at, v, m.ID, want); err != nil {
-			return err
-		}
-		if d.next = at; d.over() {
-			return nil
+// routes looks at messages' deliveries in the order of endpoints, those behind
+// where the page begins.
+func (d *deliveryWalk) routes(messages []*postern.Message) error {
+	var list []candidate
+	for _, m := range messages {
+		d.budget--
+		for _, v := range d.routed(m) {
+			if m.ID == d.from.id && !d.behind(v.ID) {
+				continue
+			}
+			if list = append(list, candidate{at: place{m.ID, v.ID}, endpoint: v, message: m.ID}); len(list) < lookedAtOnce {
+				continue
+			}
+			if err := d.look(list); err != nil || d.over() {
+				return err
+			}
+			list = list[:0]
 		}
 	}
-	return nil
+	return d.look(list)
 }
 
 // behind reports whether an endpoint comes after the one where the page before

@@ -44,17 +44,21 @@ func (h *handler) listDestinations(c *call, _ none) (listing[destinationOut], er
 	}
 	id := func(v *EndpointView) string { return v.ID.String() }
 	views, done := cut(w, views, id)
-	var failed error
-	list = listed(w, views, done, "", id, func(v *EndpointView) destinationOut {
-		standing, err := h.Deliveries.Standing(c.r.Context(), store.DeliveryKey{
-			Application: c.app.Number, Endpoint: v.Number, Message: m.ID,
-		})
-		if err != nil {
-			failed = err
-		}
-		return renderDestination(v, standing, expanded)
-	})
-	return list, failed
+	keys := make([]store.Placed, len(views))
+	for i, v := range views {
+		keys[i] = store.Placed{Endpoint: v.Number, Message: m.ID}
+	}
+	standings, err := h.Outcomes.Standings(c.r.Context(), c.app.Number, keys)
+	if err != nil {
+		return list, err
+	}
+	at := map[postern.EndpointNumber]store.Standing{}
+	for i, key := range keys {
+		at[key.Endpoint] = standings[i]
+	}
+	return listed(w, views, done, "", id, func(v *EndpointView) destinationOut {
+		return renderDestination(v, at[v.Number], expanded)
+	}), nil
 }
 
 // destinations are the views of a message's endpoints, sorted by id.

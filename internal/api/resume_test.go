@@ -32,10 +32,10 @@ func (h inVain) Messages(context.Context, postern.ApplicationNumber, store.Messa
 func TestTailGivesUpInVain(t *testing.T) {
 	f := newTailed(t)
 	f.publish("shop", "a")
-	h := *f.world.handler.(*handler) //nolint:forcetypeassert // it is
+	h := f.world.handler.(*handler) //nolint:forcetypeassert // it is
 	pages := 0
 	h.History = inVain{h.History, &pages, nil}
-	s := &stream{h: &h, c: &call{r: httptest.NewRequest("GET", "/", nil), w: httptest.NewRecorder()}, filter: tail.Filter{EventTypes: []string{"b"}}}
+	s := &stream{h: h, c: &call{r: httptest.NewRequest("GET", "/", nil), w: httptest.NewRecorder()}, filter: tail.Filter{EventTypes: []string{"b"}}}
 	s.control = http.NewResponseController(s.c.w)
 	if err := s.resume(); err != nil {
 		t.Fatal(err)

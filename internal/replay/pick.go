@@ -69,34 +69,38 @@ func (q *query) messages(ctx context.Context) (pick, error) {
 	if err != nil {
 		return p, err
 	}
-	for _, m := range found.Messages {
-		chosen, err := q.chooses(ctx, m)
-		if err != nil {
-			return p, err
-		}
-		if chosen {
-			p.messages = append(p.messages, m.ID)
-		}
-		p.examined++
-	}
+	p.messages, err = q.choose(ctx, found.Messages)
+	p.examined = len(found.Messages)
 	p.cursor, p.done = found.Next, found.Done
-	return p, nil
+	return p, err
 }
 
-// chooses judges a message whose header fits.
-func (q *query) chooses(ctx context.Context, m *postern.Message) (bool, error) {
+// choose judges messages whose headers fit.
+func (q *query) choose(ctx context.Context, messages []*postern.Message) (chosen []postern.MessageID, err error) {
 	own := q.sel.From == q.of.To && q.of.To != 0
-	switch {
-	case q.sel.Status == postern.StatusAll && !own:
-		return true, nil
-	case q.sel.Status == postern.StatusMissing:
-		view := q.r.cfg.Endpoint(q.sel.From)
-		if view == nil || slices.Contains(m.Routes, q.sel.From) || !q.r.cfg.Matches(view, m.EventType, m.Channels) {
-			return false, nil
+	var keys []store.Placed
+	for _, m := range messages {
+		switch {
+		case q.sel.Status == postern.StatusAll && !own:
+			chosen = append(chosen, m.ID)
+		case q.sel.Status != postern.StatusMissing || q.misses(m):
+			keys = append(keys, store.Placed{Endpoint: q.sel.From, Message: m.ID})
 		}
 	}
-	standing, err := q.r.cfg.Store.Standing(ctx, store.DeliveryKey{Application: q.of.Application, Endpoint: q.sel.From, Message: m.ID})
-	return err == nil && stands(q.sel.Status, standing), err
+	standings, err := q.r.cfg.Store.Standings(ctx, q.of.Application, keys)
+	for i, standing := range standings {
+		if stands(q.sel.Status, standing) {
+			chosen = append(chosen, keys[i].Message)
+		}
+	}
+	return chosen, err
+}
+
+// misses reports whether an endpoint would get a message now that was not routed
+// to it.
+func (q *query) misses(m *postern.Message) bool {
+	view := q.r.cfg.Endpoint(q.sel.From)
+	return view != nil && !slices.Contains(m.Routes, q.sel.From) && q.r.cfg.Matches(view, m.EventType, m.Channels)
 }
 
 // dead walks the index of dead deliveries.

@@ -17,7 +17,7 @@ type Store interface {
 	Messages(ctx context.Context, app postern.ApplicationNumber, filter store.MessageFilter, page store.Page) (store.MessagePage, error)
 	Dead(ctx context.Context, app postern.ApplicationNumber, endpoint postern.EndpointNumber, page store.Page) (store.DeadPage, error)
 	Waiting(ctx context.Context, app postern.ApplicationNumber, endpoint postern.EndpointNumber, page store.Page) (store.RowPage, error)
-	Standing(ctx context.Context, d store.DeliveryKey) (store.Standing, error)
+	Standings(ctx context.Context, app postern.ApplicationNumber, keys []store.Placed) ([]store.Standing, error)
 }
 
 // Slice is what is started in one batch: deliveries to one endpoint and the

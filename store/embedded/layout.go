@@ -20,7 +20,7 @@ const formatVersion = 1
 //	kind          columns                                        value
 //	attempt       day of message, slice, app, message,           attempt; at n 0xffff the final record
 //	              endpoint, n 16
-//	byEndpoint    day of attempt, endpoint, attempt id           outcome, code class, message, n
+//	byEndpoint    day of attempt, endpoint, attempt id           outcome, code class, message, n, state, how long it took
 //	catalogue     record kind, number or name or id              record as JSON
 //	dead          day of message, app, endpoint, message         -
 //	event         digest 16                                      application, message, status

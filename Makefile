@@ -75,6 +75,10 @@ soak-backlog: build ## measure backlogs, probes, ramps and rate limits (9 minute
 soak-restart: build ## measure a restart behind a backlog of 1M (2 minutes)
 	bin/postern bench --runs restart --rounds 1 $(BENCH_FLAGS)
 
+.PHONY: soak-pages
+soak-pages: build ## measure every list, filter, plot and tail on 1M stored messages (5 minutes)
+	bin/postern bench --runs pages $(BENCH_FLAGS)
+
 .PHONY: soak-retention
 soak-retention: build ## measure while a day of 1M messages is dropped (13 minutes)
 	bin/postern bench --runs retention $(BENCH_FLAGS)

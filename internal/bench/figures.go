@@ -28,8 +28,10 @@ type Sample struct {
 	// Windows are what a soak was like over time.
 	Windows []Window `json:"windows,omitempty"`
 	// Curves are counts over time, by what was counted.
-	Curves   map[string]Curve `json:"curves,omitempty"`
-	AfterAck *Histogram       `json:"afterAck,omitempty"` // acknowledgement to arrival, open loop only
+	Curves map[string]Curve `json:"curves,omitempty"`
+	// Pages are what each kind of page was like.
+	Pages    []Page     `json:"pages,omitempty"`
+	AfterAck *Histogram `json:"afterAck,omitempty"` // acknowledgement to arrival, open loop only
 	// TookSeconds is how long the measurement took, with what came before and after.
 	TookSeconds float64 `json:"tookSeconds"`
 }
@@ -39,63 +41,66 @@ const megabyte = 1e6
 
 // The keys of a sample's figures; the unit is part of the key.
 const (
-	figureCPU        = "cpuUsPerDelivery"
-	figureDeliveries = "deliveriesPerSecond" // of the fast endpoints
-	figureAcks       = "acksPerSecond"
-	figureAckP50     = "ackP50Ms"
-	figureAckP99     = "ackP99Ms"
-	figureE2EP50     = "e2eP50Ms" // publish to arrival at the fast endpoints
-	figureE2EP99     = "e2eP99Ms"
-	figureAfterP50   = "afterAckP50Ms" // acknowledgement to arrival
-	figureAfterP99   = "afterAckP99Ms"
-	figureLost       = "lost"
-	figureDuplicates = "duplicates"
-	figureUnfinished = "unfinished" // of the neighbours, when the wait ended
-	figureRejected   = "rejected"   // requests that the receiver could not read
-	figureRefused    = "refused"    // 429 and 503 to publishers
-	figureFsyncs     = "fsyncsPerSecond"
-	figureBatch      = "meanBatch"           // operations per commit
-	figureBehind     = "shareBehind"         // of the deliveries, went through a behind row
-	figureAttempts   = "attemptsPerDelivery" // over 1: there were retries
-	figureProcs      = "gomaxprocs"          // of the subject
-	figureDebt       = "debtGrowthMiB"       // flush and compaction work put off
-	figurePeak       = "peakResidentMB"      // of the subject
-	figureResident   = "residentMB"          // at rest
-	figureHeap       = "heapInUseMB"         // of that
-	figureUnreturned = "heapUnreturnedMB"    // of that: free, and kept by the runtime
-	figureIdleCPU    = "idleCPUPercent"      // of one core
-	figureWaiting    = "waiting"             // messages or retries that waited
-	figureCreateP50  = "createP50Ms"         // of an endpoint
-	figureCreateP99  = "createP99Ms"
-	figureFanOut     = "fanOutMs"         // one message, publish to last arrival
-	figureAckShare   = "ackShareOfFanOut" // p99 of the ack as a share of that
-	figureAckBeside  = "ackShareBesideFanOut"
-	figureFlood      = "floodAcksPerSecond" // of the neighbour
-	figureOthersCPU  = "othersCPUPercent"   // of one core, of the subject meanwhile
-	figureOthersP50  = "othersP50Ms"        // end to end, of another application
-	figureOthersP99  = "othersP99Ms"
-	figureDrainP99   = "othersWhileDrainingP99Ms"
-	figureReturn     = "returnSeconds"  // from the endpoint's return to its first delivery
-	figureDrained    = "drainedSeconds" // from there to its last
-	figureDrain      = "drainPerSecond"
-	figureProbing    = "probingAfterSeconds" // of being down
-	figureProbes     = "probesPerMinute"
-	figureRate       = "ratePerSecond"
-	figureSlowest    = "slowestSecond" // deliveries
-	figureFastest    = "fastestSecond"
-	figureReady      = "readySeconds"         // from the start to health 200
-	figureFirst      = "firstDeliverySeconds" // from there to the first to another endpoint
-	figureStore      = "storeMB"              // on disk
-	figureBefore     = "storeBeforeMB"
-	figureExpired    = "expired"        // deliveries that ended with their messages
-	figureLate       = "lateDeliveries" // that should have
-	figureSeed       = "seed"
-	figureRowsLeft   = "rowsLeft"           // retries, when everything has arrived
-	figureFull       = "fullSpeedPerSecond" // deliveries, of a closed loop
-	figureOffered    = "offeredPerSecond"   // deliveries, of the open loops together
-	figureCrashes    = "crashes"            // of the server
-	figureRepeats    = "publishRepeats"     // publishes of unknown outcome, made again
-	figureRepeated   = "deliveredTwice"     // through crashes; duplicates are those beyond what crashes explain
+	figureCPU         = "cpuUsPerDelivery"
+	figureDeliveries  = "deliveriesPerSecond" // of the fast endpoints
+	figureAcks        = "acksPerSecond"
+	figureAckP50      = "ackP50Ms"
+	figureAckP99      = "ackP99Ms"
+	figureE2EP50      = "e2eP50Ms" // publish to arrival at the fast endpoints
+	figureE2EP99      = "e2eP99Ms"
+	figureAfterP50    = "afterAckP50Ms" // acknowledgement to arrival
+	figureAfterP99    = "afterAckP99Ms"
+	figureLost        = "lost"
+	figureDuplicates  = "duplicates"
+	figureUnfinished  = "unfinished" // of the neighbours, when the wait ended
+	figureRejected    = "rejected"   // requests that the receiver could not read
+	figureRefused     = "refused"    // 429 and 503 to publishers
+	figureFsyncs      = "fsyncsPerSecond"
+	figureBatch       = "meanBatch"           // operations per commit
+	figureBehind      = "shareBehind"         // of the deliveries, went through a behind row
+	figureAttempts    = "attemptsPerDelivery" // over 1: there were retries
+	figureProcs       = "gomaxprocs"          // of the subject
+	figureDebt        = "debtGrowthMiB"       // flush and compaction work put off
+	figurePeak        = "peakResidentMB"      // of the subject
+	figureResident    = "residentMB"          // at rest
+	figureHeap        = "heapInUseMB"         // of that
+	figureUnreturned  = "heapUnreturnedMB"    // of that: free, and kept by the runtime
+	figureIdleCPU     = "idleCPUPercent"      // of one core
+	figureWaiting     = "waiting"             // messages or retries that waited
+	figureCreateP50   = "createP50Ms"         // of an endpoint
+	figureCreateP99   = "createP99Ms"
+	figureFanOut      = "fanOutMs"         // one message, publish to last arrival
+	figureAckShare    = "ackShareOfFanOut" // p99 of the ack as a share of that
+	figureAckBeside   = "ackShareBesideFanOut"
+	figureFlood       = "floodAcksPerSecond" // of the neighbour
+	figureOthersCPU   = "othersCPUPercent"   // of one core, of the subject meanwhile
+	figureOthersP50   = "othersP50Ms"        // end to end, of another application
+	figureOthersP99   = "othersP99Ms"
+	figureDrainP99    = "othersWhileDrainingP99Ms"
+	figureReturn      = "returnSeconds"  // from the endpoint's return to its first delivery
+	figureDrained     = "drainedSeconds" // from there to its last
+	figureDrain       = "drainPerSecond"
+	figureProbing     = "probingAfterSeconds" // of being down
+	figureProbes      = "probesPerMinute"
+	figureRate        = "ratePerSecond"
+	figureSlowest     = "slowestSecond" // deliveries
+	figureFastest     = "fastestSecond"
+	figureReady       = "readySeconds"         // from the start to health 200
+	figureFirst       = "firstDeliverySeconds" // from there to the first to another endpoint
+	figureStore       = "storeMB"              // on disk
+	figureBefore      = "storeBeforeMB"
+	figureExpired     = "expired"        // deliveries that ended with their messages
+	figureLate        = "lateDeliveries" // that should have
+	figureSeed        = "seed"
+	figureRowsLeft    = "rowsLeft"           // retries, when everything has arrived
+	figureFull        = "fullSpeedPerSecond" // deliveries, of a closed loop
+	figureOffered     = "offeredPerSecond"   // deliveries, of the open loops together
+	figureCrashes     = "crashes"            // of the server
+	figureRepeats     = "publishRepeats"     // publishes of unknown outcome, made again
+	figureRepeated    = "deliveredTwice"     // through crashes; duplicates are those beyond what crashes explain
+	figureSlowestPage = "slowestPageP99Ms"   // of all kinds of pages
+	figureGrown       = "residentGrowthMB"   // at rest, through reading pages
+	figurePageWalk    = "emptyWalkPages"     // of a filter that nothing passes, to the end of the list
 	// The last quarter of a soak as a multiple of the first one.
 	figureResidentGrowth = "residentGrowth"
 	figureCPUGrowth      = "cpuGrowth"
@@ -107,6 +112,7 @@ func furtherFigures() []string {
 		figureResident, figureHeap, figureUnreturned, figureIdleCPU, figureWaiting, figureCreateP50, figureCreateP99, figureFanOut, figureAckShare, figureAckBeside,
 		figureFlood, figureOthersCPU, figureOthersP50, figureOthersP99, figureDrainP99, figureProbing, figureProbes, figureReturn, figureDrain, figureDrained,
 		figureRate, figureSlowest, figureFastest, figureReady, figureFirst, figureBefore, figureStore, figureExpired, figureLate,
+		figureSlowestPage, figurePageWalk, figureGrown,
 		figureSeed, figureFull, figureOffered, figureCrashes, figureRepeats, figureRepeated, figureRowsLeft, figureResidentGrowth, figureCPUGrowth,
 	}
 }
@@ -156,6 +162,10 @@ func title(figure string) string {
 		return "deliveries in the fastest second"
 	case figureDrain:
 		return "drained, deliveries/s"
+	case figureSlowestPage:
+		return "p99 ms of the slowest kind of page"
+	case figureGrown:
+		return "resident MB more at rest than before the pages"
 	case figureReady:
 		return "ready after, s"
 	case figureRowsLeft:

@@ -32,7 +32,7 @@ type message struct {
 
 // newMessage makes the body as the target wants it: a payload of exactly 1 KiB, or of
 // the size it names, alone (for the floor) or in the API's envelope, there perhaps
-// with one of some channels in turn, and with an event id. seed varies the filler
+// with one of some channels in turn, a tag, and an event id. seed varies the filler
 // over publishers.
 func newMessage(to target, corpus []byte, seed uint64) *message {
 	const head = `{"seq":%d,"sent":"%019d","customer":"cus_8fJ2kQ","currency":"EUR","amount":129900,"note":"`
@@ -49,6 +49,9 @@ func newMessage(to target, corpus []byte, seed uint64) *message {
 		if to.Channels > 0 {
 			body = fmt.Appendf(body, `"channels":[%q],`, channelName(0))
 			channel = len(body) - channelDigits - len(`"],`)
+		}
+		if to.Tag != "" {
+			body = fmt.Appendf(body, `"tags":[%q],`, to.Tag)
 		}
 		if to.Repeat {
 			body = fmt.Appendf(body, `"eventId":"load-%d",`, seqBase)

@@ -45,6 +45,7 @@ type target struct {
 	Token    string `json:"token,omitempty"`    // bearer; empty for the floor
 	Envelope bool   `json:"envelope,omitempty"` // wrap the payload as the API wants it
 	Channels int    `json:"channels,omitempty"` // name one of so many in each message, in turn
+	Tag      string `json:"tag,omitempty"`      // of each message; empty: none
 	Payload  int    `json:"payload,omitempty"`  // bytes; 0 means 1 KiB
 	// Repeat gives each message an event id, and repeats what has an unknown outcome.
 	Repeat bool `json:"repeat,omitempty"`

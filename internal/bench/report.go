@@ -162,7 +162,7 @@ func (r report) writeTables(w io.Writer, table func(io.Writer, [][]string) error
 	}
 	tables := [][][]string{r.figureRows(), r.furtherRows(), r.verdictRows()}
 	for _, s := range r.Samples {
-		tables = append(tables, s.windowRows())
+		tables = append(tables, s.windowRows(), s.pageRows())
 		tables = append(tables, s.curveRows()...)
 	}
 	gap := ""

@@ -64,6 +64,8 @@ func TestBarsAreTheDesigns(t *testing.T) {
 		{"backlog", figurePeak, "", 0, 256, 256.1},
 		{"backlog", figureOthersP99, subjectControl, 10, 12, 12.1},
 		{"backlog", figureDrainP99, subjectControl, 10, 12, 12.1},
+		{"pages", figureSlowestPage, "", 0, 20, 20.1},
+		{"pages", figureGrown, "", 0, 8, 8.1},
 		{"restart", figureReady, "", 0, 2, 2.1},
 		{"restart", figureFirst, "", 0, 1, 1.1},
 		{"one", figureDuplicates, "", 0, 0, 1},

@@ -65,7 +65,7 @@ const (
 
 // allRuns is the catalogue, in the order of reports.
 func allRuns() []run {
-	return slices.Concat(speedRuns(), isolationRuns(), memoryRuns(), backlogRuns(), retentionRuns(), soakRuns())
+	return slices.Concat(speedRuns(), isolationRuns(), memoryRuns(), backlogRuns(), pageRuns(), retentionRuns(), soakRuns())
 }
 
 // speedRuns are about cost and rate.
@@ -175,6 +175,17 @@ func backlogRuns() []run {
 			bars: []bar{{figure: figureReady, limit: fixed(2)}, {figure: figureFirst, limit: fixed(1)}},
 		},
 	}
+}
+
+// pageRuns are about reading history.
+func pageRuns() []run {
+	return []run{{
+		name: "pages", title: "pages of a history", size: 1_000_000, seconds: 30, once: true, scenario: pages,
+		bars: []bar{
+			{figure: figureSlowestPage, limit: fixed(20)},
+			{figure: figureGrown, limit: fixed(8)},
+		},
+	}}
 }
 
 // retentionRuns are about history that is dropped.

@@ -56,6 +56,7 @@ func TestScenarios(t *testing.T) {
 		"backlog":   {"postern control", []string{figureOthersP99, figureDrainP99, figureWaiting, figurePeak}, 200, 0},
 		// Probing begins after 30 s of failures, for which this test does not wait.
 		"probe":   {"postern", []string{figureReturn, figureDrain, figureDrained}, 200, 500 * time.Millisecond},
+		"pages":   {"postern", []string{figureSlowestPage, figureResident, figurePageWalk}, 200, 0},
 		"restart": {"postern", []string{figureReady, figureReturn, figureDrain}, 300, 0},
 	} {
 		t.Run(run, func(t *testing.T) {

@@ -12,7 +12,7 @@ type benchCmd struct {
 	JSON        bool     `help:"Print the raw figures as JSON."`
 	Markdown    bool     `help:"Print the table as Markdown."`
 	Quick       bool     `help:"A look rather than a measurement: one short round."`
-	Runs        []string `help:"Runs or groups of runs to make; the group core by default. Groups: core, isolation, memory. Runs: one, ten, rate, accept, slow, hang, host, flood, idle, pending, endpoints, fanout, backlog, probe, ratelimit, restart, retention, soak." placeholder:"RUN,..."`
+	Runs        []string `help:"Runs or groups of runs to make; the group core by default. Groups: core, isolation, memory. Runs: one, ten, rate, accept, slow, hang, host, flood, idle, pending, endpoints, fanout, backlog, probe, ratelimit, restart, pages, retention, soak." placeholder:"RUN,..."`
 	Rounds      int      `help:"How often each is measured; 3 by default." placeholder:"N"`
 	Messages    int      `help:"Deliveries per closed-loop measurement; 300000 by default." placeholder:"N"`
 	Warmup      int      `help:"Deliveries before measuring; 50000 by default, negative for none." placeholder:"N"`
@@ -24,6 +24,7 @@ type benchCmd struct {
 	Seed        uint64   `help:"What a run does at random follows from it; printed." placeholder:"N"`
 	CPUs        []int    `name:"cpus" help:"Cores that all processes share; the first two by default." placeholder:"N,..."`
 	Dir         string   `help:"Folder for stores and logs: it decides which disk is measured." placeholder:"DIR"`
+	Before      string   `help:"Another build of postern, which is measured in the same rounds and which this one is held against." placeholder:"FILE"`
 	ServerFlags string   `help:"Further flags of the measured server, separated by blanks." placeholder:"FLAGS"`
 }
 
@@ -44,7 +45,7 @@ func (c *benchCmd) Run(ctx context.Context, p *Program) error {
 	}
 	return bench.Run(ctx, bench.Options{
 		Runs: c.Runs, Rounds: c.Rounds, Messages: c.Messages, Warmup: c.Warmup,
-		Stored: c.Stored, Pending: c.Pending, Size: c.Size, Chart: chart, Seconds: c.Seconds, Seed: c.Seed, Quick: c.Quick, CPUs: c.CPUs, Dir: c.Dir,
+		Stored: c.Stored, Pending: c.Pending, Size: c.Size, Chart: chart, Seconds: c.Seconds, Seed: c.Seed, Quick: c.Quick, CPUs: c.CPUs, Dir: c.Dir, Before: c.Before,
 		ServerFlags: strings.Fields(c.ServerFlags), Format: format, Progress: p.Stderr,
 	}, p.Stdout)
 }

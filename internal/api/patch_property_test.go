@@ -36,8 +36,6 @@ type patchField struct {
 	// older is an older name. A list of one may be under it as that one.
 	older       string
 	olderSingle bool
-	// kept: a PUT leaves it as it is where it is absent.
-	kept bool
 }
 
 // patchables are all nouns with a PATCH, by the row, made in a world.
@@ -53,8 +51,6 @@ func patchables(w *world) map[string]patchable {
 	uid := func(prefix string) patchField {
 		return patchField{values: []string{`"one"`, `"two.2"`}, bad: []string{`""`, `"a b"`, "7", `"` + prefix + `x"`}, reset: "null"}
 	}
-	sourceUID := uid("src_")
-	sourceUID.kept = true
 	text := func(required bool, reset string) patchField {
 		return patchField{values: []string{`"x"`, `"Ünïcode"`}, bad: []string{"7", `["x"]`}, required: required, reset: reset}
 	}
@@ -83,7 +79,7 @@ func patchables(w *world) map[string]patchable {
 			return state["enforceSchema"] == true && state["schemas"] == nil
 		}},
 		"source.patch": {path: "/app/" + app + "/source/" + source, fields: map[string]patchField{
-			"name": text(true, ""), "provider": text(true, ""), "uid": sourceUID, "forward": flag, "dedupeBody": flag,
+			"name": text(true, ""), "provider": text(true, ""), "uid": uid("src_"), "forward": flag, "dedupeBody": flag,
 			"config":          {values: []string{`{"a":"b"}`, `{}`}, bad: []string{`{"a":1}`, `[]`}, reset: "{}"},
 			"eventTypePrefix": {values: []string{`"shop."`}, bad: []string{`"a b"`, "7"}, reset: `""`},
 			"methods":         names([]string{`["GET"]`, `["GET","PUT"]`}, []string{`["get"]`, `"GET"`}, ""),
@@ -224,7 +220,7 @@ func (m *patchModel) request(method string) (body map[string]json.RawMessage, ne
 		wrong = wrong || f.required && (given == "null" || given == "" && method == "PUT")
 		m.give(body, name, given)
 		switch {
-		case given == "" && (method == "PATCH" || f.kept):
+		case given == "" && method == "PATCH":
 		case given == "" || given == "null":
 			next[name] = m.parsed(f.reset)
 		default:

@@ -104,10 +104,6 @@ func endpointConventions() []convention {
 			w.reads(w.ask(200, "POST", w.of("/endpoint/"+endpoint+"/resume"), nil), "paused", "false")
 			w.same("id", r.await(w.t, "/hook", 1)[0].id, message)
 		})},
-		// Svix expunges by it; here the operator's --retention holds for all.
-		{endpoints, "payloadRetentionPeriod is accepted and has no effect: retention is the operator's.", in(func(w *conventionWorld) {
-			w.ask(202, "POST", w.of("/msg"), envelopeOf("a.b", object{"payloadRetentionPeriod": 5, "payloadRetentionHours": 1}))
-		})},
 		{endpoints, "Stats count an endpoint's attempts, not its messages.", in(func(w *conventionWorld) {
 			endpoint, _ := w.listener(200, nil)
 			message := w.message("a.b", nil).Get("id").Str

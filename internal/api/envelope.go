@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"math"
 	"mime"
 	"strconv"
 	"strings"
@@ -18,6 +19,8 @@ const (
 	maxTags            = 10
 	maxTag             = 256 // bytes
 	maxContentType     = 256 // bytes
+	minRetentionDays   = 5
+	maxRetentionDays   = 90
 )
 
 // maxDepth bounds how deep JSON may be nested: the validator recurses, and a
@@ -34,6 +37,8 @@ type envelope struct {
 	// application is the one that the message brings along; nil for none. It is
 	// a slice of the body.
 	application []byte
+	// retained: the body says how long the payload is to be kept.
+	retained bool
 }
 
 // parseMessage reads the body of a message create. The payload of what it
@@ -77,6 +82,10 @@ func parseMessage(body []byte) (envelope, error) {
 			if value.Type != gjson.Null {
 				p.application = body[value.Index : value.Index+len(value.Raw)]
 			}
+		case "payloadRetentionPeriod":
+			retention(&f, &p, key.Str, value, minRetentionDays, maxRetentionDays)
+		case "payloadRetentionHours":
+			retention(&f, &p, key.Str, value, 1, maxRetentionDays*24)
 		case "deliverAt":
 			if value.Type != gjson.Null {
 				f.add("delivering at a time to come is not supported", "deliverAt")
@@ -115,6 +124,23 @@ func rawPayload(f *faults, params gjson.Result, p *envelope) {
 		p.ContentType = strings.Clone(value.Str)
 		return true
 	})
+}
+
+// retention checks how long Svix would keep a payload. Here all are kept for as
+// long as the server keeps messages; what is in bounds is taken, so that what
+// was written for Svix works.
+func retention(f *faults, p *envelope, name string, value gjson.Result, least, most int) {
+	switch n := value.Float(); {
+	case value.Type == gjson.Null:
+		return
+	case value.Type != gjson.Number || n != math.Trunc(n):
+		*f = append(*f, postern.FieldError{Loc: []string{"body", name}, Msg: "must be a whole number", Type: "type_error"})
+	case n < float64(least) || n > float64(most):
+		f.add("must be "+strconv.Itoa(least)+" to "+strconv.Itoa(most), name)
+	case p.retained:
+		f.add("the retention is given in days or in hours, not both", name)
+	}
+	p.retained = true
 }
 
 // textOf is a string of the envelope; "" for null, which stands for absent.

@@ -27,6 +27,8 @@ func (h *handler) getLimits(*call, none) (listing[limitOut], error) {
 		postern.CountLimit("message.channels", maxMessageChannels, "A message has at most so many channels."),
 		postern.CountLimit("message.tags", maxTags, "A message has at most so many tags."),
 		postern.BytesLimit("message.tag", maxTag, "A tag is at most so long."),
+		postern.TimeLimit("message.retention.shortest", minRetentionDays*24*time.Hour, "A message may ask for its payload to be kept for at least so long, in days; it is kept for message.retention."),
+		postern.TimeLimit("message.retention.longest", maxRetentionDays*24*time.Hour, "A message may ask for its payload to be kept for at most so long; it is kept for message.retention."),
 		postern.BytesLimit("message.contentType", maxContentType, "A content type is at most so long."),
 		postern.CountLimit("idempotency.key", maxKey, "An idempotency key has at most so many characters."),
 		postern.TimeLimit("idempotency.auto", remembered, "An answer to a request whose idempotency key begins with auto_ is remembered for about so long."),

@@ -46,6 +46,11 @@ type messageIn struct {
 	Payload     map[string]json.RawMessage `json:"payload" api:"required"`
 	Channels    []string                   `json:"channels"`
 	Tags        []string                   `json:"tags"`
+	// PayloadRetentionPeriod is in days, PayloadRetentionHours in hours, and only
+	// one of the two may be there. Payloads are kept for as long as the server
+	// keeps messages, whatever they say.
+	PayloadRetentionPeriod *int `json:"payloadRetentionPeriod"`
+	PayloadRetentionHours  *int `json:"payloadRetentionHours"`
 	// TransformationsParams is how a payload is given that is no JSON object.
 	TransformationsParams *rawPayloadIn `json:"transformationsParams"`
 }

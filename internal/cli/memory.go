@@ -17,9 +17,11 @@ const (
 	// where it is built with cgo (40 MiB).
 	memoryLimit = 180 << 20
 	// workPercent is how much garbage may grow while there is work: the live
-	// heap is small, and a collection costs more than the memory. restPercent
-	// holds while there is none: collections are rare then anyway.
-	workPercent, restPercent = 300, 50
+	// heap is small, and a collection costs more than the memory. It is less, in
+	// steps, where that would be more than mostGarbage: collections are rare then
+	// too. restPercent holds while there is no work.
+	workPercent, workStep, restPercent = 300, 25, 50
+	mostGarbage                        = 64 << 20
 	// quietWindow is how long little has to be allocated for the process to be
 	// at rest; littleWork and muchWork bound what little is, and what makes
 	// giving memory back worth a collection, in bytes.
@@ -47,6 +49,7 @@ type thrift struct {
 	mu        sync.Mutex // collection comes from a goroutine of the runtime's
 	last      uint64     // allocated when it was last looked at
 	freed     uint64     // allocated when memory was last given back
+	percent   int        // while there is work
 	resting   bool
 	armed     bool      // collection will be called
 	collected time.Time // the last collection at rest; zero for none yet
@@ -54,6 +57,7 @@ type thrift struct {
 
 func newThrift() *thrift {
 	return &thrift{
+		percent:      workPercent,
 		setPercent:   func(percent int) { debug.SetGCPercent(percent) },
 		free:         debug.FreeOSMemory,
 		onCollection: afterCollection,
@@ -64,7 +68,7 @@ func newThrift() *thrift {
 func (t *thrift) watch(ctx context.Context) {
 	ticker := time.NewTicker(quietWindow)
 	defer ticker.Stop()
-	for t.look(allocated()); ; t.look(allocated()) {
+	for t.look(allocated(), live()); ; t.look(allocated(), live()) {
 		select {
 		case <-ctx.Done():
 			return
@@ -73,10 +77,16 @@ func (t *thrift) watch(ctx context.Context) {
 	}
 }
 
-// look is told how much was ever allocated, in bytes.
-func (t *thrift) look(allocated uint64) {
+// look is told how much was ever allocated, and how much was in use after the
+// last collection, in bytes.
+func (t *thrift) look(allocated, live uint64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if percent := percentFor(live); percent != t.percent {
+		if t.percent = percent; !t.resting {
+			t.setPercent(percent)
+		}
+	}
 	quiet := t.last > 0 && allocated-t.last < littleWork
 	t.last = allocated
 	if quiet != t.resting {
@@ -92,7 +102,7 @@ func (t *thrift) look(allocated uint64) {
 func (t *thrift) turn(resting bool) {
 	t.resting = resting
 	if !resting {
-		t.setPercent(workPercent)
+		t.setPercent(t.percent)
 		return
 	}
 	t.collected = time.Time{}
@@ -131,8 +141,18 @@ func afterCollection(fn func()) {
 	runtime.AddCleanup(new([64]byte), func(fn func()) { fn() }, fn)
 }
 
-func allocated() uint64 {
-	sample := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}}
+// percentFor is workPercent, or what allows mostGarbage beside a large heap.
+func percentFor(live uint64) int {
+	percent := int(100 * mostGarbage / max(live, 1) / workStep * workStep)
+	return min(max(percent, restPercent), workPercent)
+}
+
+func allocated() uint64 { return counted("/gc/heap/allocs:bytes") }
+
+func live() uint64 { return counted("/gc/heap/live:bytes") }
+
+func counted(name string) uint64 {
+	sample := []metrics.Sample{{Name: name}}
 	metrics.Read(sample)
 	return sample[0].Value.Uint64()
 }

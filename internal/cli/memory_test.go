@@ -15,12 +15,13 @@ type thriftRig struct {
 	done    []string
 	pending []func()
 	total   uint64
+	live    uint64
 }
 
 func newThriftRig() *thriftRig {
-	r := &thriftRig{thrift: &thrift{}}
+	r := &thriftRig{thrift: &thrift{percent: workPercent}, live: 10 << 20}
 	r.setPercent = func(percent int) {
-		r.done = append(r.done, map[int]string{workPercent: "work", restPercent: "rest"}[percent])
+		r.done = append(r.done, map[int]string{workPercent: "work", 150: "less", restPercent: "rest"}[percent])
 	}
 	r.free = func() { r.done = append(r.done, "free") }
 	r.onCollection = func(fn func()) { r.pending = append(r.pending, fn) }
@@ -30,7 +31,7 @@ func newThriftRig() *thriftRig {
 // after looks again when so many bytes more were allocated.
 func (r *thriftRig) after(bytes uint64) {
 	r.total += bytes
-	r.look(r.total)
+	r.look(r.total, r.live)
 }
 
 // collect is a collection of the runtime's.
@@ -64,6 +65,26 @@ func TestMemoryIsGivenBackOnceAfterABurst(t *testing.T) {
 		r.after(littleWork - 1)
 	}
 	r.did(t, "free")
+}
+
+// TestLessGarbageBesideALargeHeap: what is allowed grows no longer with what is
+// held.
+func TestLessGarbageBesideALargeHeap(t *testing.T) {
+	for live, want := range map[uint64]int{0: workPercent, 10 << 20: workPercent, 21 << 20: workPercent, 32 << 20: 200, 40 << 20: 150, 64 << 20: 100, 1 << 30: restPercent} {
+		if got := percentFor(live); got != want {
+			t.Errorf("%d MiB in use: %d %%, want %d", live>>20, got, want)
+		}
+	}
+	r := newThriftRig()
+	r.after(muchWork)
+	r.live = 40 << 20
+	r.after(muchWork)
+	r.after(muchWork)
+	r.did(t, "less")
+	r.after(1)
+	r.did(t, "rest", "free")
+	r.after(muchWork)
+	r.did(t, "less")
 }
 
 func TestRestEndsWithWork(t *testing.T) {

@@ -12,7 +12,7 @@ import (
 
 func (p *putter) dedupe(app postern.ApplicationNumber, r *store.DedupeRecord) {
 	k, value := p.w.key[:0], appendDedupe(p.w.value[:0], app, r)
-	p.known.of(r.Scope).add(r.Digest, idMillis(r.Message))
+	p.known.of(r.Scope).add(digestOf{r.Digest, idMillis(r.Message)})
 	if r.Scope == store.ScopeEvent {
 		p.put(eventKey(k, r.Digest), value)
 		return

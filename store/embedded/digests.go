@@ -47,25 +47,36 @@ const (
 	firstLayer, largestLayer = 1 << 16, 1 << 22
 	// maxDigestBytes is for 16 million.
 	maxDigestBytes = 24 << 20
+	// learnAtOnce is how many records are read from the database between two looks
+	// at whether there is still a use for them.
+	learnAtOnce = 1024
 )
 
-// add notes a record's digest and time. It comes before the record can be read.
-func (d *digests) add(x store.Digest, millis int64) {
+// digestOf is a record's digest and its time in Unix milliseconds.
+type digestOf struct {
+	digest store.Digest
+	millis int64
+}
+
+// add notes records. It comes before they can be read.
+func (d *digests) add(records ...digestOf) {
 	if d.over.Load() {
 		return
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	l := d.roomy()
-	if l == nil {
-		return
-	}
-	l.free--
-	l.newest = max(l.newest, millis)
-	block, word := l.place(x)
-	for range digestHits {
-		block[word>>6&7].Or(1 << (word & 63))
-		word >>= 9
+	for _, r := range records {
+		l := d.roomy()
+		if l == nil {
+			return
+		}
+		l.free--
+		l.newest = max(l.newest, r.millis)
+		block, word := l.place(r.digest)
+		for range digestHits {
+			block[word>>6&7].Or(1 << (word & 63))
+			word >>= 9
+		}
 	}
 }
 
@@ -199,22 +210,33 @@ func (s *Store) learnKind(kind byte) (done bool, err error) {
 		return false, err
 	}
 	defer func() { err = errors.Join(err, it.Close()) }()
+	into := &s.known.requests
+	if kind == kindEvent {
+		into = &s.known.events
+	}
+	var read []digestOf
 	for ok := it.First(); ok; ok = it.Next() {
+		d := digestOf{}
+		key := it.Key()
+		copy(d.digest[:], key[len(key)-len(d.digest):])
+		if kind == kindEvent {
+			v, err := decodeDedupe(it.Value())
+			if err != nil {
+				return false, err
+			}
+			d.millis = idMillis(v.message)
+		} else {
+			d.millis = int64(binary.BigEndian.Uint32(key[1:5])+1) * halfDayMillis
+		}
+		if read = append(read, d); len(read) < learnAtOnce {
+			continue
+		}
 		if s.gate.closing() {
 			return false, nil
 		}
-		key := it.Key()
-		digest := store.Digest(key[len(key)-len(store.Digest{}):])
-		if kind != kindEvent {
-			bucket := halfDay(binary.BigEndian.Uint32(key[1:5]))
-			s.known.requests.add(digest, int64(bucket+1)*halfDayMillis)
-			continue
-		}
-		v, err := decodeDedupe(it.Value())
-		if err != nil {
-			return false, err
-		}
-		s.known.events.add(digest, idMillis(v.message))
+		into.add(read...)
+		read = read[:0]
 	}
+	into.add(read...)
 	return true, it.Error()
 }

@@ -22,7 +22,7 @@ func TestDigests(t *testing.T) {
 	slices.SortFunc(all, func(a, b store.Digest) int { return slices.Compare(a[:], b[:]) })
 	var d digests
 	for _, x := range all {
-		d.add(x, 1)
+		d.add(digestOf{x, 1})
 	}
 	for _, x := range all {
 		if d.lacks(x) {
@@ -45,11 +45,11 @@ func TestDigestsDrop(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(3, 4))
 	var d digests
 	old, recent := randomDigest(rnd), randomDigest(rnd)
-	d.add(old, 1)
+	d.add(digestOf{old, 1})
 	for range firstLayer - 1 {
-		d.add(randomDigest(rnd), 10)
+		d.add(digestOf{randomDigest(rnd), 10})
 	}
-	d.add(recent, 20)
+	d.add(digestOf{recent, 20})
 	for _, step := range []struct {
 		before     int64
 		old, young bool // lacked
@@ -70,7 +70,7 @@ func TestDigestsOver(t *testing.T) {
 	var d digests
 	d.bytes = maxDigestBytes
 	x := store.Digest{1}
-	d.add(x, 1)
+	d.add(digestOf{x, 1})
 	if d.lacks(x) || d.lacks(store.Digest{2}) || d.layers.Load() != nil {
 		t.Error("what there are too many of is lacked, or held")
 	}

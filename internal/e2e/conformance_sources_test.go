@@ -66,6 +66,7 @@ func sources(t *testing.T, pattern string) []string {
 var (
 	clientFunc   = regexp.MustCompile(`(?m)^func `)
 	clientMethod = regexp.MustCompile(`method: http\.Method(\w+)`)
+	clientMakes  = regexp.MustCompile(`request\{method|\b(list|all)\[\w+\]\(ctx`)
 	clientPath   = regexp.MustCompile(`path\(("[^)]*)\)|(?:path: |ctx, \w\.c, )"(/[^"]+)"`)
 )
 
@@ -77,6 +78,9 @@ func clientTemplates(t *testing.T) []template {
 		for _, function := range clientFunc.Split(text, -1)[1:] {
 			path := clientPath.FindStringSubmatch(function)
 			if path == nil {
+				if clientMakes.MatchString(function) && !strings.Contains(function, "[T any]") {
+					t.Fatalf("no path found in %s", function)
+				}
 				continue
 			}
 			call := template{"GET", "/api/v1" + path[2]}

@@ -37,12 +37,12 @@ func changeConventions() []convention {
 			w.reads(w.ask(200, "PUT", path, object{"description": "e"}), "description", `"e"`, "groupName", "null", "featureFlags", "null", "schemas", "null", "deprecated", "false")
 			w.faulty("body.description", "PUT", path, object{})
 		})},
-		{change, "PUT replaces all of a source but its address, uid and secrets; a PATCH changes what is given.", in(func(w *conventionWorld) {
+		{change, "PUT replaces all of a source but its address and secrets; a PATCH changes what is given.", in(func(w *conventionWorld) {
 			source := w.github()
 			path := w.of("/source/" + source.Get("id").Str)
 			w.reads(w.ask(200, "PATCH", path, object{"uid": "s", "answer": 200}), "uid", `"s"`, "answer", "200", "eventTypePrefix", `"gh."`)
 			w.reads(w.ask(200, "PATCH", path, object{"answer": nil}), "answer", "null", "uid", `"s"`, "eventTypePrefix", `"gh."`)
-			w.reads(w.ask(200, "PUT", path, object{"name": "new", "provider": "github", "uid": "s"}), "name", `"new"`, "eventTypePrefix", `""`, "uid", `"s"`, "ingestUrl", source.Get("ingestUrl").Raw)
+			w.reads(w.ask(200, "PUT", path, object{"name": "new", "provider": "github"}), "name", `"new"`, "eventTypePrefix", `""`, "uid", "null", "ingestUrl", source.Get("ingestUrl").Raw)
 			w.inbound(202, source, signedByGitHub("{}", githubSecret), []byte("{}"))
 		})},
 		{change, "In a PATCH of an endpoint an absent property stays, null clears and a value is set.", in(func(w *conventionWorld) {

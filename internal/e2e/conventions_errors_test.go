@@ -23,7 +23,7 @@ func errorConventions() []convention {
 		})},
 		{statuses, "PUT answers 201 where it creates and 200 where it replaces.", in(func(w *conventionWorld) {
 			for path, in := range map[string]object{
-				"/app/" + w.uid + ".new": {"name": "n"}, w.of("/endpoint/new"): {"url": "http://127.0.0.1:9/", "disabled": true}, "/event-type/" + w.uid: {"description": "d"},
+				"/app/" + w.uid + ".new": {"name": "n"}, w.of("/endpoint/new"): {"url": "http://127.0.0.1:9/", "disabled": true}, "/event-type/" + w.uid: {"description": "d"}, w.of("/source/new"): {"name": "s", "provider": "none"},
 			} {
 				made := w.ask(201, "PUT", path, in)
 				again := w.ask(200, "PUT", path, in)

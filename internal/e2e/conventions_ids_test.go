@@ -124,6 +124,7 @@ func idConventions() []convention {
 		{group, "A PUT to an id that does not exist is not found: ids are given by the server.", in(func(w *conventionWorld) {
 			w.fails(404, "not_found", "PUT", "/app/app_0ERbNHTM6fguHUOiI43R1TLOQzZ", object{"name": "n"})
 			w.fails(404, "not_found", "PUT", w.of("/endpoint/ep_0ERbNHTM6fguHUOiI43R1TLOQzZ"), object{"url": "http://127.0.0.1/"})
+			w.fails(404, "not_found", "PUT", w.of("/source/src_0ERbNHTM6fguHUOiI43R1TLOQzZ"), object{"name": "s", "provider": "none"})
 		})},
 	}
 }

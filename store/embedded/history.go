@@ -9,10 +9,12 @@ import (
 )
 
 // examineBudget is how many entries a page looks at when its filter has no
-// index, seekBudget where each may cost a seek of its own.
+// index. One that another key is looked up for counts as nearCost, and as seekCost
+// where that key did not lie next to the one before.
 const (
 	examineBudget = 10_000
-	seekBudget    = 2_500
+	nearCost      = 4
+	seekCost      = 40
 )
 
 // Message implements store.History.
@@ -49,16 +51,12 @@ func (s *Store) Content(_ context.Context, app postern.ApplicationNumber, id pos
 // whether it belongs on the page; list stops when the page is full and another
 // entry for it was found, or the budget is used up.
 func list(w *walk, limit int, visit func(id [20]byte) (bool, error), keep func()) (next [20]byte, done bool, err error) {
-	kept, examined := 0, 0
-	budget := w.budget
-	if budget == 0 {
-		budget = examineBudget
-	}
+	kept := 0
 	for ok := w.first(); ok; ok = w.next() {
-		if examined == budget {
+		if w.examined >= examineBudget {
 			return next, false, nil
 		}
-		examined++
+		w.examined++
 		id := w.id()
 		found, err := visit(id)
 		if err != nil {
@@ -100,13 +98,16 @@ func (s *Store) Messages(_ context.Context, app postern.ApplicationNumber, filte
 	if err != nil {
 		return page, err
 	}
+	var attempts near
 	if filter.Endpoint != 0 {
-		w.budget = seekBudget
+		if attempts.it, err = v.keys(kindAttempt); err != nil {
+			return page, err
+		}
 	}
 	var m *postern.Message
 	page.Next, page.Done, err = list(w, p.Limit, func(id [20]byte) (bool, error) {
-		if ok, err := v.reached(app, id, filter.Endpoint, w.it.Value()); !ok || err != nil {
-			return false, err
+		if !attempts.reached(w, app, id, filter.Endpoint) {
+			return false, nil
 		}
 		if ok, err := selects(filter, w.it.Value()); !ok || err != nil {
 			return false, err
@@ -117,14 +118,14 @@ func (s *Store) Messages(_ context.Context, app postern.ApplicationNumber, filte
 	return page, err
 }
 
-// reached reports whether a message, whose header is given, was routed to an
+// reached reports whether the message under a walk's cursor was routed to an
 // endpoint or tried there, as one that was resent by hand is; always for none.
-func (v *view) reached(app postern.ApplicationNumber, id postern.MessageID, endpoint postern.EndpointNumber, header []byte) (bool, error) {
-	if endpoint == 0 || routesTo(header, endpoint) {
-		return true, nil
+func (n *near) reached(w *walk, app postern.ApplicationNumber, id postern.MessageID, endpoint postern.EndpointNumber) bool {
+	if endpoint == 0 || routesTo(w.it.Value(), endpoint) {
+		return true
 	}
 	var buf [maxKey]byte
-	return v.has(attemptKey(buf[:0], store.DeliveryKey{Application: app, Endpoint: endpoint, Message: id}, 1))
+	return n.get(w, attemptKey(buf[:0], store.DeliveryKey{Application: app, Endpoint: endpoint, Message: id}, 1)) != nil
 }
 
 // selects reports whether an encoded header passes the filter. Most that are
@@ -200,8 +201,11 @@ func (s *Store) EndpointAttempts(_ context.Context, app postern.ApplicationNumbe
 	if err != nil {
 		return page, err
 	}
+	var headers near
 	if filter.OfMessages() {
-		w.budget = seekBudget
+		if headers.it, err = v.keys(kindHeader); err != nil {
+			return page, err
+		}
 	}
 	var attempt *postern.Attempt
 	page.Next, page.Done, err = list(w, p.Limit, func([20]byte) (bool, error) {
@@ -209,7 +213,10 @@ func (s *Store) EndpointAttempts(_ context.Context, app postern.ApplicationNumbe
 		if err != nil || !selectsOutcome(filter, o) {
 			return false, err
 		}
-		attempt, err = v.listed(app, endpoint, filter, o)
+		if ok, err := headers.passes(w, app, filter, o.message); !ok || err != nil {
+			return false, err
+		}
+		attempt, err = v.listed(app, endpoint, o)
 		return attempt != nil, err
 	}, func() { page.Attempts = append(page.Attempts, *attempt) })
 	return page, err
@@ -247,18 +254,22 @@ func selectsOutcome(f store.AttemptFilter, o outcome) bool {
 	return (f.Succeeded == nil || *f.Succeeded == o.succeeded) && (f.CodeClass == nil || *f.CodeClass == o.class)
 }
 
-// listed reads the attempt of a list entry; nil when the filter leaves it out
-// or it is gone.
-func (v *view) listed(app postern.ApplicationNumber, endpoint postern.EndpointNumber, f store.AttemptFilter, o outcome) (*postern.Attempt, error) {
-	if f.OfMessages() {
-		header, err := v.get(headerKey(nil, app, o.message))
-		if header == nil || err != nil {
-			return nil, err
-		}
-		if ok, err := selects(store.MessageFilter{EventTypes: f.EventTypes, Channel: f.Channel, Tag: f.Tag}, header); !ok || err != nil {
-			return nil, err
-		}
+// passes reports whether an attempt's message is there and passes the filter, if
+// that asks for anything of it.
+func (n *near) passes(w *walk, app postern.ApplicationNumber, f store.AttemptFilter, id postern.MessageID) (bool, error) {
+	if !f.OfMessages() {
+		return true, nil
 	}
+	var buf [maxKey]byte
+	header := n.get(w, headerKey(buf[:0], app, id))
+	if header == nil {
+		return false, nil
+	}
+	return selects(store.MessageFilter{EventTypes: f.EventTypes, Channel: f.Channel, Tag: f.Tag}, header)
+}
+
+// listed reads the attempt of a list entry; nil when it is gone.
+func (v *view) listed(app postern.ApplicationNumber, endpoint postern.EndpointNumber, o outcome) (*postern.Attempt, error) {
 	d := store.DeliveryKey{Application: app, Endpoint: endpoint, Message: o.message}
 	value, err := v.get(attemptKey(nil, d, o.n))
 	if value == nil || err != nil {

@@ -130,6 +130,40 @@ func (m *merge) to(key []byte) bool {
 	return m.it.Valid() && bytes.HasPrefix(m.it.Key(), key)
 }
 
+// near looks up keys that mostly lie close together, in either direction. A search
+// goes through every table that is new, however many; a step does not.
+type near struct{ it *pebble.Iterator }
+
+const nearSteps = 8
+
+// get is the value of a key, the iterator's own; nil when there is none. It is
+// charged to the walk that the look-ups are made for.
+func (n *near) get(w *walk, key []byte) []byte {
+	w.examined += nearCost
+	for range nearSteps {
+		if !n.it.Valid() {
+			break
+		}
+		behind := bytes.Compare(n.it.Key(), key)
+		if behind == 0 {
+			return n.it.Value()
+		}
+		if behind < 0 {
+			n.it.Next()
+		} else {
+			n.it.Prev()
+		}
+		if n.it.Valid() && bytes.Compare(n.it.Key(), key) == -behind {
+			return nil // it would lie between the two
+		}
+	}
+	w.examined += seekCost
+	if n.it.SeekGE(key) && bytes.Equal(n.it.Key(), key) {
+		return n.it.Value()
+	}
+	return nil
+}
+
 // walk visits what one owner has of a kind, in the order of ids, over all
 // days: its keys are kind, day, owner, id. Days on which it has nothing cost a
 // seek, days on which nobody has, none.
@@ -140,9 +174,9 @@ type walk struct {
 	// lo is the first id of the window, hi the first one behind it.
 	lo, hi [20]byte
 	down   bool
-	// budget is how many entries a page looks at; examineBudget when 0.
-	budget int
-	buf    [maxKey]byte
+	// examined is what has been spent of a page's examineBudget.
+	examined int
+	buf      [maxKey]byte
 }
 
 func (w *walk) key(day store.Day, id string) []byte {

@@ -35,6 +35,9 @@ func testMessagesOfEndpoint(t *testing.T, h Harness) {
 		for _, limit := range []int{1, 4, 100} {
 			got := messagePages(t, w.s, 5, store.MessageFilter{Endpoint: 1}, store.Page{Limit: limit, Ascending: true})
 			equal(t, "messages of an endpoint", want, got)
+			got = messagePages(t, w.s, 5, store.MessageFilter{Endpoint: 1}, store.Page{Limit: limit})
+			slices.Reverse(got)
+			equal(t, "the newest first", want, got)
 		}
 		equal(t, "of nobody", []postern.MessageID{}, messagePages(t, w.s, 5, store.MessageFilter{Endpoint: 3}, store.Page{Limit: 5}))
 	})

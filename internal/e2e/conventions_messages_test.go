@@ -95,10 +95,12 @@ func messageConventions() []convention {
 			w.fails(404, "not_found", "GET", "/app/"+w.uid+".new", nil)
 		})},
 		// Svix expunges by it; here the operator's --retention holds for all.
-		{messages, "A message may say how long its payload is to be kept, which has no effect: retention is the operator's.", in(func(w *conventionWorld) {
+		{messages, "A message may say how many days its payload is to be kept, 5 to 90, which has no effect: retention is the operator's.", in(func(w *conventionWorld) {
 			for _, more := range []object{{"payloadRetentionPeriod": 5}, {"payloadRetentionPeriod": 90}, {"payloadRetentionHours": 1}, {"payloadRetentionPeriod": nil}} {
 				w.ask(202, "POST", w.of("/msg"), envelopeOf("a.b", more))
 			}
+			w.faulty("body.payloadRetentionPeriod", "POST", w.of("/msg"), envelopeOf("a.b", object{"payloadRetentionPeriod": 4}))
+			w.faulty("body.payloadRetentionPeriod", "POST", w.of("/msg"), envelopeOf("a.b", object{"payloadRetentionPeriod": 91}))
 		})},
 		// Svix delivers later; until that is here, delivering at once would be wrong.
 		{messages, "A message to be delivered at a time to come is refused, not delivered at once.", in(func(w *conventionWorld) {

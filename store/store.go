@@ -89,9 +89,11 @@ type History interface {
 	Content(ctx context.Context, app postern.ApplicationNumber, id postern.MessageID) (*postern.Content, error)
 	// Messages lists headers of an application.
 	Messages(ctx context.Context, app postern.ApplicationNumber, filter MessageFilter, page Page) (MessagePage, error)
-	// Attempts lists the attempts of one message over all its endpoints, and
-	// the final records that ended a delivery without one.
-	Attempts(ctx context.Context, app postern.ApplicationNumber, id postern.MessageID) ([]postern.Attempt, []postern.Final, error)
+	// EachAttempt calls fn with the attempts of one message, endpoint by endpoint,
+	// until it returns false, and returns the final records that ended a delivery
+	// without one, as far as it came. Attempts are fn's to keep; all of those of a
+	// large fan-out, with their responses, are more than memory may hold.
+	EachAttempt(ctx context.Context, app postern.ApplicationNumber, id postern.MessageID, fn func(*postern.Attempt) bool) ([]postern.Final, error)
 	// EndpointAttempts lists the attempts of one endpoint by their ids.
 	EndpointAttempts(ctx context.Context, app postern.ApplicationNumber, endpoint postern.EndpointNumber, filter AttemptFilter, page Page) (AttemptPage, error)
 	// Dead lists the deliveries of an endpoint that ended dead, by message id.

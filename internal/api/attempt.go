@@ -165,8 +165,7 @@ func (c *call) attemptWindow() (w window, page store.Page, q attemptQuery, err e
 	return w, page, q, err
 }
 
-// listMessageAttempts lists what was tried for one message. That is little, and
-// is read whole.
+// listMessageAttempts lists what was tried for one message, which is read whole.
 func (h *handler) listMessageAttempts(c *call, _ none) (listing[attemptOut], error) {
 	endpoint, err := h.endpointFilter(c)
 	if err != nil {
@@ -187,16 +186,17 @@ func (h *handler) attemptsOf(c *call, endpoint postern.EndpointNumber) (listing[
 	if err != nil {
 		return list, err
 	}
-	attempts, _, err := h.History.Attempts(c.r.Context(), c.app.Number, m.ID)
+	found := nearest{page: page}
+	_, err = h.History.EachAttempt(c.r.Context(), c.app.Number, m.ID, func(a *postern.Attempt) bool {
+		if (endpoint == 0 || a.Endpoint == endpoint) && q.matches(a, m) && within(page, a.ID.Time()) {
+			found.add(a)
+		}
+		return true
+	})
 	if err != nil {
 		return list, err
 	}
-	attempts = slices.DeleteFunc(slices.Clone(attempts), func(a postern.Attempt) bool {
-		return endpoint != 0 && a.Endpoint != endpoint || !q.matches(&a, m) || !within(page, a.ID.Time())
-	})
-	slices.SortFunc(attempts, func(a, b postern.Attempt) int { return a.ID.Compare(b.ID) })
-	id := func(a postern.Attempt) string { return a.ID.String() }
-	attempts, done := cut(w, attempts, id)
+	attempts, done := found.cut()
 	return h.renderAttempts(c, w, attempts, done, "", q)
 }
 
@@ -221,6 +221,46 @@ func (q *attemptQuery) matches(a *postern.Attempt, m *postern.Message) bool {
 		(q.EventTypes == nil || slices.Contains(q.EventTypes, m.EventType)) &&
 		(q.Channel == "" || slices.Contains(m.Channels, q.Channel)) &&
 		(q.Tag == "" || slices.Contains(m.Tags, q.Tag))
+}
+
+// nearest are the attempts of a page, out of any number that come in any order: it
+// holds no more than twice the page, since each can have a large response.
+type nearest struct {
+	page     store.Page
+	attempts []postern.Attempt
+}
+
+// add takes an attempt that is behind the page's start.
+func (n *nearest) add(a *postern.Attempt) {
+	if n.page.After != [20]byte{} && n.order(a.ID, n.page.After) <= 0 {
+		return
+	}
+	if n.attempts = append(n.attempts, *a); len(n.attempts) > 2*n.page.Limit {
+		n.sort()
+		clear(n.attempts[n.page.Limit+1:])
+		n.attempts = n.attempts[:n.page.Limit+1]
+	}
+}
+
+// cut returns the page in its order, and whether that is the end.
+func (n *nearest) cut() (attempts []postern.Attempt, done bool) {
+	n.sort()
+	if len(n.attempts) > n.page.Limit {
+		return n.attempts[:n.page.Limit], false
+	}
+	return n.attempts, true
+}
+
+func (n *nearest) sort() {
+	slices.SortFunc(n.attempts, func(a, b postern.Attempt) int { return n.order(a.ID, b.ID) })
+}
+
+// order is that of the page.
+func (n *nearest) order(a, b postern.AttemptID) int {
+	if n.page.Ascending {
+		return a.Compare(b)
+	}
+	return b.Compare(a)
 }
 
 // within reports whether a time lies inside a page's bounds.
@@ -301,16 +341,17 @@ func (h *handler) attempt(c *call) (*postern.Attempt, error) {
 	if err != nil {
 		return nil, err
 	}
-	attempts, _, err := h.History.Attempts(c.r.Context(), c.app.Number, m.ID)
-	if err != nil {
-		return nil, err
-	}
-	for i := range attempts {
-		if attempts[i].ID == id {
-			return &attempts[i], nil
+	var found *postern.Attempt
+	_, err = h.History.EachAttempt(c.r.Context(), c.app.Number, m.ID, func(a *postern.Attempt) bool {
+		if a.ID == id {
+			found = a
 		}
+		return found == nil
+	})
+	if err == nil && found == nil {
+		err = postern.ErrNotFound
 	}
-	return nil, postern.ErrNotFound
+	return found, err
 }
 
 // attemptCursor reads an iterator of a list of attempts.

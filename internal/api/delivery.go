@@ -64,12 +64,14 @@ func (h *handler) listDestinations(c *call, _ none) (listing[destinationOut], er
 // destinations are the views of a message's endpoints, sorted by id.
 func (h *handler) destinations(c *call, m *postern.Message) ([]*EndpointView, error) {
 	numbers := slices.Clone(m.Routes)
-	attempts, _, err := h.History.Attempts(c.r.Context(), c.app.Number, m.ID)
+	_, err := h.History.EachAttempt(c.r.Context(), c.app.Number, m.ID, func(a *postern.Attempt) bool {
+		if len(numbers) == 0 || a.Endpoint != numbers[len(numbers)-1] {
+			numbers = append(numbers, a.Endpoint)
+		}
+		return true
+	})
 	if err != nil {
 		return nil, err
-	}
-	for i := range attempts {
-		numbers = append(numbers, attempts[i].Endpoint)
 	}
 	slices.Sort(numbers)
 	var views []*EndpointView

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"net/http/httptest"
 	"net/url"
 	"slices"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/postern-dev/postern"
+	"github.com/postern-dev/postern/store"
 )
 
 func TestRoutes(t *testing.T) {
@@ -275,5 +277,43 @@ func TestSchedule(t *testing.T) {
 	takeSchedule(optional[seconds]{}, &kept)
 	if len(kept) != 1 {
 		t.Error("an absent schedule was taken")
+	}
+}
+
+// TestNearest takes pages out of attempts that come in any order, as if all of
+// them had been sorted.
+func TestNearest(t *testing.T) {
+	for seed := range uint64(200) {
+		rng := rand.New(rand.NewPCG(seed, 5))
+		all := make([]postern.Attempt, rng.IntN(60))
+		for i, at := range rng.Perm(len(all)) {
+			all[i].ID = postern.NewAttemptID(time.UnixMilli(1000), 0, uint64(at), 0, 1)
+		}
+		sorted := slices.Clone(all)
+		page := store.Page{Limit: 1 + rng.IntN(8), Ascending: rng.IntN(2) == 0}
+		slices.SortFunc(sorted, func(a, b postern.Attempt) int { return a.ID.Compare(b.ID) })
+		if !page.Ascending {
+			slices.Reverse(sorted)
+		}
+		var got []postern.Attempt
+		for done := false; !done; {
+			n := nearest{page: page}
+			for i := range all {
+				if n.add(&all[i]); len(n.attempts) > 2*page.Limit {
+					t.Fatalf("%d attempts are held for a page of %d", len(n.attempts), page.Limit)
+				}
+			}
+			var part []postern.Attempt
+			if part, done = n.cut(); len(part) > 0 {
+				page.After = part[len(part)-1].ID
+			}
+			if len(part) > page.Limit || len(part) < page.Limit && !done {
+				t.Fatalf("a page of %d has %d attempts", page.Limit, len(part))
+			}
+			got = append(got, part...)
+		}
+		if len(got) != len(all) || !slices.EqualFunc(sorted, got, func(a, b postern.Attempt) bool { return a.ID == b.ID }) {
+			t.Fatalf("seed %d: %d of %d attempts, or in another order", seed, len(got), len(all))
+		}
 	}
 }

@@ -152,41 +152,47 @@ func selects(f store.MessageFilter, header []byte) (bool, error) {
 	return wanted, d.err
 }
 
-// Attempts implements store.History.
-func (s *Store) Attempts(_ context.Context, app postern.ApplicationNumber, id postern.MessageID) (attempts []postern.Attempt, finals []postern.Final, err error) {
+// EachAttempt implements store.History.
+func (s *Store) EachAttempt(ctx context.Context, app postern.ApplicationNumber, id postern.MessageID, fn func(*postern.Attempt) bool) (finals []postern.Final, err error) {
 	v, err := s.view()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	defer v.close(&err)
 	if ok, err := v.has(headerKey(nil, app, id)); err != nil || !ok {
 		if err == nil {
 			err = postern.ErrNotFound
 		}
-		return nil, nil, err
+		return nil, err
 	}
 	it, err := v.keys(attemptsKey(nil, app, id)...)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
+	examined := 0
 	for it.First(); it.Valid(); it.Next() {
+		if examined++; examined%256 == 0 && ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
 		endpoint, n := splitAttempt(it.Key())
 		d := store.DeliveryKey{Application: app, Endpoint: endpoint, Message: id}
 		if n == finalN {
 			final, err := decodeFinal(d, it.Value())
 			if err != nil {
-				return nil, nil, err
+				return nil, err
 			}
 			finals = append(finals, final)
 			continue
 		}
 		attempt, err := decodeAttempt(d, it.Value())
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
-		attempts = append(attempts, attempt)
+		if !fn(&attempt) {
+			break
+		}
 	}
-	return attempts, finals, nil
+	return finals, nil
 }
 
 // EndpointAttempts implements store.History. Entries whose attempt went with

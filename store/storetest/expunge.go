@@ -30,7 +30,7 @@ func testExpunge(t *testing.T, h Harness) {
 		}
 		equal(t, "its message", a.Message, must[*postern.Message](t)(w.s.Message(ctx, 1, a.Message.ID)))
 		equal(t, "another content", b.Content, must[*postern.Content](t)(w.s.Content(ctx, 1, b.Message.ID)))
-		attempts, _, err := w.s.Attempts(ctx, 1, a.Message.ID)
+		attempts, _, err := attemptsOf(ctx, w.s, 1, a.Message.ID)
 		if err != nil {
 			t.Fatal(err)
 		}

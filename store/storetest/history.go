@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"testing"
@@ -37,23 +38,36 @@ func testRecords(t *testing.T, h Harness) {
 		equal(t, "bare message", bare.Message, must[*postern.Message](t)(w.s.Message(ctx, 1, bare.Message.ID)))
 		equal(t, "content", a.Content, must[*postern.Content](t)(w.s.Content(ctx, 1, m.ID)))
 		equal(t, "bare content", bare.Content, must[*postern.Content](t)(w.s.Content(ctx, 1, bare.Message.ID)))
-		attempts, finals, err := w.s.Attempts(ctx, 1, m.ID)
+		attempts, finals, err := attemptsOf(ctx, w.s, 1, m.ID)
 		if err != nil {
 			t.Fatal(err)
 		}
 		equal(t, "attempts", []postern.Attempt{*success, *failure}, attempts)
 		equal(t, "finals", []postern.Final{final}, finals)
+		seen := 0
+		if _, err := w.s.EachAttempt(ctx, 1, m.ID, func(*postern.Attempt) bool { seen++; return false }); err != nil || seen != 1 {
+			t.Errorf("%d attempts after the first was enough, %v", seen, err)
+		}
 	})
 	// Another tenant's are not there.
 	_, err1 := w.s.Message(t.Context(), 2, m.ID)
 	_, err2 := w.s.Content(t.Context(), 2, m.ID)
-	_, _, err3 := w.s.Attempts(t.Context(), 2, m.ID)
+	_, _, err3 := attemptsOf(t.Context(), w.s, 2, m.ID)
 	_, err4 := w.s.Refusal(t.Context(), postern.SourceID{1}, postern.RefusalID{2})
 	for i, err := range []error{err1, err2, err3, err4} {
 		if !errors.Is(err, postern.ErrNotFound) {
 			t.Errorf("read %d of what does not exist: %v", i, err)
 		}
 	}
+}
+
+// attemptsOf are all attempts of a message.
+func attemptsOf(ctx context.Context, s store.Store, app postern.ApplicationNumber, id postern.MessageID) (list []postern.Attempt, finals []postern.Final, err error) {
+	finals, err = s.EachAttempt(ctx, app, id, func(a *postern.Attempt) bool {
+		list = append(list, *a)
+		return true
+	})
+	return list, finals, err
 }
 
 // fill commits n messages of application 5 over several days and returns them

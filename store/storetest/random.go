@@ -346,7 +346,7 @@ func (o *oracle) compareMessages(t *testing.T, app postern.ApplicationNumber) {
 		return
 	}
 	id := list[o.rnd.IntN(len(list))]
-	attempts, finals, err := o.s.Attempts(t.Context(), app, id)
+	attempts, finals, err := attemptsOf(t.Context(), o.s, app, id)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -60,7 +60,7 @@ func (d *slowDisk) hold() (reached <-chan struct{}, release func()) {
 type server struct {
 	t         testing.TB
 	disk      *slowDisk
-	fs        vfs.FS
+	mem       *vfs.MemFS
 	secrets   engine.Secrets
 	handler   http.Handler
 	receiver  string
@@ -72,10 +72,9 @@ func newServer(t testing.TB) *server {
 	t.Helper()
 	receiver := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	s := &server{
-		t: t, disk: &slowDisk{}, secrets: keyring.New().For(engine.SecretsPurpose),
+		t: t, disk: &slowDisk{}, mem: vfs.NewCrashableMem(), secrets: keyring.New().For(engine.SecretsPurpose),
 		receiver: receiver.URL, attempted: make(chan struct{}, 10_000),
 	}
-	s.fs = errorfs.Wrap(vfs.NewMem(), s.disk)
 	s.start()
 	t.Cleanup(func() { s.stop(); receiver.Close() })
 	return s
@@ -84,7 +83,7 @@ func newServer(t testing.TB) *server {
 // start opens the store and runs an engine on it until stop.
 func (s *server) start() {
 	s.t.Helper()
-	st, err := embedded.Open(s.t.Context(), "file:data", embedded.Options{FS: s.fs, ReserveBytes: -1})
+	st, err := embedded.Open(s.t.Context(), "file:data", embedded.Options{FS: errorfs.Wrap(s.mem, s.disk), ReserveBytes: -1})
 	if err != nil {
 		s.t.Fatal(err)
 	}

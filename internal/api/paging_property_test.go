@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"runtime"
 	"slices"
@@ -62,7 +63,6 @@ type walk struct {
 	back       bool
 	// at is the iterator to go on with, first the one to turn back with.
 	at, first string
-	done      bool
 	// must is what the walk has to meet still.
 	must map[string]bool
 	seen []string
@@ -114,7 +114,7 @@ func (p *paging) page(l *list, descending bool, limit int, iterator string) ([]s
 
 // step does one thing.
 func (p *paging) step() {
-	l := shuffled(p.r, p.lists)
+	l := anyOf(p.r, p.lists)
 	switch n := p.r.IntN(20); {
 	case n < 4 && l.insert != nil:
 		p.trace = append(p.trace, "insert "+l.path)
@@ -125,7 +125,7 @@ func (p *paging) step() {
 		p.trace = append(p.trace, "delayed "+l.path)
 		p.delayed(l)
 	default:
-		w := shuffled(p.r, p.walks)
+		w := anyOf(p.r, p.walks)
 		p.trace = append(p.trace, fmt.Sprintf("page %s%s back %v", w.l.path, w.at, w.back))
 		w.take()
 	}
@@ -156,13 +156,7 @@ func (p *paging) remove(l *list) {
 	var key string
 	switch added := p.added[l]; {
 	case len(l.removable) > 0:
-		key = shuffled(p.r, slices.Sorted(func(yield func(string) bool) {
-			for key := range l.removable {
-				if !yield(key) {
-					return
-				}
-			}
-		}))
+		key = anyOf(p.r, slices.Sorted(maps.Keys(l.removable)))
 		delete(l.removable, key)
 	case len(added) > 0:
 		at := p.r.IntN(len(added))

@@ -247,5 +247,5 @@ func (s *server) lists() []*list {
 	}
 }
 
-// shuffled chooses one.
-func shuffled[T any](r *rand.Rand, from []T) T { return from[r.IntN(len(from))] }
+// anyOf chooses one.
+func anyOf[T any](r *rand.Rand, from []T) T { return from[r.IntN(len(from))] }

@@ -28,7 +28,7 @@ type statsOut struct {
 const (
 	statsSpan    = 28 * 24 * time.Hour
 	statsSkew    = 5 * time.Minute
-	statsExamine = 50_000
+	statsExamine = 25_000
 )
 
 // getEndpointStats counts the attempts between two moments, the last 28 days

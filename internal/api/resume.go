@@ -18,9 +18,9 @@ const (
 	resumeEvents  = 100_000
 	// resumeMemory is how many events wait to be merged, over all sources.
 	resumeMemory = 10_000
-	// resumeVain is how many pages are read in which nothing passes the filter.
-	// Each is thousands of messages or attempts.
-	resumeVain = 100
+	// resumeVain is how many pages are read in which nothing passes the filter,
+	// over all sources. Each is thousands of messages or attempts.
+	resumeVain = 24
 )
 
 // resume sends what the store has behind the cursor, merged by the time in the
@@ -35,13 +35,14 @@ func (s *stream) resume() error {
 		s.skipTo(horizon)
 		return nil
 	}
-	m := merge{horizon: horizon, limit: min(max(resumeMemory/max(len(sources), 1), 5), 100)}
+	each := max(len(sources), 1)
+	m := merge{horizon: horizon, limit: min(max(resumeMemory/each, 5), 100), vain: max(resumeVain/each, 1)}
 	for _, from := range sources {
 		if err := m.add(s, from); err != nil {
 			return err
 		}
 	}
-	for sent := 0; m.Len() > 0 && m.vain <= resumeVain && sent < resumeEvents; sent++ {
+	for sent := 0; m.Len() > 0 && sent < resumeEvents; sent++ {
 		from := m.sources[0]
 		e := from.events[0]
 		from.events = from.events[1:]
@@ -58,7 +59,7 @@ func (s *stream) resume() error {
 			return errGone
 		}
 	}
-	if m.Len() > 0 || m.vain > resumeVain {
+	if m.Len() > 0 || m.gaveUp {
 		s.skipTo(horizon)
 	}
 	s.cursor.Advance(horizon)
@@ -77,6 +78,7 @@ type source struct {
 	after  [20]byte
 	done   bool
 	events []tail.Event
+	vain   int // pages without an event
 }
 
 // sources are the lists that the client's events are in; false for too many.
@@ -162,7 +164,8 @@ type merge struct {
 	sources []*source
 	limit   int // of a source's page
 	horizon tail.Cursor
-	vain    int // pages without an event
+	vain    int  // pages without an event that a source is read for
+	gaveUp  bool // on a source that had more
 }
 
 // add puts a source in that has something.
@@ -191,13 +194,17 @@ func (m *merge) next(s *stream) error {
 // fill reads on where there is nothing left, no further than the horizon, and
 // not for ever where nothing is found.
 func (f *source) fill(s *stream, m *merge) (err error) {
-	for len(f.events) == 0 && !f.done && err == nil && m.vain <= resumeVain {
+	for len(f.events) == 0 && !f.done && err == nil {
+		if f.vain == m.vain {
+			m.gaveUp = true
+			return nil
+		}
 		f.events, f.after, f.done, err = f.read(store.Page{After: f.after, Ascending: true, Limit: m.limit})
 		if at := slices.IndexFunc(f.events, m.horizon.Before); at >= 0 {
 			f.events, f.done = f.events[:at], true
 		}
 		if len(f.events) == 0 && !f.done {
-			m.vain++
+			f.vain++
 		}
 		if s.c.r.Context().Err() != nil {
 			return errGone

@@ -79,14 +79,17 @@ func (c *Catalogue) Applications(p postern.ListPage) ([]*postern.Application, bo
 	if !ok {
 		return nil, false
 	}
-	places, more := c.applications.page(after, p, func(a *application) bool { return a.snapshot.Load() != nil })
-	records := make([]*postern.Application, 0, len(places))
-	for _, a := range places {
-		if s := a.snapshot.Load(); s != nil {
+	// The records are kept as they are met: one that is deleted a moment later
+	// must not leave an empty page from which nobody can go on.
+	var records []*postern.Application
+	places, more := c.applications.page(after, p, func(a *application) bool {
+		s := a.snapshot.Load()
+		if s != nil {
 			records = append(records, s.Application)
 		}
-	}
-	return records, more
+		return s != nil
+	})
+	return records[:len(places)], more
 }
 
 // CreateApplication fills in ID, Number, Version and times; ErrConflict for a

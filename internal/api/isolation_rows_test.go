@@ -423,8 +423,10 @@ func TestNamesAreEachApplicationsOwn(t *testing.T) {
 		{"DELETE", "/app/shop/endpoint/their-endpoint", ``, 204},
 		{"POST", "/app/shop/endpoint", `{"url":"https://example.com/ours","uid":"their-endpoint"}`, 201},
 		{"POST", "/app/shop/source", `{"name":"n","provider":"github","uid":"their-source"}`, 201},
-		{"PATCH", "/app/shop/source/gh", `{"uid":"their-other-source"}`, 200},
 		{"DELETE", "/app/shop/source/their-source", ``, 204},
+		{"PUT", "/app/shop/source/their-source", `{"name":"n","provider":"github"}`, 201},
+		{"DELETE", "/app/shop/source/their-source", ``, 204},
+		{"PATCH", "/app/shop/source/gh", `{"uid":"their-source"}`, 200},
 		{"DELETE", "/app/shop/msg/their-message/content", ``, 204},
 	} {
 		if got := w.as(token, test.method, test.path, test.body); got.StatusCode != test.status {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -39,6 +40,30 @@ func TestSoakPaging(t *testing.T) {
 		if t.Failed() {
 			return
 		}
+	}
+}
+
+// TestEveryListIsWalked: a new operation that pages has to be among server.lists.
+func TestEveryListIsWalked(t *testing.T) {
+	s := newServer(t)
+	lists := s.lists()
+	paths, _ := s.do("GET", "/openapi.json", "")["paths"].(map[string]any)
+	variable, paging := regexp.MustCompile(`\{\w+\}`), 0
+	for path, item := range paths {
+		methods, _ := item.(map[string]any)
+		read, _ := methods["get"].(map[string]any)
+		parameters, _ := read["parameters"].([]any)
+		if !slices.ContainsFunc(parameters, func(p any) bool { return p.(map[string]any)["name"] == "iterator" }) {
+			continue
+		}
+		paging++
+		pattern := regexp.MustCompile("^" + variable.ReplaceAllString(strings.TrimPrefix(path, "/api/v1"), "[^/]+") + "$")
+		if !slices.ContainsFunc(lists, func(l *list) bool { base, _, _ := strings.Cut(l.path, "?"); return pattern.MatchString(base) }) {
+			t.Errorf("nobody walks %s", path)
+		}
+	}
+	if paging < 15 {
+		t.Errorf("the document has %d lists only", paging)
 	}
 }
 

@@ -243,6 +243,10 @@ func (s *server) lists() []*list {
 		{path: "/app/shop/msg/" + again + "/endpoint/again/attempt", insert: resend, follows: true},
 		{path: "/app/shop/delivery", key: delivery, insert: delivered, follows: true},
 		{path: "/app/shop/delivery?state=delivered&endpoint_id=a", key: delivery, insert: delivered, unsorted: true, follows: true},
+		{path: "/app/shop/msg/" + fanned + "/explain", key: func(entry map[string]any) string { return text(entry, "endpointId") },
+			remove: of("/app/shop/endpoint/"), insert: func(name string) string {
+				return s.add("/app/shop/endpoint", fmt.Sprintf(`{"url":%q,"uid":%q,"eventTypes":["never.*"]}`, s.receiver, name))
+			}},
 		{path: "/app/shop/msg/" + fanned + "/endpoint", remove: of("/app/shop/endpoint/"), removable: many},
 	}
 }

@@ -290,32 +290,41 @@ func (h *handler) listEndpointAttempts(c *call, _ none) (listing[attemptOut], er
 	return h.renderAttempts(c, w, found.Attempts, found.Done, next, q)
 }
 
+// tried is an attempt with its message, where that is wanted and still there.
+type tried struct {
+	postern.Attempt
+	message *postern.Message
+}
+
 // renderAttempts reads the messages where they are wanted, one by one.
 func (h *handler) renderAttempts(c *call, w window, attempts []postern.Attempt, done bool, next string, q attemptQuery) (listing[attemptOut], error) {
-	var failed error
-	list := listed(w, attempts, done, next,
-		func(a postern.Attempt) string { return a.ID.String() },
-		func(a postern.Attempt) attemptOut {
-			out := h.renderAttempt(&a, q.withContent)
-			if q.withMessage && failed == nil {
-				out.Msg, failed = h.attemptedMessage(c, &a, q.withContent)
+	records := make([]tried, len(attempts))
+	for i, a := range attempts {
+		records[i].Attempt = a
+		if !q.withMessage {
+			continue
+		}
+		m, err := h.History.Message(c.r.Context(), c.app.Number, a.Message)
+		if err != nil && !errors.Is(err, postern.ErrNotFound) { // retention takes them between two reads
+			return listing[attemptOut]{}, err
+		}
+		records[i].message = m
+	}
+	if q.withContent {
+		records, done, next = fitting(records, done, next, func(t tried) int { return sizeOf(t.message) })
+	}
+	var err error
+	list := listed(w, records, done, next,
+		func(t tried) string { return t.ID.String() },
+		func(t tried) attemptOut {
+			out := h.renderAttempt(&t.Attempt, q.withContent)
+			if t.message != nil {
+				msg, failed := h.renderMessage(c, t.message, q.withContent)
+				out.Msg, err = msg, errors.Join(err, failed)
 			}
 			return out
 		})
-	return list, failed
-}
-
-// attemptedMessage is an attempt's message; nil, and so absent, for one that
-// retention took between the two reads.
-func (h *handler) attemptedMessage(c *call, a *postern.Attempt, withContent bool) (messageOut, error) {
-	m, err := h.History.Message(c.r.Context(), c.app.Number, a.Message)
-	if errors.Is(err, postern.ErrNotFound) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	return h.renderMessage(c, m, withContent)
+	return list, err
 }
 
 // getAttempt shows one with its response.

@@ -54,7 +54,11 @@ func (h *handler) listAttemptedMessages(c *call, _ none) (listing[messageOut], e
 	if err != nil {
 		return list, err
 	}
-	list = listed(w, kept, next == "", next,
+	done := next == ""
+	if withContent {
+		kept, done, next = fitting(kept, done, next, func(a attempted) int { return a.message.Size })
+	}
+	list = listed(w, kept, done, next,
 		func(a attempted) string { return a.message.ID.String() },
 		func(a attempted) messageOut {
 			out, failed := h.renderMessage(c, a.message, withContent)

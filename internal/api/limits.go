@@ -23,6 +23,7 @@ func (h *handler) getLimits(*call, none) (listing[limitOut], error) {
 		postern.CountLimit("request.depth", maxDepth, "JSON is nested at most so deep."),
 		postern.CountLimit("page.entries", maxLimit, "A page of a list has at most so many entries."),
 		postern.CountLimit("page.default", defaultLimit, "A page has so many entries where the query sets no limit."),
+		postern.BytesLimit("page.payloads", pageBytes, "A page that shows payloads ends behind the one with which they come to so much."),
 		postern.CountLimit("query.values", maxListed, "A list in the query has at most so many values."),
 		postern.CountLimit("message.channels", maxMessageChannels, "A message has at most so many channels."),
 		postern.CountLimit("message.tags", maxTags, "A message has at most so many tags."),

@@ -129,7 +129,11 @@ func (h *handler) listMessages(c *call, _ none) (listing[messageOut], error) {
 	if err != nil {
 		return list, err
 	}
-	list = listed(w, found.Messages, found.Done, goOn[postern.MessageID](found.Next, found.Done),
+	messages, done, next := found.Messages, found.Done, goOn[postern.MessageID](found.Next, found.Done)
+	if withContent {
+		messages, done, next = fitting(messages, done, next, sizeOf)
+	}
+	list = listed(w, messages, done, next,
 		func(m *postern.Message) string { return m.ID.String() },
 		func(m *postern.Message) messageOut {
 			out, failed := h.renderMessage(c, m, withContent)
@@ -137,6 +141,14 @@ func (h *handler) listMessages(c *call, _ none) (listing[messageOut], error) {
 			return out
 		})
 	return list, err
+}
+
+// sizeOf is how large a message's payload is; 0 for none.
+func sizeOf(m *postern.Message) int {
+	if m == nil {
+		return 0
+	}
+	return m.Size
 }
 
 // messageQuery is what both lists of messages read of the query.

@@ -13,6 +13,9 @@ import (
 const (
 	defaultLimit = 50
 	maxLimit     = 250
+	// pageBytes is how much of payloads a page shows: the message with which it comes
+	// to that is its last.
+	pageBytes = 8 << 20
 )
 
 // listing is a page of a list. Iterator is the last id of the page, also at
@@ -133,6 +136,18 @@ func listed[R, T any](w window, records []R, done bool, next string, id func(R) 
 		list.Iterator = null(next)
 	}
 	return list
+}
+
+// fitting ends a page that shows payloads where there is enough of them; size is a
+// record's, in bytes. The list goes on behind the page then.
+func fitting[R any](records []R, done bool, next string, size func(R) int) ([]R, bool, string) {
+	bytes := 0
+	for i := range records {
+		if bytes += size(records[i]); bytes >= pageBytes && i+1 < len(records) {
+			return records[:i+1], false, ""
+		}
+	}
+	return records, done, next
 }
 
 // cut takes a page out of records that are all in memory, sorted by id in

@@ -1,8 +1,11 @@
 package api
 
 import (
+	"encoding/json"
 	"fmt"
+	"regexp"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -150,6 +153,76 @@ func TestFilters(t *testing.T) {
 	} {
 		if got := s.do("GET", s.path(path), ""); got.StatusCode != want {
 			t.Errorf("%s: %d %s, want %d", path, got.StatusCode, got.body, want)
+		}
+	}
+}
+
+// TestFitting: a page with payloads ends early where those are large, and goes on
+// behind its last entry; one entry is always on it.
+func TestFitting(t *testing.T) {
+	const half = pageBytes / 2
+	for _, tc := range []struct {
+		sizes []int
+		kept  int
+		whole bool
+	}{
+		{nil, 0, true},
+		{[]int{1, 2, half}, 3, true},
+		{[]int{half, half}, 2, true},
+		{[]int{half, half, 0}, 2, false},
+		{[]int{3 * pageBytes, 1}, 1, false},
+		{[]int{3 * pageBytes}, 1, true},
+	} {
+		kept, done, next := fitting(tc.sizes, true, "next", func(size int) int { return size })
+		if len(kept) != tc.kept || done != tc.whole || (next == "next") != tc.whole {
+			t.Errorf("%v: %d are kept, done %t, next %q", tc.sizes, len(kept), done, next)
+		}
+	}
+}
+
+// TestPagesOfLargePayloads follows pages that are cut short, in either order.
+func TestPagesOfLargePayloads(t *testing.T) {
+	f := newTailed(t)
+	payload := []byte(`{"a":"` + strings.Repeat("x", pageBytes/3) + `"}`)
+	app, err := f.cat.Application("shop")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want []string
+	for range 7 {
+		m, _, err := f.Publish(t.Context(), postern.Publish{Application: app.Number, EventType: "a", Payload: payload})
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.try(m, 2, postern.Delivered)
+		want = append(want, m.ID.String())
+	}
+	ids := regexp.MustCompile(`"(?:id|msgId)":"(msg_\w+)"`)
+	for _, path := range []string{"/app/shop/msg?", "/app/shop/endpoint/a/msg?", "/app/shop/attempt/endpoint/a?with_msg=true&"} {
+		for _, order := range []string{"ascending", "descending"} {
+			var got []string
+			pages := 0
+			for iterator := ""; ; pages++ {
+				answer := f.do("GET", path+"order="+order+iterator, "")
+				var page struct {
+					Iterator string `json:"iterator"`
+					Done     bool   `json:"done"`
+				}
+				if err := json.Unmarshal([]byte(answer.body), &page); err != nil || answer.StatusCode != 200 {
+					t.Fatalf("%d %.200s, %v", answer.StatusCode, answer.body, err)
+				}
+				for _, id := range ids.FindAllStringSubmatch(answer.body, -1) {
+					got = append(got, id[1])
+				}
+				if page.Done || pages > 9 {
+					break
+				}
+				iterator = "&iterator=" + page.Iterator
+			}
+			slices.Sort(got) // ids sort by time; an attempt has its message's twice
+			if got = slices.Compact(got); !slices.Equal(got, want) || pages < 2 {
+				t.Errorf("%s %s: %d pages of %v, want %v", path, order, pages+1, got, want)
+			}
 		}
 	}
 }

@@ -59,31 +59,23 @@ func pages(ctx context.Context, s *session) (Sample, error) {
 	if _, err := s.server.readAll(ctx, kinds, max(1, requests/10)); err != nil {
 		return sample, err
 	}
-	before, err := s.residentAtRest(ctx)
-	if err != nil {
+	if err := s.rest(ctx, &sample); err != nil {
 		return sample, err
 	}
+	before := sample.Figures[figureResident]
 	if sample.Pages, err = s.server.readAll(ctx, kinds, requests); err != nil {
 		return sample, err
 	}
 	s.notePeak(&sample)
-	after, err := s.residentAtRest(ctx)
-	if err != nil {
+	if err := s.rest(ctx, &sample); err != nil {
 		return sample, err
 	}
-	sample.Figures[figureResident], sample.Figures[figureGrown] = after, after-before
+	sample.Figures[figureGrown] = sample.Figures[figureResident] - before
 	for _, p := range sample.Pages {
 		sample.Figures[figureSlowestPage] = max(sample.Figures[figureSlowestPage], millis(p.Took.Quantile(0.99)))
 	}
 	sample.Figures[figurePageWalk], err = s.server.walkInVain(ctx, a)
 	return sample, err
-}
-
-// residentAtRest is the subject's memory once it has nothing to do.
-func (s *session) residentAtRest(ctx context.Context) (float64, error) {
-	rested := newSample()
-	err := s.rest(ctx, &rested)
-	return rested.Figures[figureResident], err
 }
 
 // archive fills the store through the API: delivered, retrying and dead deliveries of

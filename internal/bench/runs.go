@@ -180,7 +180,7 @@ func backlogRuns() []run {
 // pageRuns are about reading history.
 func pageRuns() []run {
 	return []run{{
-		name: "pages", title: "pages of a history", size: 1_000_000, seconds: 30, once: true, scenario: pages,
+		name: "pages", title: "pages of a history", size: 1_000_000, seconds: 60, once: true, scenario: pages,
 		bars: []bar{
 			{figure: figureSlowestPage, limit: fixed(20)},
 			{figure: figureGrown, limit: fixed(8)},

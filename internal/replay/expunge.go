@@ -21,13 +21,14 @@ func (r *Runner) expunge(ctx context.Context, e *entry, record *postern.Replay) 
 	return r.after(record, err, min(time.Since(begun), longestRest))
 }
 
-// expunged stores how far an expunging is. One whose end was moved meanwhile has
-// not come to it.
+// expunged stores how far an expunging is. One that was asked for anew meanwhile
+// has not come to its end, even where that is of the same moment: messages may
+// have come since.
 func (r *Runner) expunged(ctx context.Context, e *entry, picked *postern.Replay, found pick) error {
 	e.changing.Lock()
 	defer e.changing.Unlock()
 	before := r.recordOf(e)
-	if !before.Selection.Until.Equal(picked.Selection.Until) {
+	if before != picked {
 		found.done = false
 	}
 	record := found.record(before, r.now())

@@ -104,6 +104,27 @@ func TestExpungeAllGoesFurther(t *testing.T) {
 	}
 }
 
+// TestExpungeAllWithinAMoment: the time of ids may stand still, as after a clock
+// was set back; who asks again has what came since expunged all the same.
+func TestExpungeAllWithinAMoment(t *testing.T) {
+	r := newRig(t)
+	messages := []*postern.Message{r.publish(nil, 1)}
+	record := r.expungeAll()
+	r.expunging = func() {
+		r.expunging = nil
+		r.now = r.now.Add(-time.Second) // where publish begins
+		messages = append(messages, r.publish(nil, 1))
+		r.expungeAll()
+	}
+	for range 3 {
+		r.turn(t.Context())
+		r.begin()
+	}
+	if end := r.task(record); end.State != postern.ReplayFinished || r.readable(messages) != 0 {
+		t.Errorf("%+v, %d are there", end, r.readable(messages))
+	}
+}
+
 // TestExpungeAllIsNoReplay: an application neither sees nor stops it, and has
 // it even where there is no room for a replay.
 func TestExpungeAllIsNoReplay(t *testing.T) {

@@ -82,6 +82,13 @@ func (f faster) CreateEndpoint(ctx context.Context, e postern.Endpoint) (*Endpoi
 	return f.applications.CreateEndpoint(ctx, e)
 }
 
+func (f faster) CreateSource(ctx context.Context, s postern.Source) (*postern.Source, error) {
+	if _, err := f.applications.CreateSource(ctx, postern.Source{Application: s.Application, Name: "Another's", Provider: s.Provider, UID: s.UID}); err != nil {
+		f.t.Error(err)
+	}
+	return f.applications.CreateSource(ctx, s)
+}
+
 // TestUpsertOfWhatAnotherMakes: a PUT never fails because another was faster, and
 // neither does whoever asks for one or makes it.
 func TestUpsertOfWhatAnotherMakes(t *testing.T) {
@@ -92,11 +99,14 @@ func TestUpsertOfWhatAnotherMakes(t *testing.T) {
 		t.Fatal("another handler")
 	}
 	f := faster{applications{w.cat}, t}
-	h.Applications, h.Endpoints = f, f
+	h.Applications, h.Endpoints, h.Sources = f, f, f
 	if got := w.want(200, "PUT", "/app/fresh", `{"name":"Mine"}`); got["name"] != "Mine" || got["uid"] != "fresh" {
 		t.Errorf("got %v", got)
 	}
 	if got := w.want(200, "PUT", "/app/shop/endpoint/fresh", `{"url":"https://mine.com"}`); got["url"] != "https://mine.com" || got["uid"] != "fresh" {
+		t.Errorf("got %v", got)
+	}
+	if got := w.want(200, "PUT", "/app/shop/source/fresh", `{"name":"Mine","provider":"none"}`); got["name"] != "Mine" || got["uid"] != "fresh" {
 		t.Errorf("got %v", got)
 	}
 	if got := w.want(200, "POST", "/app?get_if_exists=true", `{"name":"Mine","uid":"found"}`); got["name"] != "Another's" {
@@ -104,6 +114,7 @@ func TestUpsertOfWhatAnotherMakes(t *testing.T) {
 	}
 	w.refused(409, "conflict", "PUT", "/app/elsewhere", `{"name":"Mine","uid":"other"}`)
 	w.refused(409, "conflict", "PUT", "/app/shop/endpoint/elsewhere", `{"url":"https://mine.com","uid":"other"}`)
+	w.refused(409, "conflict", "PUT", "/app/shop/source/elsewhere", `{"name":"Mine","provider":"none","uid":"other"}`)
 }
 
 func TestEndpointChanges(t *testing.T) {

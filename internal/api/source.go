@@ -184,12 +184,17 @@ func (h *handler) getSource(c *call, _ none) (sourceOut, error) {
 // putSource replaces all that callers write but the secrets, or creates, with an
 // address to give to the provider; about the uid see putApplication.
 func (h *handler) putSource(c *call, in sourceIn) (sourceOut, error) {
-	ref, prefix := c.param("source"), postern.SourceID{}.Prefix()
-	if !in.UID.Set && !strings.HasPrefix(ref, prefix) {
+	ref := c.param("source")
+	if !in.UID.Set && !strings.HasPrefix(ref, postern.SourceID{}.Prefix()) {
 		in.UID = optional[string]{Set: true, Value: &ref}
 	}
+	return upserted(c, in.UID, ref, func() (sourceOut, error) { return h.upsertSource(c, ref, in) })
+}
+
+// upsertSource goes by what there is at ref.
+func (h *handler) upsertSource(c *call, ref string, in sourceIn) (sourceOut, error) {
 	if _, err := h.Sources.Source(c.app.Number, ref); err != nil {
-		if !creatable(err, ref, prefix) {
+		if !creatable(err, ref, postern.SourceID{}.Prefix()) {
 			return sourceOut{}, notFound(err)
 		}
 		c.status = http.StatusCreated

@@ -48,9 +48,11 @@ func (h *handler) listAttemptedMessages(c *call, _ none) (listing[messageOut], e
 		return list, err
 	}
 	filter.Endpoint = v.Number
-	kept, next, err := h.attemptedMessages(c, filter, page, func(s store.Standing) bool {
-		return status == nil || *status == statusOf(s, expanded)
-	})
+	var keep func(store.Standing) bool
+	if status != nil {
+		keep = func(s store.Standing) bool { return *status == statusOf(s, expanded) }
+	}
+	kept, next, err := h.attemptedMessages(c, filter, page, keep)
 	if err != nil {
 		return list, err
 	}
@@ -70,10 +72,13 @@ func (h *handler) listAttemptedMessages(c *call, _ none) (listing[messageOut], e
 	return list, err
 }
 
-// attemptedMessages fills a page with the deliveries that keep lets through;
-// next is where an unfinished list goes on, "" at its end.
+// attemptedMessages fills a page with the deliveries that keep lets through, nil
+// for all; next is where an unfinished list goes on, "" at its end.
 func (h *handler) attemptedMessages(c *call, filter store.MessageFilter, page store.Page, keep func(store.Standing) bool) (kept []attempted, next string, err error) {
 	limit := page.Limit
+	if keep != nil {
+		page.Limit = maxLimit // of which few may be kept
+	}
 	for examined := 0; ; {
 		found, err := h.History.Messages(c.r.Context(), c.app.Number, filter, page)
 		if err != nil {
@@ -84,7 +89,7 @@ func (h *handler) attemptedMessages(c *call, filter store.MessageFilter, page st
 			return nil, "", err
 		}
 		for i, m := range found.Messages {
-			if !keep(standings[i]) {
+			if keep != nil && !keep(standings[i]) {
 				continue
 			}
 			kept = append(kept, attempted{m, standings[i]})
@@ -93,10 +98,10 @@ func (h *handler) attemptedMessages(c *call, filter store.MessageFilter, page st
 			}
 		}
 		next = goOn[postern.MessageID](found.Next, found.Done)
-		if examined += max(len(found.Messages), limit); found.Done || len(kept) == limit || examined >= listedAtOnce {
+		if examined += max(len(found.Messages), page.Limit); found.Done || len(kept) == limit || examined >= listedAtOnce {
 			return kept, next, nil
 		}
-		if len(found.Messages) < limit {
+		if len(found.Messages) < page.Limit {
 			return kept, next, nil // the store looked at as many as it may
 		}
 		page.After = found.Next

@@ -389,6 +389,9 @@ func (d *deliveryWalk) readDelivered(v *EndpointView, page store.Page) ([20]byte
 // to. It begins with what the page before left of its last message.
 func (d *deliveryWalk) byMessage() error {
 	page := d.page(d.limit + 1)
+	if !d.q.any {
+		page.Limit = maxLimit + 1 // few of them may be in that state
+	}
 	if d.from != (place{}) {
 		page.After = d.from.id
 		m, err := d.h.History.Message(d.c.r.Context(), d.c.app.Number, d.from.id)

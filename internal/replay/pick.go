@@ -230,7 +230,7 @@ type bounds struct{ examined, pages int }
 func boundsOf(sel *postern.Selection) bounds {
 	indexed := sel.Status == postern.StatusDead || sel.Status == postern.StatusFailed
 	if indexed && len(sel.EventTypes) == 0 && sel.Channel == "" && sel.Tag == "" {
-		return bounds{examined: 20 * countPage, pages: 20}
+		return bounds{examined: 10 * countPage, pages: 10}
 	}
 	return bounds{examined: 4 * countPage, pages: 4}
 }
@@ -249,7 +249,9 @@ func (r *Runner) count(ctx context.Context, of *postern.Replay, b bounds) (n int
 			first = p.messages[0]
 		}
 		n += int64(len(p.messages))
-		examined += p.examined
+		if examined += p.examined; p.examined == 0 {
+			pages++ // it has looked at thousands
+		}
 		if p.done {
 			return n, true, nil
 		}

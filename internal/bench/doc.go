@@ -36,6 +36,9 @@
 //  7. Times of different processes are compared on the machine's monotonic clock.
 //  8. Foreign CPU is what the cores did meanwhile for anybody else. Where it is over a
 //     tenth in any round, believe no latency; CPU per delivery suffers less.
+//  9. A page takes from its request to the last byte of its answer, asked for by one
+//     client over a connection that is kept, from a server that was started anew on
+//     the store. A tail takes until the first event that it waits for.
 //
 // Role processes read commands as JSON lines from stdin, answer on stdout, and end
 // when stdin does: none outlives the coordinator.

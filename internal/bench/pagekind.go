@@ -136,7 +136,7 @@ func (a *archive) tails() []pageKind {
 		{name: "tail", path: of, tail: "id"},
 		{name: "tail from the beginning", path: of, tail: "message", from: a.beginning},
 		{name: "tail from the beginning, by type", path: of + "&event_types=" + eventType, tail: "message", from: a.beginning},
-		{name: "tail from the beginning, dead", path: of + "&outcome=dead", tail: "attempt", from: a.beginning},
+		{name: "tail from the beginning, dead", path: of + "&outcome=dead", tail: "id", from: a.beginning},
 		{name: "tail from the beginning, of none", path: of + "&event_types=" + absent, tail: "id", from: a.beginning},
 	}
 }

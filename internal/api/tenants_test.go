@@ -109,7 +109,8 @@ func (w *tenants) state() string {
 }
 
 // ask sends a request under an Authorization header, without holding the answer
-// to the document: these tests send thousands.
+// to the document: these tests send thousands. It asks for the answer to be
+// kept, which that of a refused request is not.
 func (w *tenants) ask(authorization, method, path, body string) response {
 	ctx, cancel := context.WithCancel(w.t.Context())
 	if strings.HasPrefix(path, "/tail") {
@@ -119,6 +120,9 @@ func (w *tenants) ask(authorization, method, path, body string) response {
 	r := httptest.NewRequestWithContext(ctx, method, Prefix+path, strings.NewReader(body))
 	if authorization != "" {
 		r.Header.Set("Authorization", authorization)
+	}
+	if method == "POST" {
+		r.Header.Set("Idempotency-Key", "the same")
 	}
 	recorder := httptest.NewRecorder()
 	w.handler.ServeHTTP(recorder, r)

@@ -3,6 +3,7 @@ package dispatch
 import (
 	"runtime"
 	"slices"
+	"sort"
 
 	"github.com/postern-dev/postern"
 	"github.com/postern-dev/postern/store"
@@ -27,6 +28,17 @@ type arrivals struct {
 	left   int           // routes that are still to be fed, of all in the queue
 	active bool          // a spreader goes on with the queue, and with starts
 	done   chan struct{} // closed by the spreader if it ends while stopping; nil before
+}
+
+// of is the arrival of a message; nil for one that is handed over. They stand in
+// the order of commits, which is that of ids: a backlog has many, and who expunges
+// all messages asks for each.
+func (s *arrivals) of(id postern.MessageID) *arrival {
+	at := sort.Search(s.queue.len(), func(i int) bool { return s.queue.at(i).message.ID.Compare(id) >= 0 })
+	if at == s.queue.len() || s.queue.at(at).message.ID != id {
+		return nil
+	}
+	return s.queue.at(at)
 }
 
 // Accepted hands a durable message to the lanes of its routes, which ascend.
@@ -138,21 +150,15 @@ func (d *Dispatcher) handSlice() bool {
 // leaveTo has a delivery that is not yet handed over left to the command that
 // changes it.
 func (d *Dispatcher) leaveTo(key store.DeliveryKey) {
-	for i := range d.arrivals.queue.len() {
-		a := d.arrivals.queue.at(i)
-		switch order := a.message.ID.Compare(key.Message); {
-		case order > 0:
-			return // they stand in the order of commits: it is handed over
-		case order < 0:
-			continue
+	a := d.arrivals.of(key.Message)
+	if a == nil {
+		return // it is handed over
+	}
+	if at, found := slices.BinarySearch(a.message.Routes, key.Endpoint); found && at >= a.next {
+		if a.skip == nil {
+			a.skip = make(map[postern.EndpointNumber]struct{})
 		}
-		if at, found := slices.BinarySearch(a.message.Routes, key.Endpoint); found && at >= a.next {
-			if a.skip == nil {
-				a.skip = make(map[postern.EndpointNumber]struct{})
-			}
-			a.skip[key.Endpoint] = struct{}{}
-		}
-		return
+		a.skip[key.Endpoint] = struct{}{}
 	}
 }
 

@@ -196,3 +196,26 @@ func TestStopDuringAHandOver(t *testing.T) {
 		}
 	})
 }
+
+// TestArrivalOfAMessage finds each that is on its way, wherever the ring begins.
+func TestArrivalOfAMessage(t *testing.T) {
+	var s arrivals
+	var ids []postern.MessageID
+	at := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
+	for n := range 200 {
+		id := postern.NewMessageID(at.Add(time.Duration(n/7)*time.Second), 0, uint64(n+1), 5)
+		s.queue.push(&arrival{message: &postern.Message{ID: id}})
+		if ids = append(ids, id); n%3 == 0 {
+			s.queue.pop()
+		}
+	}
+	handed := len(ids) - s.queue.len()
+	for n, id := range ids {
+		if a := s.of(id); (a != nil) != (n >= handed) || a != nil && a.message.ID != id {
+			t.Errorf("message %d of %d, %d of them handed over: %v", n, len(ids), handed, a)
+		}
+	}
+	if a := s.of(following(ids[len(ids)-1])); a != nil {
+		t.Errorf("what is behind them all: %v", a)
+	}
+}

@@ -117,12 +117,9 @@ func (x *expunging) Done(err error) {
 // dropContent has a message's payload in nobody's hands but in those of attempts
 // under way. Who shares a load with them reads the store instead.
 func (d *Dispatcher) dropContent(m *postern.Message) {
-	for i := range d.arrivals.queue.len() {
-		if a := d.arrivals.queue.at(i); a.message.ID == m.ID {
-			d.release(a.load)
-			a.load = &load{message: m, claims: 1}
-			break
-		}
+	if a := d.arrivals.of(m.ID); a != nil {
+		d.release(a.load)
+		a.load = &load{message: m, claims: 1}
 	}
 	for _, n := range m.Routes {
 		l := d.lanes[n]

@@ -85,20 +85,22 @@ func (r *Runner) PreviewReplay(ctx context.Context, in postern.Replay) (n int64,
 // ID, State, Total and times, and Until if there is none: everything that was
 // acknowledged before is in it.
 func (r *Runner) CreateReplay(ctx context.Context, in postern.Replay) (*postern.Replay, error) {
-	if err := r.complete(&in); err != nil {
+	err := r.complete(&in)
+	if err != nil {
 		return nil, err
 	}
-	return r.insertNew(ctx, in, maxActive)
-}
-
-// insertNew stores a replay and has it run, and forgets old ones for it. Most is
-// how many that have not ended the application may have with it.
-func (r *Runner) insertNew(ctx context.Context, in postern.Replay, most int) (_ *postern.Replay, err error) {
 	if in.Total, _, err = r.count(ctx, &in, boundsOf(&in.Selection)); err != nil {
 		return nil, err
 	}
 	r.creating.Lock()
 	defer r.creating.Unlock()
+	return r.insertNew(ctx, in, maxActive)
+}
+
+// insertNew stores a replay and has it run, and forgets old ones for it. Most is
+// how many that have not ended the application may have with it. Called with
+// creating held.
+func (r *Runner) insertNew(ctx context.Context, in postern.Replay, most int) (*postern.Replay, error) {
 	old, active := r.room(in.Application)
 	if active >= most {
 		return nil, &postern.Error{Kind: postern.Invalid, Code: "limit_reached", Detail: "the application has 20 replays that have not ended; cancel one, or wait"}
@@ -127,8 +129,11 @@ func (r *Runner) insertNew(ctx context.Context, in postern.Replay, most int) (_ 
 }
 
 // ExpungeAll has the contents of an application's messages expunged, of all that
-// were acknowledged before. Where that is under way already, it goes further.
-func (r *Runner) ExpungeAll(ctx context.Context, app postern.ApplicationNumber) (*postern.Replay, error) {
+// were acknowledged before. Where that is under way already, it goes further: an
+// application has one at a time.
+func (r *Runner) ExpungeAll(ctx context.Context, app postern.ApplicationNumber) (_ *postern.Replay, err error) {
+	r.creating.Lock()
+	defer r.creating.Unlock()
 	if e := r.expunging(app); e != nil {
 		if record, err := r.extend(ctx, e); record != nil || err != nil {
 			return record, err
@@ -136,6 +141,9 @@ func (r *Runner) ExpungeAll(ctx context.Context, app postern.ApplicationNumber) 
 	}
 	in := postern.Replay{Application: app, Origin: postern.OriginExpunge}
 	in.Selection = postern.Selection{Status: postern.StatusAll, Until: r.horizon()}
+	if in.Total, _, err = r.count(ctx, &in, boundsOf(&in.Selection)); err != nil {
+		return nil, err
+	}
 	return r.insertNew(ctx, in, math.MaxInt)
 }
 

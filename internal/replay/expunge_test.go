@@ -1,11 +1,15 @@
 package replay
 
 import (
+	"context"
 	"errors"
+	"runtime"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/postern-dev/postern"
+	"github.com/postern-dev/postern/store"
 )
 
 // expungeAll begins to expunge the rig's messages.
@@ -122,6 +126,40 @@ func TestExpungeAllWithinAMoment(t *testing.T) {
 	}
 	if end := r.task(record); end.State != postern.ReplayFinished || r.readable(messages) != 0 {
 		t.Errorf("%+v, %d are there", end, r.readable(messages))
+	}
+}
+
+// yielding lets others go on before it tells of messages.
+type yielding struct{ Store }
+
+func (y yielding) Messages(ctx context.Context, app postern.ApplicationNumber, f store.MessageFilter, p store.Page) (store.MessagePage, error) {
+	for range 1000 {
+		runtime.Gosched()
+	}
+	return y.Store.Messages(ctx, app, f, p)
+}
+
+// TestExpungeAllAtOnce: many that ask at the same time have it done once.
+func TestExpungeAllAtOnce(t *testing.T) {
+	r := newRig(t)
+	for range 50 {
+		r.publish(nil, 1)
+	}
+	r.cfg.Store = yielding{r.st}
+	var asked sync.WaitGroup
+	begin := make(chan struct{})
+	for range 20 {
+		asked.Go(func() {
+			<-begin
+			if _, err := r.ExpungeAll(t.Context(), app); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	close(begin)
+	asked.Wait()
+	if all, _ := r.Replays(0, postern.ListPage{Limit: 100}, nil); len(all) != 1 {
+		t.Errorf("%d are under way", len(all))
 	}
 }
 

@@ -64,7 +64,8 @@ type Runner struct {
 	cfg  Config
 	wake chan struct{} // capacity 1; closed by nobody
 
-	// creating is held while a replay is created, so that limits hold.
+	// creating is held while a replay is created, so that limits hold, and while
+	// an expunging is asked for. Whoever holds it may take an entry's lock.
 	creating sync.Mutex
 
 	mu  sync.Mutex

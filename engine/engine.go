@@ -132,7 +132,7 @@ func (e *Engine) wire(head store.Head) {
 		},
 		Schedule: e.cfg.RetrySchedule, Places: e.cfg.MaxInFlight, Failing: e.failing(),
 		Now: e.cfg.Now, Log: e.cfg.Log,
-		Events: dispatch.Events{Attempted: e.attempted, Ended: e.cfg.Observer.Ended},
+		Events: dispatch.Events{Attempted: e.attempted, Ended: e.cfg.Observer.Ended, Canceled: e.tail.Canceled},
 	}, head)
 	e.committer = journal.New(journal.Config{
 		Store: e.cfg.Store, Cover: e.dispatcher, Now: e.cfg.Now,
@@ -262,11 +262,7 @@ func (e *Engine) Resend(ctx context.Context, d store.DeliveryKey) error {
 
 // Cancel ends an unfinished delivery; postern.ErrConflict for a finished one.
 func (e *Engine) Cancel(ctx context.Context, d store.DeliveryKey) error {
-	err := e.dispatcher.Cancel(ctx, d)
-	if err == nil {
-		e.tail.Canceled(d)
-	}
-	return err
+	return e.dispatcher.Cancel(ctx, d)
 }
 
 // Expunge deletes a message's payload and ends its unfinished deliveries; see

@@ -25,9 +25,10 @@ type command struct {
 	// lane is where the delivery counts as ordered while the command is built
 	// and not synced; nil when there is nothing to store.
 	lane *lane
-	// ended is set by a cancel: the delivery ends without another attempt.
-	ended bool
-	done  chan error // capacity 1
+	// canceled is set by a cancel, ended if no attempt is under way that will be
+	// told as one.
+	canceled, ended bool
+	done            chan error // capacity 1
 }
 
 // Resend starts a delivery anew, whatever its state: its schedule begins again,
@@ -119,6 +120,9 @@ func (cmd *command) Done(err error) {
 		d.mu.Lock()
 		cmd.synced()
 		d.mu.Unlock()
+		if cmd.canceled && d.cfg.Events.Canceled != nil {
+			d.cfg.Events.Canceled(cmd.key)
+		}
 		if cmd.ended && d.cfg.Events.Ended != nil {
 			d.cfg.Events.Ended(cmd.why())
 		}
@@ -189,7 +193,7 @@ func (cmd *command) cancel(b *store.Batch, c *claim, s store.Standing) error {
 		c.hasRow, c.resent = false, false
 		cmd.d.uncover(c) // the final record covers it
 	}
-	cmd.ended = c == nil || c.phase == queued // an attempt under way is told as such
+	cmd.canceled, cmd.ended = true, c == nil || c.phase == queued
 	return nil
 }
 

@@ -85,6 +85,9 @@ type Events struct {
 	Attempted func(a *postern.Attempt)
 	// Ended is told of a delivery that ended without an attempt.
 	Ended func(reason postern.Reason)
+	// Canceled is told of each that was canceled or expunged, also where an attempt
+	// is under way that is told as such.
+	Canceled func(d store.DeliveryKey)
 }
 
 // Dispatcher holds all lanes.

@@ -3,7 +3,6 @@ package dispatch
 import (
 	"context"
 	"errors"
-	"slices"
 
 	"github.com/postern-dev/postern"
 	"github.com/postern-dev/postern/store"
@@ -52,13 +51,14 @@ func (d *Dispatcher) ExpungeSome(ctx context.Context, app postern.ApplicationNum
 		for _, n := range x.message.Routes {
 			deliveries = append(deliveries, store.DeliveryKey{Application: app, Endpoint: n, Message: x.message.ID})
 		}
-	}
-	for some := range slices.Chunk(deliveries, expungeAtOnce) {
-		if err := d.endExpunged(ctx, some); err != nil {
-			return missing, err
+		for len(deliveries) >= expungeAtOnce {
+			if err := d.endExpunged(ctx, deliveries[:expungeAtOnce]); err != nil {
+				return missing, err
+			}
+			deliveries = deliveries[expungeAtOnce:]
 		}
 	}
-	return missing, nil
+	return missing, d.endExpunged(ctx, deliveries)
 }
 
 // endExpunged cancels those of some deliveries that are unfinished.

@@ -57,6 +57,13 @@ func TestExpungeInEveryPhase(t *testing.T) {
 				if diff := cmp.Diff(want, end{s.State, s.Reason, s.Attempts}); diff != "" || s.Row != nil {
 					t.Errorf("%s, row %v", diff, s.Row)
 				}
+				var told []store.DeliveryKey
+				if want.State == postern.Canceled {
+					told = append(told, r.key(m, n))
+				}
+				if diff := cmp.Diff(told, r.canceled); diff != "" {
+					t.Errorf("told as canceled: %s", diff)
+				}
 			})
 		})
 	}

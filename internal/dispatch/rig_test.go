@@ -47,6 +47,7 @@ type rig struct {
 	settles  []Part
 	tries    []*try
 	events   []postern.Reason
+	canceled []store.DeliveryKey
 	attempts []*postern.Attempt
 	offset   time.Duration // of the wall clock
 }
@@ -93,7 +94,8 @@ func (r *rig) start() {
 		return nil
 	}
 	cfg.Events = Events{
-		Ended: func(reason postern.Reason) { r.events = append(r.events, reason) },
+		Ended:    func(reason postern.Reason) { r.events = append(r.events, reason) },
+		Canceled: func(d store.DeliveryKey) { r.canceled = append(r.canceled, d) },
 		Attempted: func(a *postern.Attempt) {
 			kept := *a
 			r.attempts = append(r.attempts, &kept)

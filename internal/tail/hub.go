@@ -86,7 +86,7 @@ func (h *Hub) Attempted(a *postern.Attempt) {
 	h.stir(a.Message)
 }
 
-// Canceled tells of a delivery that was ended by its owner, once that is
+// Canceled tells of a delivery that was canceled or expunged, once that is
 // durable.
 func (h *Hub) Canceled(d store.DeliveryKey) {
 	if h.listening.Load() == 0 {

@@ -21,7 +21,7 @@ const (
 	// steps, where that would be more than mostGarbage: collections are rare then
 	// too. restPercent holds while there is no work.
 	workPercent, workStep, restPercent = 300, 25, 50
-	mostGarbage                        = 64 << 20
+	mostGarbage                        = 32 << 20
 	// quietWindow is how long little has to be allocated for the process to be
 	// at rest; littleWork and muchWork bound what little is, and what makes
 	// giving memory back worth a collection, in bytes.

@@ -70,14 +70,14 @@ func TestMemoryIsGivenBackOnceAfterABurst(t *testing.T) {
 // TestLessGarbageBesideALargeHeap: what is allowed grows no longer with what is
 // held.
 func TestLessGarbageBesideALargeHeap(t *testing.T) {
-	for live, want := range map[uint64]int{0: workPercent, 10 << 20: workPercent, 21 << 20: workPercent, 32 << 20: 200, 40 << 20: 150, 64 << 20: 100, 1 << 30: restPercent} {
+	for live, want := range map[uint64]int{0: workPercent, 10 << 20: workPercent, 12 << 20: 250, 16 << 20: 200, 20 << 20: 150, 32 << 20: 100, 1 << 30: restPercent} {
 		if got := percentFor(live); got != want {
 			t.Errorf("%d MiB in use: %d %%, want %d", live>>20, got, want)
 		}
 	}
 	r := newThriftRig()
 	r.after(muchWork)
-	r.live = 40 << 20
+	r.live = 20 << 20
 	r.after(muchWork)
 	r.after(muchWork)
 	r.did(t, "less")

@@ -174,8 +174,11 @@ func deliveryConventions() []convention {
 		{answers, "410 ends the delivery and disables the endpoint, until it is enabled again.", in(func(w *conventionWorld) {
 			endpoint, _ := w.listener(410, nil)
 			w.reads(attempt(w), "state", `"dead"`, "responseStatusCode", "410", "nextAttempt", "null")
-			out := w.ask(200, "GET", w.of("/endpoint/"+endpoint), nil)
-			w.reads(out, "disabled", "true")
+			var out gjson.Result
+			await(w.t, "the endpoint is disabled", func() bool { // a moment after its attempt is stored
+				out = w.ask(200, "GET", w.of("/endpoint/"+endpoint), nil)
+				return out.Get("disabled").Bool()
+			})
 			if out.Get("disabledReason").Str == "" {
 				w.t.Errorf("no reason in %s", out.Raw)
 			}

@@ -23,8 +23,8 @@ import (
 const (
 	// prefix is where a server has its API.
 	prefix = "/api/v1"
-	// maxAnswer is what is read of an answer, in bytes: a page of 250 messages
-	// of a default server's largest size would be more, and is refused.
+	// maxAnswer is what is read of an answer, in bytes. Pages end at 8 MiB of
+	// payloads: an answer is larger only where one payload by itself is.
 	maxAnswer = 64 << 20
 	// defaultRetries and defaultTimeout stand in for zero options.
 	defaultRetries = 3

@@ -5,12 +5,14 @@
 // what it is compared with; one that is no steady load has a scenario, a function
 // over the same processes. [Run] measures each one several times, interleaved,
 // so that a noisy neighbour hurts all subjects alike. The parties are separate
-// processes of the same binary, pinned to the same two cores:
+// processes of the same binary, but for one, pinned to the same two cores:
 //
 //   - server: `postern serve`, the system under test; only its CPU time counts
 //   - floor: the least that could do the job with net/http: receive, group-committed
 //     fsynced log, forward; nothing else. Bars are ratios to it, as absolute
 //     figures move with the machine
+//   - before: the server of another build, where one is named; it has the same load
+//     and receiver in the same rounds, and the server is held against it
 //   - load: publishes over raw connections, to leave the cores to the subject
 //   - receiver: answers as told, and knows every sequence number it has seen
 //
@@ -38,7 +40,7 @@
 //     tenth in any round, believe no latency; CPU per delivery suffers less.
 //  9. A page takes from its request to the last byte of its answer, asked for by one
 //     client over a connection that is kept, from a server that was started anew on
-//     the store. A tail takes until the first event that it waits for.
+//     the store. A tail takes until the first event, or the first id, that it waits for.
 //
 // Role processes read commands as JSON lines from stdin, answer on stdout, and end
 // when stdin does: none outlives the coordinator.

@@ -15,7 +15,8 @@
 //
 // Expunging all of an application's messages is the same walk: it can take as
 // long, and has to survive as much. Nothing is lost by expunging twice, so that
-// it stores its cursor after the fact.
+// it stores its cursor after the fact. Asked for anew, one that is under way goes
+// further, up to what was acknowledged since.
 //
 // A replay to an endpoint that is paused or disabled waits, since what would be
 // due meanwhile would come in one burst later.

@@ -1,8 +1,9 @@
 // Package schema compiles the JSON Schemas of event types and checks payloads
-// by them. Both are bounded: a schema loads nothing from elsewhere, has a
-// largest size, depth and pattern; a payload's numbers may not be such that
-// comparing them takes long; and a check takes so many steps and no more, since
-// a schema that names another twice doubles the work with each level.
+// by them. Both are bounded: a schema loads nothing from elsewhere, and has a
+// largest size, depth and pattern; a payload that is checked has a largest depth
+// and number of values, and no number that takes long to compare; and a check
+// takes so many steps and no more, since a schema that names another twice doubles
+// the work with each level.
 //
 // A schema without "$schema" is read as draft 7, as Svix reads it. Formats are
 // asserted as the draft says, which for draft 7 they are.

@@ -123,8 +123,6 @@ func TestHostilePayloads(t *testing.T) {
 	}
 }
 
-// FuzzCompile: whatever is compiled and checked, nothing panics, and nothing is
-// loaded.
 // TestStepsAreBounded: what doubles with each level of a schema or a payload is
 // given up, also beside others, and leaves the schema as good as before.
 func TestStepsAreBounded(t *testing.T) {
@@ -175,6 +173,8 @@ func TestManyValues(t *testing.T) {
 	}
 }
 
+// FuzzCompile: whatever is compiled and checked, nothing panics, and nothing is
+// loaded.
 func FuzzCompile(f *testing.F) {
 	for _, schema := range []string{`{"type":"object"}`, `{"$ref":"#"}`, `{"allOf":[{"$ref":"#"}]}`, `{"$id":"x","$ref":"x"}`, `{"$dynamicRef":"#a"}`} {
 		f.Add([]byte(schema), []byte(`{"a":[1]}`))

@@ -1,5 +1,7 @@
-// Package tail tells whoever listens what has become durable: messages as they
-// are accepted, and attempts as they are settled.
+// Package tail tells whoever listens what has become durable: messages as they are
+// accepted, attempts as they are settled, and deliveries as they are canceled or
+// expunged. Who waits for one message is stirred when something becomes of it, and
+// reads the rest from the store.
 //
 // It is lossy on purpose. What happens is put into the buffer of each client
 // that wants it, in the order of commits, and never waits for one: a buffer that

@@ -4,12 +4,14 @@
 // One batch is one write of Pebble's, synced before Commit returns. Since
 // Pebble shows a batch before it is durable, readers take their snapshot under
 // a lock that Commit holds while it writes; only Dedupe reads beside it.
-// layout.go says what lies where.
+// layout.go says what lies where. Nearly all digests that Dedupe is asked for
+// are new, which digests.go knows from memory.
 //
 // A failed write to the log or the manifest ends the store, not the process:
 // the guard in guard.go freezes the disk as a crash would leave it, Commit
 // answers with an error from then on, and the folder opens again with all that
-// was acknowledged.
+// was acknowledged. A flush or compaction that fails does the same. Before a
+// full disk counts as a failure, the reserve in disk.go is given back.
 package embedded
 
 import (

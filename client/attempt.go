@@ -63,6 +63,13 @@ func (a Attempts) AtEndpoint(ctx context.Context, app, endpoint string, h Histor
 	return all[Attempt](ctx, a.c, path("app", app, "attempt", "endpoint", endpoint), h.values())
 }
 
+// Expunge deletes what the endpoint answered: the response reads EXPUNGED from
+// then on, and all else of the attempt stays.
+func (a Attempts) Expunge(ctx context.Context, app, msg, attempt string) error {
+	_, err := call[struct{}](ctx, a.c, request{method: http.MethodDelete, path: path("app", app, "msg", msg, "attempt", attempt, "content")})
+	return err
+}
+
 // Delivery is a message on its way to an endpoint.
 type Delivery struct {
 	MsgID       postern.MessageID  `json:"msgId"`

@@ -66,6 +66,7 @@ type Client struct {
 	Replays      Replays
 	Tasks        Tasks
 	Keys         Keys
+	Portal       Portal
 
 	base, key, agent string
 	http             *http.Client
@@ -99,7 +100,7 @@ func New(o Options) (*Client, error) {
 	c.Applications, c.Endpoints, c.EventTypes = Applications{c}, Endpoints{c}, EventTypes{c}
 	c.Messages, c.Attempts, c.Deliveries = Messages{c}, Attempts{c}, Deliveries{c}
 	c.Sources, c.Refusals, c.Keys = Sources{c}, Refusals{c}, Keys{c}
-	c.Replays, c.Tasks = Replays{c}, Tasks{c}
+	c.Replays, c.Tasks, c.Portal = Replays{c}, Tasks{c}, Portal{c}
 	return c, nil
 }
 
@@ -158,7 +159,7 @@ func (c *Client) do(ctx context.Context, r request) (http.Header, []byte, error)
 		if err == nil || try >= c.retries || !again(err) {
 			return header, answer, err
 		}
-		if !pause(ctx, try, header) {
+		if !pause(ctx, try, asked(header)) {
 			return nil, nil, err
 		}
 	}
@@ -177,18 +178,9 @@ func (r *request) text() ([]byte, error) {
 
 // once makes one exchange.
 func (c *Client) once(ctx context.Context, r request, body []byte, key string) (http.Header, []byte, error) {
-	target := c.base + prefix + r.path
-	if len(r.query) > 0 {
-		target += "?" + r.query.Encode()
-	}
-	req, err := http.NewRequestWithContext(ctx, r.method, target, bytes.NewReader(body))
+	req, err := c.signed(ctx, r, body)
 	if err != nil {
 		return nil, nil, err
-	}
-	req.Header.Set("Authorization", "Bearer "+c.key)
-	req.Header.Set("User-Agent", c.agent)
-	if body != nil {
-		req.Header.Set("Content-Type", "application/json")
 	}
 	if key != "" {
 		req.Header.Set("Idempotency-Key", key)
@@ -211,6 +203,24 @@ func (c *Client) once(ctx context.Context, r request, body []byte, key string) (
 	return res.Header, answer, nil
 }
 
+// signed is a request in HTTP's form, with this client's key and name.
+func (c *Client) signed(ctx context.Context, r request, body []byte) (*http.Request, error) {
+	target := c.base + prefix + r.path
+	if len(r.query) > 0 {
+		target += "?" + r.query.Encode()
+	}
+	req, err := http.NewRequestWithContext(ctx, r.method, target, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Authorization", "Bearer "+c.key)
+	req.Header.Set("User-Agent", c.agent)
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	return req, nil
+}
+
 // again reports whether another try may end otherwise: the server was not
 // there, or said that it will be. What it refused it will refuse again.
 func again(err error) bool {
@@ -221,15 +231,21 @@ func again(err error) bool {
 	return !ok || refused.Kind == postern.Unavailable
 }
 
-// pause waits before another try; it reports false when the context ends
-// before.
-func pause(ctx context.Context, try int, header http.Header) bool {
+// asked is how long an answer asks to be left alone; 0 where it says nothing.
+func asked(header http.Header) time.Duration {
+	seconds, err := strconv.Atoi(header.Get("Retry-After"))
+	if err != nil {
+		return 0
+	}
+	return time.Duration(seconds) * time.Second
+}
+
+// pause waits before another try, no less than the server asked for; it reports
+// false when the context ends before.
+func pause(ctx context.Context, try int, asked time.Duration) bool {
 	wait := firstWait << min(try, 6)
 	wait = wait/2 + mathrand.N(wait) //nolint:gosec // spreads retries, and is no secret
-	if asked, err := strconv.Atoi(header.Get("Retry-After")); err == nil {
-		wait = max(wait, time.Duration(asked)*time.Second)
-	}
-	timer := time.NewTimer(min(wait, longestWait))
+	timer := time.NewTimer(min(max(wait, asked), longestWait))
 	defer timer.Stop()
 	select {
 	case <-timer.C:

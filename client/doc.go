@@ -8,6 +8,9 @@
 // that errors.Is(err, postern.ErrNotFound) works as it does in the engine; what
 // stands between is the error of net/http.
 //
+// Client.Tail tells what happens as it happens. Everything else is one call, or
+// one for each page of a list.
+//
 // Calls that change nothing the second time, and POSTs, which carry an
 // idempotency key, are tried again when the server is unavailable or the
 // connection breaks; see Options.Retries. A Client may be used by several

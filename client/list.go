@@ -79,6 +79,21 @@ func (h History) values() url.Values {
 	return query
 }
 
+// Span is a stretch of time. Each call says which Since it needs or what the zero
+// one stands for; a zero Until is now.
+type Span struct {
+	Since time.Time `json:"since,omitzero"`
+	Until time.Time `json:"until,omitzero"`
+}
+
+// values are the span as a query.
+func (s Span) values() url.Values {
+	query := url.Values{}
+	setTime(query, "since", s.Since)
+	setTime(query, "until", s.Until)
+	return query
+}
+
 // set leaves out what is empty.
 func set(query url.Values, name, value string) {
 	if value != "" {

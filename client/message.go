@@ -153,6 +153,19 @@ func (m Messages) Expunge(ctx context.Context, app, msg string) error {
 	return err
 }
 
+// ExpungeSeveral does what Expunge does for at most 100 messages, one after the
+// other, and says of each name that it is "expunged" or "not-found". It may be
+// repeated after an error.
+func (m Messages) ExpungeSeveral(ctx context.Context, app string, msgs []string) (map[string]string, error) {
+	out, err := call[struct {
+		Results map[string]string `json:"results"`
+	}](ctx, m.c, request{method: http.MethodPost, path: path("app", app, "msg", "bulk-expunge"), body: Patch{"ids": msgs}})
+	if err != nil {
+		return nil, err
+	}
+	return out.Results, nil
+}
+
 // ExpungeAll begins to do so for all messages that there are by now. The task
 // goes on over restarts; Tasks.Get follows it.
 func (m Messages) ExpungeAll(ctx context.Context, app string) (*Task, error) {

@@ -201,6 +201,13 @@ func TestExpunge(t *testing.T) {
 	if got := must[*client.Message](t)(w.Messages.Get(ctx, "shop", messages[0])); string(got.Payload) != `{"expired":true}` {
 		t.Errorf("expunged: %s", got.Payload)
 	}
+	results := must[map[string]string](t)(w.Messages.ExpungeSeveral(ctx, "shop", []string{messages[0], messages[1], "nothing"}))
+	if diff := cmp.Diff(map[string]string{messages[0]: "expunged", messages[1]: "expunged", "nothing": "not-found"}, results); diff != "" {
+		t.Error(diff)
+	}
+	if _, err := w.Messages.ExpungeSeveral(ctx, "shop", make([]string, 101)); !errors.Is(err, postern.ErrInvalid) {
+		t.Errorf("too many: %v", err)
+	}
 	task := must[*client.Task](t)(w.Messages.ExpungeAll(ctx, "shop"))
 	deadline := time.After(20 * time.Second)
 	for task.Status != "finished" {
@@ -239,6 +246,13 @@ func TestAttemptsAndDeliveries(t *testing.T) {
 	}
 	if got := must[*client.Attempt](t)(w.Attempts.Get(ctx, "shop", m.ID.String(), attempts[0].ID.String())); got.ID != attempts[0].ID || got.StatusText != "fail" {
 		t.Errorf("get: %+v", got)
+	}
+	ok(t, w.Attempts.Expunge(ctx, "shop", m.ID.String(), attempts[0].ID.String()))
+	if got := must[*client.Attempt](t)(w.Attempts.Get(ctx, "shop", m.ID.String(), attempts[0].ID.String())); got.Response != "EXPUNGED" || got.ResponseStatusCode != 418 {
+		t.Errorf("expunged: %+v", got)
+	}
+	if err := w.Attempts.Expunge(ctx, "shop", m.ID.String(), "nothing"); !errors.Is(err, postern.ErrNotFound) {
+		t.Errorf("no attempt: %v", err)
 	}
 	waiting := collect(t, w.Deliveries.All(ctx, "shop", client.DeliveryFilter{State: "retrying", Endpoint: "a", NextBefore: time.Now().Add(2 * time.Hour)}))
 	if len(waiting) != 1 || waiting[0].MsgID != m.ID || waiting[0].Attempts != 1 {

@@ -124,7 +124,7 @@ func (h *handler) plotQuery(c *call) (q plotQuery, err error) {
 	if q.bucket, err = time.ParseDuration(text); err != nil {
 		return q, badQuery("bucket is not a duration such as 5m")
 	}
-	if q.bucket < plotLeast || q.bucket > plotMost || q.bucket%time.Second != 0 || span/q.bucket >= plotBuckets {
+	if q.bucket < plotLeast || q.bucket > plotMost || q.bucket%time.Second != 0 || (span+q.bucket-1)/q.bucket > plotBuckets {
 		return q, postern.InvalidField("must be whole seconds, and make at most "+strconv.Itoa(plotBuckets)+" buckets", "query", "bucket")
 	}
 	return q, nil

@@ -34,6 +34,8 @@ func TestLimitsInForce(t *testing.T) {
 		"message.retention": 2 * 24 * 60 * 60, "request.body": 4321, "attempt.underway": 77,
 		"attempt.timeout": 15, "inbound.body": 25 << 20, "retry.default": 8, "retry.after": 24 * 60 * 60,
 		"response.kept": 20_000, "endpoint.channels": 10, "metadata.size": 4096, "page.entries": 250,
+		"message.queued": 64 << 20, "message.waiting": 32 << 20, "refusal.body": 1 << 20, "eventType.declared": 10_000,
+		"secret.grace.default": 24 * 60 * 60, "endpoint.stats.attempts": 25_000, "stats.attempts": 20_000, "stats.endpoints": 500,
 	} {
 		if got[name] != want {
 			t.Errorf("%s is told as %d, want %d", name, got[name], want)

@@ -16,11 +16,11 @@ import (
 const (
 	// MaxSecrets bounds the secrets of one source.
 	MaxSecrets = 16
-	// maxSetting is the longest value of a setting, in bytes.
-	maxSetting = 1024
-
-	minTolerance = time.Second
-	maxTolerance = 24 * time.Hour
+	// MaxSetting is the longest value of a setting, in bytes.
+	MaxSetting = 1024
+	// MinTolerance and MaxTolerance bound how far a timestamp may lie from now.
+	MinTolerance = time.Second
+	MaxTolerance = 24 * time.Hour
 )
 
 // Config is what one source adds to the Definition of its provider. Printing
@@ -79,8 +79,8 @@ func (c *compiler) setting(s Setting, value string) string {
 	switch {
 	case value == "" && s.Required:
 		c.fail(field, "is required")
-	case len(value) > maxSetting:
-		c.fail(field, fmt.Sprintf("is longer than %d bytes", maxSetting))
+	case len(value) > MaxSetting:
+		c.fail(field, fmt.Sprintf("is longer than %d bytes", MaxSetting))
 	case len(s.Values) > 0 && !slices.Contains(s.Values, value):
 		c.fail(field, "must be one of "+list(s.Values))
 	}
@@ -225,8 +225,8 @@ func parseTolerance(text string) (time.Duration, error) {
 		text += "s"
 	}
 	d, err := time.ParseDuration(text)
-	if err != nil || d < minTolerance || d > maxTolerance {
-		return 0, fmt.Errorf("must be a duration or a number of seconds, from %v to %v", minTolerance, maxTolerance)
+	if err != nil || d < MinTolerance || d > MaxTolerance {
+		return 0, fmt.Errorf("must be a duration or a number of seconds, from %v to %v", MinTolerance, MaxTolerance)
 	}
 	return d, nil
 }

@@ -12,16 +12,23 @@ import (
 const (
 	// placesEach is how many messages an application may have in progress, for
 	// each processor, while others publish. It is measured on two processors, all
-	// of whose time is used, and on a disk: with 12 the others' p99 is a sixth
-	// above where a flood of another server has it, in the median of five rounds
-	// that vary by far more, and the flood has half of that server's rate. That
-	// other numbers of processors want as many each is an assumption.
-	placesEach = 6
+	// of whose time is used, and on a disk: with 10 the others' p99 is a fifth above
+	// where a flood of another server has it, with 12 two fifths, and the flood has
+	// 57 and 61 % of that server's rate; with 8 it would have half. That other
+	// numbers of processors want as many each is an assumption.
+	placesEach = 5
 	// company is how long an application that published counts as present.
 	company = time.Second
 	// maxWaiting bounds the bytes of all messages that wait at the gate.
 	maxWaiting = 32 << 20
 )
+
+// Limits are the bounds of what waits to be accepted.
+func Limits() []postern.Limit {
+	return []postern.Limit{
+		postern.BytesLimit("message.waiting", maxWaiting, "Messages of a flood that wait while others publish come to at most so much; beyond it they are answered with 503."),
+	}
+}
 
 // gate keeps one application's flood from filling the scheduler's queues while
 // others publish. The network is looked at only when nothing else can run, or

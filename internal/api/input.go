@@ -2,6 +2,7 @@ package api
 
 import (
 	"encoding/json"
+	"fmt"
 
 	"github.com/postern-dev/postern"
 	"github.com/postern-dev/postern/internal/route"
@@ -92,14 +93,18 @@ func wrongUID(uid string) string {
 	return ""
 }
 
-// maxRate is the largest rate that every SDK can read: theirs have 16 bits.
-const maxRate = 1<<16 - 1
+// minRate is the least rate, maxRate the largest that every SDK can read: theirs
+// have 16 bits.
+const (
+	minRate = 1
+	maxRate = 1<<16 - 1
+)
 
 // wrongRate refuses the 0 that records hold for no limit: on the wire that is
 // null, and 0 is more likely meant as none at all.
 func wrongRate(rate int) string {
-	if rate < 1 || rate > maxRate {
-		return "must be 1 to 65535, or null for no limit"
+	if rate < minRate || rate > maxRate {
+		return fmt.Sprintf("must be %d to %d, or null for no limit", minRate, maxRate)
 	}
 	return ""
 }

@@ -1,10 +1,16 @@
 package catalogue
 
-import "github.com/postern-dev/postern"
+import (
+	"slices"
 
-// Limits are the bounds of what users configure, as the checks know them.
+	"github.com/postern-dev/postern"
+	"github.com/postern-dev/postern/internal/schema"
+)
+
+// Limits are the bounds of what users configure, as the checks know them; those
+// of schemas are among them.
 func Limits() []postern.Limit {
-	return []postern.Limit{
+	return slices.Concat([]postern.Limit{
 		postern.CountLimit("name.characters", maxName, "A name, uid, event type or channel has at most so many characters."),
 		postern.CountLimit("description.characters", maxDescription, "A description has at most so many characters."),
 		postern.BytesLimit("metadata.size", maxMetadata, "Metadata as JSON is at most so large."),
@@ -14,5 +20,8 @@ func Limits() []postern.Limit {
 		postern.CountLimit("endpoint.secrets", maxSecrets, "An endpoint has at most so many secrets that still live."),
 		postern.BytesLimit("source.config", maxConfig, "A source's settings as JSON are at most so large."),
 		postern.CountLimit("source.prefix", maxPrefix, "A source's event type prefix has at most so many characters."),
-	}
+		postern.CountLimit("source.secrets", maxSecrets, "A source has at most so many secrets."),
+		postern.CountLimit("eventType.schemas", maxSchemas, "An event type has at most so many schemas, one for each version."),
+		postern.CountLimit("eventType.declared", maxDeclared, "What comes in from sources adds its event types to the catalogue until there are so many."),
+	}, schema.Limits())
 }

@@ -68,7 +68,7 @@ type Config struct {
 	// MaxParts and MaxBytes bound a batch; 2048 and 4 MiB when 0.
 	MaxParts, MaxBytes int
 	// MaxQueued bounds the bytes of waiting accepts, past which they are
-	// refused; 64 MiB when 0.
+	// refused; DefaultMaxQueued when 0.
 	MaxQueued int
 	// AlwaysLinger waits for company before every batch. It is needed where a
 	// blocking fsync holds the only processor.
@@ -76,6 +76,10 @@ type Config struct {
 	// Observe is told of each durable batch; may be nil.
 	Observe func(BatchStats)
 }
+
+// DefaultMaxQueued is what waiting accepts come to, in bytes, before more are
+// refused: the last that is taken may go beyond it.
+const DefaultMaxQueued = 64 << 20
 
 // BatchStats describes one durable batch.
 type BatchStats struct {
@@ -133,7 +137,7 @@ func New(cfg Config, head store.Head) *Committer {
 	}
 	cfg.MaxParts = orDefault(cfg.MaxParts, 2048)
 	cfg.MaxBytes = orDefault(cfg.MaxBytes, 4<<20)
-	cfg.MaxQueued = orDefault(cfg.MaxQueued, 64<<20)
+	cfg.MaxQueued = orDefault(cfg.MaxQueued, DefaultMaxQueued)
 	if head.Next == 0 {
 		head.Next, head.Low = 1, 1
 	}

@@ -22,6 +22,8 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"golang.org/x/text/language"
 	"golang.org/x/text/message"
+
+	"github.com/postern-dev/postern"
 )
 
 // The bounds of a schema and of what is told about a payload.
@@ -47,6 +49,21 @@ const (
 	// maxFaults is how many faults of a payload are told.
 	maxFaults = 10
 )
+
+// Limits are the bounds of schemas and of checks by them.
+func Limits() []postern.Limit {
+	return []postern.Limit{
+		postern.BytesLimit("schema.size", MaxBytes, "A schema is at most so large."),
+		postern.BytesLimit("schema.pattern", MaxPattern, "A regular expression in a schema is at most so long."),
+		postern.CountLimit("schema.depth", maxDepth, "What a schema holds is nested at most so deep."),
+		postern.CountLimit("schema.payload.depth", maxPayloadDepth, "What a payload holds that is checked by a schema is nested at most so deep."),
+		postern.CountLimit("schema.payload.values", maxValues, "It has at most so many values, objects and lists included."),
+		postern.CountLimit("schema.steps", maxSteps, "A check takes at most so many steps: schemas that a value is held against, names that a pattern is."),
+		postern.CountLimit("schema.digits", maxDigits, "A number in a schema, or in a payload that is checked, has at most so many characters."),
+		postern.CountLimit("schema.exponent", maxExponent, "Its exponent has at most so many digits."),
+		postern.CountLimit("schema.faults", maxFaults, "Of what is wrong with a payload by its schema so much is told at most."),
+	}
+}
 
 // Schema checks payloads. It is safe for concurrent use.
 type Schema struct {

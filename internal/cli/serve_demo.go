@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -28,6 +29,8 @@ const (
 	demoPath = "/demo/receiver"
 	// demoExcerpt is how much of a payload the receiver shows, in bytes.
 	demoExcerpt = 100
+	// demoRefusal is what others than this machine are told, as the API would.
+	demoRefusal = `{"code":"insufficient access","detail":"The demo's API is for this machine only"}` + "\n"
 )
 
 // serveDemo is a server to try things on. What it makes at the first start it
@@ -102,7 +105,9 @@ func demoHandler(receiver, rest http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case strings.HasPrefix(r.URL.Path, apiPrefix+"/") && (!isLoopback(r.Host) || !isLocalPage(r.Header.Get("Origin"))):
-			http.Error(w, "the demo's API is for this machine only", http.StatusForbidden)
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(http.StatusForbidden)
+			_, _ = io.WriteString(w, demoRefusal) // the page may be gone
 		case r.URL.Path == demoPath:
 			receiver.ServeHTTP(w, r)
 		default:

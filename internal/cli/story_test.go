@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -191,6 +192,14 @@ func TestDemoAPIIsForThisMachine(t *testing.T) {
 		h.ServeHTTP(w, r)
 		if w.Code != tt.want {
 			t.Errorf("%s at %q from %q: %d, want %d", tt.path, tt.host, tt.origin, w.Code, tt.want)
+		}
+		if w.Code != http.StatusForbidden {
+			continue
+		}
+		var told struct{ Code, Detail string }
+		kind, err := w.Header().Get("Content-Type"), json.Unmarshal(w.Body.Bytes(), &told)
+		if err != nil || kind != "application/json" || told.Code != "insufficient access" || told.Detail == "" {
+			t.Errorf("%s at %q from %q: %s %+v, %v", tt.path, tt.host, tt.origin, kind, told, err)
 		}
 	}
 }

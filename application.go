@@ -18,7 +18,8 @@ type Application struct {
 	// UID is the user's own name for it, unique over applications; "" for none.
 	UID  string
 	Name string
-	// Rate is the most messages a second it may publish; 0 for no limit.
+	// Rate is what Svix's clients call its throttle rate, in messages a second; 0
+	// for none. It is kept and shown, and not enforced yet.
 	Rate     int
 	Metadata map[string]string
 	// Version grows with every change of the application or of what belongs to

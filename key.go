@@ -68,7 +68,7 @@ const (
 	ManageEndpointSecret Capability = "ManageEndpointSecret"
 	// ManageTransformations changes the transformations of endpoints.
 	ManageTransformations Capability = "ManageTransformations"
-	// CreateAttempts sends again, and sends examples.
+	// CreateAttempts sends again, follows the tasks that do, and sends examples.
 	CreateAttempts Capability = "CreateAttempts"
 	// ManageEndpoint makes, changes and deletes endpoints, their secrets
 	// included.

@@ -15,7 +15,8 @@ type Application struct {
 	ID   postern.ApplicationID `json:"id"`
 	UID  string                `json:"uid"` // "" for none
 	Name string                `json:"name"`
-	// ThrottleRate bounds messages per second; 0 for no bound.
+	// ThrottleRate is in messages per second, 0 for none; the server keeps it and
+	// does not enforce it yet.
 	ThrottleRate int               `json:"throttleRate"`
 	Metadata     map[string]string `json:"metadata"`
 	CreatedAt    time.Time         `json:"createdAt"`

@@ -33,7 +33,7 @@ type TaskData struct {
 	MessagesPurged int64 `json:"messagesPurged"`
 }
 
-// Tasks are those of all applications; application keys do not see them.
+// Tasks are those of all applications, or of the key's own.
 type Tasks struct{ c *Client }
 
 // All walks all tasks, the newest first unless told otherwise; kind is that of

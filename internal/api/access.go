@@ -32,6 +32,9 @@ const (
 	// watching is hearing of what happens, in the application of the key or in
 	// all of them.
 	watching
+	// following is reading of what was begun and goes on by itself, in the
+	// application of the key or in all of them: the operation looks there alone.
+	following
 	// visit is a visitor's own stay in the portal.
 	visit
 )
@@ -70,9 +73,9 @@ func may(who auth.Principal, a access, reads bool) bool {
 	case postern.ScopeAdmin:
 		return a != visit
 	case postern.ScopeApplication:
-		return a == inside || a == publish || a == credential || a == watching || a == shared && reads
+		return a == inside || a == publish || a == credential || a == watching || reads && (a == shared || a == following)
 	case postern.ScopeReadOnly:
-		return reads && (a == inside || a == shared || a == watching || a == global && who.Application == 0)
+		return reads && (a == inside || a == shared || a == watching || a == following || a == global && who.Application == 0)
 	case postern.ScopePublishOnly:
 		return a == publish
 	}
@@ -91,6 +94,7 @@ func capability(o *operation) (postern.Capability, bool) {
 	case o.name == "endpoint.secret.rotate":
 		return postern.ManageEndpointSecret, true
 	case o.name == "message.resend",
+		noun == "background-task" && reads, // who may begin one follows it
 		noun == "endpoint" && slices.Contains([]string{"recover", "replay-missing", "bulk-replay", "send-example"}, verb):
 		return postern.CreateAttempts, true
 	case noun == "endpoint" && o.access == inside && !reads:

@@ -9,12 +9,13 @@ import (
 	"github.com/postern-dev/postern"
 )
 
-// applicationIn is an application as callers write it.
+// applicationIn is an application as callers write it. Its rate is kept and shown
+// for the sake of Svix's clients; nothing is measured by it yet.
 type applicationIn struct {
 	Name         optional[string]            `json:"name" api:"required"`
 	UID          optional[string]            `json:"uid"`
-	RateLimit    optional[int]               `json:"rateLimit"` // ThrottleRate's older name
-	ThrottleRate optional[int]               `json:"throttleRate"`
+	RateLimit    optional[int]               `json:"rateLimit" doc:"The older name of throttleRate."`
+	ThrottleRate optional[int]               `json:"throttleRate" doc:"Messages a second. Kept and shown for Svix's clients, and not enforced yet."`
 	Metadata     optional[map[string]string] `json:"metadata"`
 }
 
@@ -23,8 +24,8 @@ type applicationOut struct {
 	ID           postern.ApplicationID `json:"id"`
 	UID          *string               `json:"uid"`
 	Name         string                `json:"name"`
-	RateLimit    *int                  `json:"rateLimit"`
-	ThrottleRate *int                  `json:"throttleRate"`
+	RateLimit    *int                  `json:"rateLimit" doc:"The older name of throttleRate."`
+	ThrottleRate *int                  `json:"throttleRate" doc:"Messages a second. Kept and shown for Svix's clients, and not enforced yet."`
 	Metadata     map[string]string     `json:"metadata"`
 	CreatedAt    time.Time             `json:"createdAt"`
 	UpdatedAt    time.Time             `json:"updatedAt"`

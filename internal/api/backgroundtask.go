@@ -173,7 +173,7 @@ func taskNames() []string {
 	return []string{"endpoint.recover", "endpoint.replay", "endpoint.bulk-replay", "application.purge_content"}
 }
 
-// listTasks lists the newest first, of all applications.
+// listTasks lists the newest first: those of the key's application, or of all.
 func (h *handler) listTasks(c *call, _ none) (listing[taskDetailOut], error) {
 	var list listing[taskDetailOut]
 	w, err := c.window(true)
@@ -196,20 +196,20 @@ func (h *handler) listTasks(c *call, _ none) (listing[taskDetailOut], error) {
 	if err != nil {
 		return list, err
 	}
-	records, more := h.Replays.Replays(0, page, func(r *postern.Replay) bool {
+	records, more := h.Replays.Tasks(c.who.Application, page, func(r *postern.Replay) bool {
 		return (status == "" || taskStatus(r.State) == status) && (task == "" || taskName(r.Origin) == task)
 	})
 	id := func(r *postern.Replay) string { return postern.BackgroundTaskID(r.ID).String() }
 	return listed(w, records, !more, "", id, h.renderTaskDetail), nil
 }
 
-// getTask follows a replay to its end.
+// getTask follows a task to its end; another application's is none.
 func (h *handler) getTask(c *call, _ none) (taskDetailOut, error) {
 	id, err := postern.ParseBackgroundTaskID(c.param("task"))
 	if err != nil {
 		return taskDetailOut{}, postern.ErrNotFound
 	}
-	r, err := h.Replays.Replay(0, postern.ReplayID(id))
+	r, err := h.Replays.Task(c.who.Application, postern.ReplayID(id))
 	if err != nil {
 		return taskDetailOut{}, err
 	}

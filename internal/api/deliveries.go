@@ -15,10 +15,10 @@ type deliveryOut struct {
 	MsgID       postern.MessageID  `json:"msgId"`
 	EndpointID  postern.EndpointID `json:"endpointId"`
 	EndpointUID *string            `json:"endpointUid"`
-	State       string             `json:"state"`
+	State       string             `json:"state" api:"pending|sending|retrying|delivered|dead|canceled"`
 	Reason      *string            `json:"reason"`
-	Status      int                `json:"status"`
-	StatusText  string             `json:"statusText"`
+	Status      int                `json:"status" api:"0|1|2|3|4"`
+	StatusText  string             `json:"statusText" api:"success|pending|fail|sending|canceled"`
 	// Attempts counts those made so far.
 	Attempts    int        `json:"attempts"`
 	NextAttempt *time.Time `json:"nextAttempt"`

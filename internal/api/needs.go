@@ -126,8 +126,8 @@ type Deliveries interface {
 type Expunger interface {
 	// Expunge deletes a message's payload and ends its unfinished deliveries.
 	Expunge(ctx context.Context, app postern.ApplicationNumber, id postern.MessageID) error
-	// ExpungeAll begins to do so for all messages that there are; it goes on
-	// among the replays of application 0, over restarts.
+	// ExpungeAll begins to do so for all messages that there are; it goes on as
+	// a task of the application, over restarts.
 	ExpungeAll(ctx context.Context, app postern.ApplicationNumber) (*postern.Replay, error)
 	// Redact stores an attempt anew, whose response was deleted.
 	Redact(ctx context.Context, a postern.Attempt) error
@@ -152,10 +152,14 @@ type Router interface {
 
 // Replays delivers messages of the past once more.
 type Replays interface {
-	// Replay finds in one application, 0 for all and for what expunges.
+	// Replay finds in one application.
 	Replay(app postern.ApplicationNumber, id postern.ReplayID) (*postern.Replay, error)
 	// Replays lists in the order of ids those that keep lets through.
 	Replays(app postern.ApplicationNumber, page postern.ListPage, keep func(*postern.Replay) bool) ([]*postern.Replay, bool)
+	// Task and Tasks are the same of an application's background tasks: its
+	// replays, and what expunges; of all applications for 0.
+	Task(app postern.ApplicationNumber, id postern.ReplayID) (*postern.Replay, error)
+	Tasks(app postern.ApplicationNumber, page postern.ListPage, keep func(*postern.Replay) bool) ([]*postern.Replay, bool)
 	// CreateReplay checks, completes and begins; Invalid errors name fields.
 	CreateReplay(ctx context.Context, r postern.Replay) (*postern.Replay, error)
 	// PreviewReplay counts what it would start; an estimate where not exact.

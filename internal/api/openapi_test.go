@@ -261,7 +261,7 @@ type bodyIn struct {
 	inner
 	Needed  optional[string]            `json:"needed" api:"required"`
 	Created optional[string]            `json:"created" api:"post"`
-	List    optional[[]string]          `json:"list" api:"x|y"`
+	List    optional[[]string]          `json:"list" api:"x|y" doc:"Some."`
 	Any     json.RawMessage             `json:"any"`
 	Map     map[string]*int             `json:"map"`
 	Deep    *inner                      `json:"deep"`
@@ -290,7 +290,7 @@ func TestSchemas(t *testing.T) {
 	const update = `{"properties":{` +
 		`"a":{"type":"string"},"any":{},"created":{"type":["string","null"]},` +
 		`"deep":{"oneOf":[{"$ref":"#/components/schemas/Inner"},{"type":"null"}]},` +
-		`"list":{"items":{"enum":["x","y"],"type":"string"},"type":["array","null"]},` +
+		`"list":{"description":"Some.","items":{"enum":["x","y"],"type":"string"},"type":["array","null"]},` +
 		`"map":{"additionalProperties":{"type":["integer","null"]},"type":["object","null"]},` +
 		`"needed":{"type":"string"},"number":{"enum":[0,1,null],"type":["integer","null"]},` +
 		`"object":{"additionalProperties":{"type":"string"},"type":["object","null"]}},` +

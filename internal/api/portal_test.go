@@ -46,7 +46,7 @@ func portalRows() map[string][]string {
 	rows := map[string][]string{
 		"ViewEndpointSecret":   {"endpoint.secret.get"},
 		"ManageEndpointSecret": {"endpoint.secret.get", "endpoint.secret.rotate"},
-		"CreateAttempts":       {"message.resend", "endpoint.recover", "endpoint.replay-missing", "endpoint.bulk-replay", "endpoint.send-example"},
+		"CreateAttempts":       {"message.resend", "endpoint.recover", "endpoint.replay-missing", "endpoint.bulk-replay", "endpoint.send-example", "background-task.list", "background-task.get"},
 		"ManageEndpoint": {
 			"endpoint.secret.get", "endpoint.secret.rotate", "endpoint.create", "endpoint.put", "endpoint.patch", "endpoint.delete",
 			"endpoint.pause", "endpoint.resume", "endpoint.headers.put", "endpoint.headers.patch",
@@ -105,7 +105,7 @@ func TestEveryRowAsAVisitor(t *testing.T) {
 			want := http.StatusForbidden
 			if slices.Contains(visitor.may, o.name) {
 				want = 0
-				if visitor.foreign && o.inApplication {
+				if visitor.foreign && ofOne(o) {
 					want = http.StatusNotFound
 				}
 			}

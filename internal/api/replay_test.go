@@ -44,7 +44,7 @@ func (s *story) addReplays() {
 	s.names["ended"] = begin(`{"toEndpointId":"a",` + since + `}`)
 	s.want(200, "POST", s.path("/app/shop/replay/{ended}/cancel"), "")
 	s.names["replay"] = begin(`{"endpointId":"a","status":"delivered","eventTypes":["invoice.paid"],"rate":5,` + since + `}`)
-	s.names["task"] = "qtask_" + strings.TrimPrefix(s.names["replay"], "rpl_")
+	s.names["task"] = taskOf(s.names["replay"])
 }
 
 // TestReplayIsShown creates a replay with everything, and reads it back.

@@ -24,6 +24,8 @@ type schema map[string]any
 //	list          in an answer: a list that is never null
 //	null          in an answer: a map that may be null
 //	a|b|c         one of these values, texts or numbers
+//
+// The tag "doc" is a field's description, for what its name does not tell.
 type components map[string]schema
 
 // shaped is a type that is written by hand, or stands for another: its schema
@@ -91,6 +93,9 @@ func (s components) fields(t reflect.Type, method string, properties schema) (re
 		}
 		if values := enumOf(words, field.Type); values != nil {
 			constrain(property, values)
+		}
+		if doc := field.Tag.Get("doc"); doc != "" {
+			property["description"] = doc
 		}
 		properties[name] = property
 		if always {

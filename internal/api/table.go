@@ -76,10 +76,10 @@ func table() []row { //nolint:funlen // it is a table
 		op[none, replayOut]{"replay.pause", "POST", "/app/{app}/replay/{replay}/pause", inside, 200, (*handler).pauseReplay},
 		op[none, replayOut]{"replay.resume", "POST", "/app/{app}/replay/{replay}/resume", inside, 200, (*handler).resumeReplay},
 		op[none, replayOut]{"replay.cancel", "POST", "/app/{app}/replay/{replay}/cancel", inside, 200, (*handler).cancelReplay},
-		op[none, listing[taskDetailOut]]{"background-task.list", "GET", "/background-task", global, 200, (*handler).listTasks}.asks(paging(), params{
+		op[none, listing[taskDetailOut]]{"background-task.list", "GET", "/background-task", following, 200, (*handler).listTasks}.asks(paging(), params{
 			withText("status", "Only tasks of this status.", taskStatuses()...), withText("task", "Only tasks of this kind.", taskNames()...),
 		}),
-		op[none, taskDetailOut]{"background-task.get", "GET", "/background-task/{task}", global, 200, (*handler).getTask},
+		op[none, taskDetailOut]{"background-task.get", "GET", "/background-task/{task}", following, 200, (*handler).getTask},
 
 		op[none, listing[sourceOut]]{"source.list", "GET", "/app/{app}/source", inside, 200, (*handler).listSources}.asks(paging()),
 		op[sourceIn, sourceOut]{"source.create", "POST", "/app/{app}/source", inside, 201, (*handler).createSource},

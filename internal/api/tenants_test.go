@@ -36,8 +36,17 @@ func newTenants(t testing.TB) *tenants {
 		"attempt":  {s.newID().String()},
 		"refusal":  {postern.RefusalID(s.newID()).String()},
 	}}
+	w.theirs["task"] = []string{taskOf(w.theirs["replay"][0])}
 	w.addHistory()
 	return w
+}
+
+// taskOf is the id of the background task that a replay is.
+func taskOf(replay string) string { return "qtask_" + strings.TrimPrefix(replay, "rpl_") }
+
+// ofOne reports whether a row's path names something of a single application.
+func ofOne(o *operation) bool {
+	return o.inApplication || o.access == following && strings.Contains(o.path, "{")
 }
 
 // rows are the operations that the world serves.
@@ -160,7 +169,7 @@ func (w *tenants) foreignPaths(o *operation, bound bool) []string {
 			w.t.Fatalf("%s names {%s} in an application: newTenants has to make one that is another's", o.name, name)
 		}
 		everything = strings.ReplaceAll(everything, segment, refs[0])
-		if name == "app" && !bound && strings.Count(path, "{") == 1 {
+		if (name == "app" || !o.inApplication) && !bound && strings.Count(path, "{") == 1 {
 			continue // who sees both applications does nothing wrong
 		}
 		for i, ref := range refs {

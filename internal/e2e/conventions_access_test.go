@@ -103,6 +103,19 @@ func accessConventions() []convention {
 			publisher.fails(403, "insufficient access", "GET", w.of("/msg"), nil)
 			publisher.fails(403, "insufficient access", "GET", w.of(""), nil)
 		})},
+		{keys, "A key of an application follows the background tasks of that one; another's do not exist to it.", in(func(w *conventionWorld) {
+			other, tasks := w.application("other"), map[string]string{}
+			for _, app := range []string{w.app, other} {
+				tasks[app] = w.ask(202, "POST", "/app/"+app+"/msg/expunge-all-contents", nil).Get("id").Str
+			}
+			for _, scope := range []string{"application", "read-only"} {
+				token, _ := w.key(scope)
+				own := w.as(token)
+				own.reads(own.ask(200, "GET", "/background-task/"+tasks[w.app], nil), "data.appId", quoted(w.app))
+				own.fails(404, "not_found", "GET", "/background-task/"+tasks[other], nil)
+				w.same("listed", texts(own.page("/background-task"), "data.#.id"), []string{tasks[w.app]})
+			}
+		})},
 		{keys, "A key that was never used says so: lastUsedAt is null.", in(func(w *conventionWorld) {
 			_, id := w.key("read-only")
 			w.reads(w.ask(200, "GET", "/key/"+id, nil), "lastUsedAt", "null", "expiresAt", "null")
@@ -151,7 +164,7 @@ func accessConventions() []convention {
 				visitor.ask(200, "GET", path, nil)
 			}
 		})},
-		{portal, "A visitor makes, changes and deletes endpoints, reads and rotates their secrets, and resends.", in(func(w *conventionWorld) {
+		{portal, "A visitor makes, changes and deletes endpoints, reads and rotates their secrets, resends, and follows what that becomes.", in(func(w *conventionWorld) {
 			visitor, r := w.visitor(object{}), newReceiver(w.t, nil)
 			endpoint := visitor.ask(201, "POST", w.of("/endpoint"), object{"url": r.URL + "/hook"}).Get("id").Str
 			path, message := w.of("/endpoint/"+endpoint), w.message("a.b", nil).Get("id").Str
@@ -161,7 +174,8 @@ func accessConventions() []convention {
 			visitor.ask(204, "POST", path+"/secret/rotate", object{})
 			visitor.ask(204, "PUT", path+"/headers", object{"headers": object{"X-A": "a"}})
 			visitor.ask(202, "POST", w.of("/msg/"+message+"/endpoint/"+endpoint+"/resend"), nil)
-			visitor.ask(202, "POST", path+"/recover", object{"since": ago(hour)})
+			task := visitor.ask(202, "POST", path+"/recover", object{"since": ago(hour)}).Get("id").Str
+			visitor.ask(200, "GET", "/background-task/"+task, nil)
 			visitor.ask(200, "POST", path+"/send-example", object{"eventType": "svix.ping"})
 			visitor.ask(204, "DELETE", path, nil)
 		})},
@@ -173,7 +187,7 @@ func accessConventions() []convention {
 				{"GET", "/app"}, {"POST", "/app"}, {"PUT", w.of("")}, {"PATCH", w.of("")}, {"DELETE", w.of("")}, {"POST", w.of("/msg")},
 				{"DELETE", w.of("/msg/" + message + "/content")}, {"DELETE", w.of("/msg/" + message + "/attempt/" + attempt + "/content")}, {"POST", w.of("/msg/bulk-expunge")},
 				{"POST", "/event-type"}, {"PUT", "/event-type/" + w.uid}, {"PATCH", "/event-type/" + w.uid}, {"DELETE", "/event-type/" + w.uid},
-				{"GET", "/key"}, {"POST", "/auth/app-portal-access/" + w.app}, {"GET", "/background-task"}, {"GET", w.of("/source")},
+				{"GET", "/key"}, {"POST", "/auth/app-portal-access/" + w.app}, {"GET", w.of("/source")},
 			} {
 				var in any
 				if o.method != "GET" && o.method != "DELETE" {
@@ -185,6 +199,8 @@ func accessConventions() []convention {
 		{portal, "Another application is 404 to a visitor.", in(func(w *conventionWorld) {
 			other, visitor := w.application("other"), w.visitor(object{})
 			endpoint := w.client.endpoint(other, "http://127.0.0.1:9/", object{"disabled": true})
+			task := w.ask(202, "POST", "/app/"+other+"/endpoint/"+endpoint+"/recover", object{"since": ago(hour)}).Get("id").Str
+			visitor.fails(404, "not_found", "GET", "/background-task/"+task, nil)
 			for _, path := range []string{"", "/endpoint", "/endpoint/" + endpoint, "/msg"} {
 				visitor.fails(404, "not_found", "GET", "/app/"+other+path, nil)
 			}
@@ -197,6 +213,7 @@ func accessConventions() []convention {
 				visitor.ask(200, "GET", endpoint, nil)
 				visitor.fails(403, "insufficient access", "GET", endpoint+"/secret", nil)
 				visitor.fails(403, "insufficient access", "PATCH", endpoint, object{})
+				visitor.fails(403, "insufficient access", "GET", "/background-task", nil)
 			}
 			visitor := w.visitor(object{"capabilities": []string{"ViewEndpointSecret"}})
 			visitor.ask(200, "GET", endpoint+"/secret", nil)

@@ -1,5 +1,7 @@
 package e2e_test
 
+import "strings"
+
 // changeConventions are about PUT and PATCH, and the names of fields.
 func changeConventions() []convention {
 	const change, names = "PUT and PATCH", "Both generations of names"
@@ -87,6 +89,18 @@ func changeConventions() []convention {
 			both := w.ask(201, "POST", w.of("/endpoint"), object{"url": url, "disabled": true, "eventTypes": []string{"a.*"}, "throttleRate": 4, "filterTypes": []string{"old.*"}, "rateLimit": 1})
 			for _, out := range []struct{ Get, Raw string }{{old.Raw, "old"}, {young.Raw, "young"}, {both.Raw, "both, where the younger wins"}} {
 				w.reads(parsed(out.Get), "filterTypes", `["a.*"]`, "eventTypes", `["a.*"]`, "rateLimit", "4", "throttleRate", "4", "version", "1")
+			}
+		})},
+		{names, "An application's throttleRate is kept and shown for Svix's clients, and says of itself that nothing enforces it yet.", in(func(w *conventionWorld) {
+			w.reads(w.ask(200, "PATCH", w.of(""), object{"throttleRate": 1}), "throttleRate", "1")
+			for range 20 {
+				w.ask(202, "POST", w.of("/msg"), envelopeOf("a.b", nil))
+			}
+			document := w.ask(200, "GET", "/openapi.json", nil)
+			for _, schema := range []string{"ApplicationIn", "ApplicationPatch", "ApplicationOut"} {
+				if said := document.Get("components.schemas." + schema + ".properties.throttleRate.description").Str; !strings.Contains(said, "not enforced yet") {
+					w.t.Errorf("%s: %q", schema, said)
+				}
 			}
 		})},
 		{names, "An application takes rateLimit and throttleRate and shows both.", in(func(w *conventionWorld) {

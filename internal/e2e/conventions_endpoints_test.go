@@ -155,6 +155,15 @@ func endpointConventions() []convention {
 			w.same("id", r.await(w.t, "/hook", 1)[0].id, message)
 			w.same("listed", strings.Contains(w.page("/background-task", "limit", "250", "task", "endpoint.replay").Raw, task.Get("id").Str), true)
 		})},
+		{endpoints, "A bulk replay chooses by status, event types, channel and tag; the SDKs' statusCodeClass is 422.", in(func(w *conventionWorld) {
+			path := w.of("/endpoint/" + w.client.endpoint(w.app, url, quiet(nil)) + "/bulk-replay")
+			in := object{"since": ago(hour), "status": 2, "eventTypes": []string{"a.b"}, "channel": "c", "tag": "t", "statusCodeClass": nil}
+			w.reads(w.ask(202, "POST", path, in), "task", `"endpoint.bulk-replay"`)
+			for _, class := range []int{100, 200, 300, 400, 500} {
+				in["statusCodeClass"] = class
+				w.faulty("body.statusCodeClass", "POST", path, in)
+			}
+		})},
 
 		{headers, "Names that the server sets itself, and the prefixes svix-, x-svix-, webhook- and those of clouds, are refused.", in(func(w *conventionWorld) {
 			path := w.of("/endpoint/" + w.client.endpoint(w.app, url, quiet(nil)) + "/headers")

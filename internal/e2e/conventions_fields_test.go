@@ -49,12 +49,17 @@ func fieldConventions() []convention {
 			w.reads(w.ask(201, "POST", w.of("/endpoint"), object{"url": "http://127.0.0.1:9/", "disabled": true, "metadata": nil}), "metadata", "{}")
 		})},
 		{group, "Statuses, their texts, triggers, and the names and states of tasks have no values but Svix's.", in(func(w *conventionWorld) {
-			known := map[string][]string{
-				"AttemptOut.status": {"0", "1", "2", "3", "4"}, "AttemptOut.statusText": {"success", "pending", "fail", "sending", "canceled"}, "AttemptOut.triggerType": {"0", "1"},
-				"DestinationOut.status": {"0", "1", "2", "3", "4"}, "DestinationOut.statusText": {"success", "pending", "fail", "sending", "canceled"},
-				"TaskOut.status": {"running", "finished", "failed"}, "TaskOut.task": {"endpoint.replay", "endpoint.recover", "endpoint.bulk-replay", "application.purge_content"},
+			known := map[string][]string{"AttemptOut.triggerType": {"0", "1"}}
+			for _, schema := range []string{"AttemptOut", "DestinationOut", "AttemptedOut", "DeliveryOut"} {
+				known[schema+".status"] = []string{"0", "1", "2", "3", "4"}
+				known[schema+".statusText"] = []string{"success", "pending", "fail", "sending", "canceled"}
+			}
+			for _, schema := range []string{"TaskOut", "TaskDetailOut"} {
+				known[schema+".status"] = []string{"running", "finished", "failed"}
+				known[schema+".task"] = []string{"endpoint.replay", "endpoint.recover", "endpoint.bulk-replay", "application.purge_content"}
 			}
 			document := w.ask(200, "GET", "/openapi.json", nil)
+			w.reads(document, "components.schemas.PublishedOut.properties.deliveries.items.$ref", `"#/components/schemas/DeliveryOut"`)
 			for name, values := range known {
 				schema, property, _ := strings.Cut(name, ".")
 				listed := texts(document, "components.schemas."+schema+".properties."+property+".enum")

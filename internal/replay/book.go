@@ -30,19 +30,37 @@ func Limits() []postern.Limit {
 // application is gone is forgotten by the walk.
 func (r *Runner) Add(record *postern.Replay) { r.insert(&entry{record: record}) }
 
-// Replay finds by id in one application; in application 0 it finds all there
-// are, and expungings.
+// Replay finds one of an application's replays by id.
 func (r *Runner) Replay(app postern.ApplicationNumber, id postern.ReplayID) (*postern.Replay, error) {
-	e := r.find(app, id)
+	return r.one(replaysOf(app), id)
+}
+
+// Task finds by id among an application's replays and expungings; in application
+// 0 among those of all.
+func (r *Runner) Task(app postern.ApplicationNumber, id postern.ReplayID) (*postern.Replay, error) {
+	return r.one(tasksOf(app), id)
+}
+
+// Replays lists in the order of ids those of an application that keep lets
+// through, nil for all of them.
+func (r *Runner) Replays(app postern.ApplicationNumber, p postern.ListPage, keep func(*postern.Replay) bool) ([]*postern.Replay, bool) {
+	return r.list(replaysOf(app), p, keep)
+}
+
+// Tasks is Replays of what Task finds.
+func (r *Runner) Tasks(app postern.ApplicationNumber, p postern.ListPage, keep func(*postern.Replay) bool) ([]*postern.Replay, bool) {
+	return r.list(tasksOf(app), p, keep)
+}
+
+func (r *Runner) one(of scope, id postern.ReplayID) (*postern.Replay, error) {
+	e := r.find(of, id)
 	if e == nil {
 		return nil, postern.ErrNotFound
 	}
 	return r.recordOf(e), nil
 }
 
-// Replays lists in the order of ids those of an application that keep lets
-// through, nil for all of them; of application 0 those of all, and expungings.
-func (r *Runner) Replays(app postern.ApplicationNumber, p postern.ListPage, keep func(*postern.Replay) bool) ([]*postern.Replay, bool) {
+func (r *Runner) list(of scope, p postern.ListPage, keep func(*postern.Replay) bool) ([]*postern.Replay, bool) {
 	var after postern.ReplayID
 	if p.After != "" {
 		var err error
@@ -62,7 +80,7 @@ func (r *Runner) Replays(app postern.ApplicationNumber, p postern.ListPage, keep
 		switch {
 		case p.After != "" && (behind == 0 || behind < 0 != p.Descending):
 			continue
-		case !within(record, app), !r.cfg.Alive(record.Application), keep != nil && !keep(record):
+		case !of(record), !r.cfg.Alive(record.Application), keep != nil && !keep(record):
 			continue
 		case len(page) == p.Limit:
 			return page, true
@@ -166,7 +184,7 @@ func (r *Runner) extend(ctx context.Context, e *entry) (*postern.Replay, error) 
 // SetReplayState pauses, resumes or cancels: to ReplayPaused, ReplayRunning or
 // ReplayCanceled. One that has ended is postern.ErrConflict.
 func (r *Runner) SetReplayState(ctx context.Context, app postern.ApplicationNumber, id postern.ReplayID, state postern.ReplayState) (*postern.Replay, error) {
-	e := r.find(app, id)
+	e := r.find(replaysOf(app), id)
 	if e == nil {
 		return nil, postern.ErrNotFound
 	}
@@ -267,20 +285,27 @@ func (r *Runner) expunging(app postern.ApplicationNumber) *entry {
 	return r.active[at]
 }
 
-func (r *Runner) find(app postern.ApplicationNumber, id postern.ReplayID) *entry {
+func (r *Runner) find(of scope, id postern.ReplayID) *entry {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	at, found := slices.BinarySearchFunc(r.all, id, compareID)
-	if !found || !within(r.all[at].record, app) || !r.cfg.Alive(r.all[at].record.Application) {
+	if !found || !of(r.all[at].record) || !r.cfg.Alive(r.all[at].record.Application) {
 		return nil
 	}
 	return r.all[at]
 }
 
-// within reports whether a record is one of an application's replays; all there
-// are, expungings too, are application 0's.
-func within(record *postern.Replay, app postern.ApplicationNumber) bool {
-	return app == 0 || record.Application == app && record.Origin != postern.OriginExpunge
+// scope reports whether a record is one of those that may be found.
+type scope func(*postern.Replay) bool
+
+// replaysOf leaves out an application's expungings, which nobody stops.
+func replaysOf(app postern.ApplicationNumber) scope {
+	return func(r *postern.Replay) bool { return r.Application == app && r.Origin != postern.OriginExpunge }
+}
+
+// tasksOf are all that an application has begun; of application 0, all there are.
+func tasksOf(app postern.ApplicationNumber) scope {
+	return func(r *postern.Replay) bool { return app == 0 || r.Application == app }
 }
 
 func compareID(e *entry, id postern.ReplayID) int { return e.record.ID.Compare(id) }

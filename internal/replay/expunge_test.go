@@ -25,7 +25,7 @@ func (r *rig) expungeAll() *postern.Replay {
 // task is an expunging as it stands.
 func (r *rig) task(of *postern.Replay) *postern.Replay {
 	r.t.Helper()
-	record, err := r.Replay(0, of.ID)
+	record, err := r.Task(app, of.ID)
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -158,13 +158,13 @@ func TestExpungeAllAtOnce(t *testing.T) {
 	}
 	close(begin)
 	asked.Wait()
-	if all, _ := r.Replays(0, postern.ListPage{Limit: 100}, nil); len(all) != 1 {
+	if all, _ := r.Tasks(0, postern.ListPage{Limit: 100}, nil); len(all) != 1 {
 		t.Errorf("%d are under way", len(all))
 	}
 }
 
-// TestExpungeAllIsNoReplay: an application neither sees nor stops it, and has
-// it even where there is no room for a replay.
+// TestExpungeAllIsNoReplay: it is a task of its application alone, which cannot
+// stop it, and has it even where there is no room for a replay.
 func TestExpungeAllIsNoReplay(t *testing.T) {
 	r := newRig(t)
 	r.publish(nil, 1)
@@ -179,10 +179,15 @@ func TestExpungeAllIsNoReplay(t *testing.T) {
 		t.Errorf("the application cancels it: %v", err)
 	}
 	page := postern.ListPage{Limit: 100}
-	own, _ := r.Replays(app, page, nil)
-	all, _ := r.Replays(0, page, nil)
-	if len(own) != maxActive || len(all) != maxActive+1 {
-		t.Errorf("%d replays of the application, %d in all", len(own), len(all))
+	if own, _ := r.Replays(app, page, nil); len(own) != maxActive {
+		t.Errorf("%d replays of the application", len(own))
+	}
+	for of, want := range map[postern.ApplicationNumber]int{app: maxActive + 1, app + 1: 0, 0: maxActive + 1} {
+		list, _ := r.Tasks(of, page, nil)
+		_, err := r.Task(of, record.ID)
+		if found := err == nil; len(list) != want || found != (want > 0) {
+			t.Errorf("application %d: %d tasks, want %d; this one: %v", of, len(list), want, err)
+		}
 	}
 }
 

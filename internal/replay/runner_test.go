@@ -105,7 +105,7 @@ func TestAPauseMeetsASlice(t *testing.T) {
 	if _, err := r.SetReplayState(t.Context(), app, record.ID, postern.ReplayPaused); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.advance(t.Context(), r.find(app, record.ID), record, found); err != nil || len(r.slices) != 0 {
+	if err := r.advance(t.Context(), r.find(replaysOf(app), record.ID), record, found); err != nil || len(r.slices) != 0 {
 		t.Errorf("%v, %d slices", err, len(r.slices))
 	}
 }
@@ -140,14 +140,16 @@ func TestDeletedApplication(t *testing.T) {
 	}
 	r.dead[app] = true
 	r.begin()
-	if _, err := r.Replay(app, record.ID); !errors.Is(err, postern.ErrNotFound) {
-		t.Errorf("it is found: %v", err)
+	_, err := r.Replay(app, record.ID)
+	_, asTask := r.Task(0, record.ID)
+	if !errors.Is(err, postern.ErrNotFound) || !errors.Is(asTask, postern.ErrNotFound) {
+		t.Errorf("it is found: %v, %v", err, asTask)
 	}
-	if list, _ := r.Replays(0, postern.ListPage{Limit: 9}, nil); len(list) != 0 {
+	if list, _ := r.Tasks(0, postern.ListPage{Limit: 9}, nil); len(list) != 0 {
 		t.Errorf("it is listed: %v", list)
 	}
 	r.turn(t.Context())
-	err := r.st.Load(t.Context(), func(record any) error { t.Errorf("%T is stored", record); return nil })
+	err = r.st.Load(t.Context(), func(record any) error { t.Errorf("%T is stored", record); return nil })
 	if err != nil || len(r.all) != 0 {
 		t.Errorf("%d in memory, %v", len(r.all), err)
 	}
@@ -328,7 +330,7 @@ func TestLongScansAreSaved(t *testing.T) {
 	r := newRig(t)
 	r.publish(nil, 1)
 	record := r.create(nil)
-	e := r.find(app, record.ID)
+	e := r.find(replaysOf(app), record.ID)
 	e.unsaved = saveEvery - 1
 	before := r.head.Batch
 	cursor := postern.NewMessageID(r.now, 0, 1, 0)

@@ -49,7 +49,9 @@ export const portal = {
     await answers(200, their.endpoint.getHeaders(app, endpoint));
     await answers(200, their.endpoint.sendExample(app, endpoint, { eventType: "svix.ping" }));
     await answers(202, their.messageAttempt.resend(app, message, endpoint));
-    await answers(202, their.endpoint.recover(app, endpoint, { since: new Date(Date.now() - 1000) }));
+    const task = await answers(202, their.endpoint.recover(app, endpoint, { since: new Date(Date.now() - 1000) }));
+    await answers(200, their.backgroundTask.get(task.id));
+    fits("their tasks", (await answers(200, their.backgroundTask.list())).data.map((t) => t.id), [task.id]);
     await answers(200, their.endpoint.getStats(app, endpoint));
     await answers(200, their.messageAttempt.listByEndpoint(app, endpoint));
     await answers(200, their.messageAttempt.listByMsg(app, message));
@@ -69,14 +71,15 @@ export const portal = {
       their.messageAttempt.expungeContent(app, message, "atmpt_000000000000000000000000000"),
       their.eventType.create({ name, description: "Mine" }), their.eventType.upsert(name, { description: "Mine" }),
       their.eventType.patch(name, { description: "Mine" }), their.eventType.delete(name),
-      their.backgroundTask.list(), their.backgroundTask.get("qtask_000000000000000000000000000"),
       their.authentication.appPortalAccess(app), their.authentication.expireAll(app),
     ]) {
       await refused(denied, 403, forbidden);
     }
+    const task = await answers(202, world.svix.endpoint.recover(other, foreign, { since: new Date(Date.now() - 1000) }));
     for (const hidden of [
       their.application.get(other), their.endpoint.list(other), their.endpoint.get(other, foreign), their.endpoint.getSecret(other, foreign),
       their.endpoint.delete(other, foreign), their.message.list(other), their.messageAttempt.listByEndpoint(other, foreign),
+      their.backgroundTask.get(task.id),
     ]) {
       await refused(hidden, 404, "not_found");
     }
@@ -89,6 +92,7 @@ export const portal = {
     await answers(200, keeper.endpoint.getSecret(app, endpoint));
     await refused(keeper.endpoint.rotateSecret(app, endpoint), 403, forbidden);
     await refused(keeper.messageAttempt.resend(app, message, endpoint), 403, forbidden);
+    for (const denied of [keeper.backgroundTask.list(), keeper.backgroundTask.get(task.id)]) await refused(denied, 403, forbidden);
   },
 
   async logout(world: World) {

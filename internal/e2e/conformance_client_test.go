@@ -1,11 +1,14 @@
 package e2e_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"iter"
 	"net/http"
+	"net/http/httptrace"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -17,11 +20,11 @@ import (
 // after it use.
 type clientDriver struct {
 	*ours.Client
-	t        *testing.T
-	receiver string
+	t             *testing.T
+	url, receiver string
 	// app has the endpoints ok and fail, and delivers to them; message was sent
-	// to both, other to fail alone and is retried.
-	app, ok, fail, message, other string
+	// to both, other to fail alone and is retried. attempt is one of message's.
+	app, ok, fail, message, other, attempt string
 }
 
 // noOne is no object's id or uid.
@@ -29,11 +32,9 @@ const noOne = "client-nobody"
 
 // driveClient is the driver of package client.
 func driveClient(t *testing.T, r *recorder, receiver string) {
-	c, err := ours.New(ours.Options{URL: r.URL, Key: adminKey})
-	if err != nil {
-		t.Fatal(err)
-	}
-	d := &clientDriver{Client: c, t: t, receiver: receiver}
+	d := &clientDriver{t: t, url: r.URL, receiver: receiver}
+	d.Client = d.with(adminKey)
+	d.server()
 	d.applications()
 	d.eventTypes()
 	d.endpoints()
@@ -42,7 +43,17 @@ func driveClient(t *testing.T, r *recorder, receiver string) {
 	d.replays()
 	d.sources()
 	d.keys()
+	d.visits()
+	d.tail()
 	d.contents()
+}
+
+// with is a client with another key.
+func (d *clientDriver) with(key string) *ours.Client {
+	d.t.Helper()
+	c, err := ours.New(ours.Options{URL: d.url, Key: key})
+	d.does(err)
+	return c
 }
 
 // does ends the test unless a call succeeded.
@@ -76,6 +87,12 @@ func walk[T any](list iter.Seq2[T, error]) error {
 
 // long is more than a page may hold.
 func long() ours.Page { return ours.Page{Limit: 251} }
+
+func (d *clientDriver) server() {
+	ctx := d.t.Context()
+	d.does(errorOf(d.Health(ctx)))
+	d.does(errorOf(d.Limits(ctx)))
+}
 
 func (d *clientDriver) applications() {
 	ctx, api := d.t.Context(), d.Applications
@@ -150,6 +167,12 @@ func (d *clientDriver) endpoints() {
 	d.refuses(errorOf(api.Resume(ctx, d.app, noOne)), postern.ErrNotFound)
 	d.does(errorOf(api.Secret(ctx, d.app, d.ok)))
 	d.refuses(errorOf(api.Secret(ctx, d.app, noOne)), postern.ErrNotFound)
+	d.does(api.SetHeaders(ctx, d.app, d.ok, map[string]string{"X-Client": "1"}))
+	d.refuses(api.SetHeaders(ctx, d.app, d.ok, map[string]string{"X Client": "1"}), postern.ErrInvalid)
+	d.does(api.PatchHeaders(ctx, d.app, d.ok, ours.Patch{"X-Client": nil}))
+	d.refuses(api.PatchHeaders(ctx, d.app, noOne, ours.Patch{"X-Client": nil}), postern.ErrNotFound)
+	d.does(errorOf(api.Headers(ctx, d.app, d.ok)))
+	d.refuses(errorOf(api.Headers(ctx, d.app, noOne)), postern.ErrNotFound)
 	grace := 8 * 24 * time.Hour
 	d.does(api.RotateSecret(ctx, d.app, d.ok, ours.Rotation{}))
 	d.refuses(api.RotateSecret(ctx, d.app, d.ok, ours.Rotation{Grace: &grace}), postern.ErrInvalid)
@@ -184,19 +207,38 @@ func (d *clientDriver) messages() {
 	d.refuses(api.Resend(ctx, d.app, d.message, noOne), postern.ErrNotFound)
 	d.does(api.Cancel(ctx, d.app, d.other, d.fail))
 	d.refuses(api.Cancel(ctx, d.app, d.other, d.fail), postern.ErrConflict)
+	d.does(errorOf(d.Endpoints.SendExample(ctx, d.app, d.ok, ours.Example{EventType: "svix.ping"})))
+	d.refuses(errorOf(d.Endpoints.SendExample(ctx, d.app, d.ok, ours.Example{EventType: "client.nothing"})), postern.ErrNotFound)
+	d.standings()
+}
+
+// standings are what has become of messages at endpoints, and why.
+func (d *clientDriver) standings() {
+	ctx, api := d.t.Context(), d.Messages
+	d.does(walk(api.Endpoints(ctx, d.app, d.message, ours.Page{})))
+	d.refuses(walk(api.Endpoints(ctx, d.app, noOne, ours.Page{})), postern.ErrNotFound)
+	d.does(walk(d.Endpoints.Messages(ctx, d.app, d.ok, ours.EndpointMessageFilter{Status: "success"})))
+	d.refuses(walk(d.Endpoints.Messages(ctx, d.app, d.ok, ours.EndpointMessageFilter{Status: "lost"})), postern.ErrInvalid)
+	d.does(errorOf(api.Explain(ctx, d.app, d.message, ours.Page{})))
+	d.refuses(errorOf(api.Explain(ctx, d.app, noOne, ours.Page{})), postern.ErrNotFound)
+	d.does(errorOf(api.Precheck(ctx, d.app, "client.paid", nil)))
+	d.refuses(errorOf(api.Precheck(ctx, d.app, "client.paid", []string{})), postern.ErrInvalid)
+	d.does(errorOf(d.Applications.Stats(ctx, d.app, ours.StatsFilter{Bucket: time.Hour})))
+	d.refuses(errorOf(d.Applications.Stats(ctx, d.app, ours.StatsFilter{Bucket: time.Second})), postern.ErrInvalid)
+	d.does(errorOf(d.Endpoints.Stats(ctx, d.app, d.ok, ours.Span{})))
+	d.refuses(errorOf(d.Endpoints.Stats(ctx, d.app, d.ok, ours.Span{Since: time.Now().AddDate(0, 0, -29)})), postern.ErrInvalid)
 }
 
 func (d *clientDriver) attempts() {
 	ctx, api := d.t.Context(), d.Attempts
-	var attempt string
 	for made, err := range api.OfMessage(ctx, d.app, d.message, ours.History{}) {
 		d.does(err)
-		attempt = made.ID.String()
+		d.attempt = made.ID.String()
 	}
 	d.refuses(walk(api.OfMessage(ctx, d.app, noOne, ours.History{})), postern.ErrNotFound)
 	d.does(walk(api.AtEndpoint(ctx, d.app, d.ok, ours.History{})))
 	d.refuses(walk(api.AtEndpoint(ctx, d.app, d.ok, ours.History{Page: long()})), postern.ErrInvalid)
-	d.does(errorOf(api.Get(ctx, d.app, d.message, attempt)))
+	d.does(errorOf(api.Get(ctx, d.app, d.message, d.attempt)))
 	d.refuses(errorOf(api.Get(ctx, d.app, d.message, noOne)), postern.ErrNotFound)
 
 	retrying := ours.DeliveryFilter{State: "retrying", Endpoint: d.fail}
@@ -228,6 +270,14 @@ func (d *clientDriver) replays() {
 	d.refuses(errorOf(api.Pause(ctx, d.app, id)), postern.ErrConflict)
 	d.refuses(errorOf(api.Resume(ctx, d.app, id)), postern.ErrConflict)
 	d.refuses(errorOf(api.Cancel(ctx, d.app, noOne)), postern.ErrNotFound)
+
+	span, long := ours.Span{Since: in.Since}, ours.Span{Since: time.Now().AddDate(0, 0, -15)}
+	d.does(errorOf(d.Endpoints.Recover(ctx, d.app, d.fail, span)))
+	d.refuses(errorOf(d.Endpoints.Recover(ctx, d.app, d.fail, long)), postern.ErrInvalid)
+	d.does(errorOf(d.Endpoints.ReplayMissing(ctx, d.app, d.ok, span)))
+	d.refuses(errorOf(d.Endpoints.ReplayMissing(ctx, d.app, noOne, span)), postern.ErrNotFound)
+	d.does(errorOf(d.Endpoints.BulkReplay(ctx, d.app, d.ok, ours.BulkReplayIn{Span: span, Status: "fail"})))
+	d.refuses(errorOf(d.Endpoints.BulkReplay(ctx, d.app, d.ok, ours.BulkReplayIn{Span: span, Status: "lost"})), postern.ErrInvalid)
 }
 
 func (d *clientDriver) sources() {
@@ -297,6 +347,54 @@ func (d *clientDriver) keys() {
 	d.refuses(walk(api.All(ctx, long())), postern.ErrInvalid)
 	d.does(api.Delete(ctx, id))
 	d.refuses(api.Delete(ctx, id), postern.ErrNotFound)
+	publisher, err := api.Create(ctx, ours.KeyIn{Name: "client", Scope: postern.ScopePublishOnly, Application: d.app})
+	d.does(err)
+	d.refuses(errorOf(d.with(publisher.Token).Limits(ctx)), postern.ErrForbidden)
+}
+
+func (d *clientDriver) visits() {
+	ctx, api := d.t.Context(), d.Portal
+	access, err := api.Open(ctx, d.app, ours.Visit{Session: "client"})
+	d.does(err)
+	d.refuses(errorOf(api.Open(ctx, d.app, ours.Visit{Lasts: time.Minute})), postern.ErrInvalid)
+	d.does(errorOf(api.OpenDashboard(ctx, d.app)))
+	d.refuses(errorOf(api.OpenDashboard(ctx, noOne)), postern.ErrNotFound)
+	d.does(d.with(access.Token).Portal.Logout(ctx))
+	d.refuses(api.Logout(ctx), postern.ErrForbidden)
+	d.does(api.ExpireAll(ctx, d.app, ours.Expiry{}))
+	d.refuses(api.ExpireAll(ctx, noOne, ours.Expiry{}), postern.ErrNotFound)
+}
+
+// tail is heard until it tells of a message, and then from behind that.
+func (d *clientDriver) tail() {
+	ctx, cancel := context.WithTimeout(d.t.Context(), patience)
+	defer cancel()
+	published := make(chan error, 1)
+	listens := sync.OnceFunc(func() { // the answer begins once the server does
+		go func() {
+			published <- errorOf(d.Messages.Create(ctx, d.app, ours.MessageIn{EventType: "client.told", Payload: json.RawMessage("{}")}))
+		}()
+	})
+	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotFirstResponseByte: listens})
+	var after string
+	for event, err := range d.Tail(traced, ours.TailFilter{Application: d.app, EventTypes: []string{"client.told"}}) {
+		d.does(err)
+		if event.Message != nil {
+			after = event.ID
+			break
+		}
+	}
+	d.does(<-published)
+	for event, err := range d.Tail(ctx, ours.TailFilter{Application: d.app, EventTypes: []string{"client.told"}, After: after}) {
+		d.does(err)
+		if event.Attempt == nil { // of the message
+			d.t.Fatalf("behind the message comes %+v", event)
+		}
+		break
+	}
+	for _, err := range d.Tail(ctx, ours.TailFilter{Application: noOne}) {
+		d.refuses(err, postern.ErrNotFound)
+	}
 }
 
 // contents are taken out of the history, at once and over time.
@@ -304,6 +402,10 @@ func (d *clientDriver) contents() {
 	ctx := d.t.Context()
 	d.does(d.Messages.Expunge(ctx, d.app, d.message))
 	d.refuses(d.Messages.Expunge(ctx, d.app, noOne), postern.ErrNotFound)
+	d.does(d.Attempts.Expunge(ctx, d.app, d.message, d.attempt))
+	d.refuses(d.Attempts.Expunge(ctx, d.app, d.message, noOne), postern.ErrNotFound)
+	d.does(errorOf(d.Messages.ExpungeSeveral(ctx, d.app, []string{d.other, noOne})))
+	d.refuses(errorOf(d.Messages.ExpungeSeveral(ctx, d.app, make([]string, 101))), postern.ErrInvalid)
 	task, err := d.Messages.ExpungeAll(ctx, d.app)
 	d.does(err)
 	d.refuses(errorOf(d.Messages.ExpungeAll(ctx, noOne)), postern.ErrNotFound)

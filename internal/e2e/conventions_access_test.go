@@ -77,6 +77,14 @@ func accessConventions() []convention {
 			in["expiresAt"] = ago(hour)
 			w.faulty("body.expiresAt", "POST", "/key", in)
 		})},
+		{keys, "A key whose end is past is 401.", in(func(w *conventionWorld) {
+			out := w.ask(201, "POST", "/key", object{"name": "k", "scope": "application", "application": w.app, "expiresAt": ago(-2 * time.Second)})
+			w.reads(w.ask(200, "GET", "/key/"+out.Get("id").Str, nil), "expiresAt", out.Get("expiresAt").Raw)
+			expiring := w.as(out.Get("token").Str)
+			await(w.t, "the key's end", func() bool { return expiring.reply("GET", w.of(""), nil).status != 200 })
+			expiring.fails(401, "authentication_failed", "GET", w.of(""), nil)
+			w.same("it was before its end", time.Now().Before(out.Get("expiresAt").Time()), false)
+		})},
 		{keys, "A key of an application does everything there, 403 outside, and does not find another.", in(func(w *conventionWorld) {
 			token, _ := w.key("application")
 			own, other := w.as(token), w.application("other")
@@ -129,6 +137,13 @@ func accessConventions() []convention {
 			visitor.ask(200, "GET", w.of("/endpoint"), nil)
 			visitor.fails(403, "insufficient access", "GET", "/app", nil)
 			visitor.fails(404, "not_found", "GET", "/app/"+w.application("other")+"/endpoint", nil)
+		})},
+		{jwts, "Its feature_flags show the event types that have one of them, as a visit's do.", in(func(w *conventionWorld) {
+			w.ask(201, "POST", "/event-type", object{"name": w.uid, "description": "d", "featureFlags": []string{"beta", "gamma"}})
+			claims := jwt.MapClaims{"sub": w.app}
+			w.as(w.svixToken(jwt.SigningMethodHS256, []byte(conventionSecret), claims)).fails(404, "not_found", "GET", "/event-type/"+w.uid, nil)
+			claims["feature_flags"] = []string{"alpha", "beta"}
+			w.as(w.svixToken(jwt.SigningMethodHS256, []byte(conventionSecret), claims)).ask(200, "GET", "/event-type/"+w.uid, nil)
 		})},
 		// svix-server also takes HS384, HS512, RS* and EdDSA where it is told to.
 		{jwts, "Another secret, issuer or algorithm, an end that is past and none at all are 401.", in(func(w *conventionWorld) {
@@ -231,6 +246,9 @@ func accessConventions() []convention {
 			w.ask(200, "POST", path, object{"expiry": 7 * 24 * 3600})
 			w.faulty("body.expiry", "POST", path, object{"expiry": 3599})
 			w.faulty("body.expiry", "POST", path, object{"expiry": 7*24*3600 + 1})
+		})},
+		{portal, "A visit lasts seven days unless asked otherwise; limits tells so.", in(func(w *conventionWorld) {
+			w.reads(w.ask(200, "GET", "/limits", nil), `data.#(name=="portal.default").value`, "604800", `data.#(name=="portal.default").unit`, `"seconds"`)
 		})},
 		{portal, "Opening the portal makes the application that the body describes; its uid is the path's, else 422.", in(func(w *conventionWorld) {
 			path := "/auth/app-portal-access/" + w.uid + ".new"

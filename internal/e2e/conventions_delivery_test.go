@@ -88,14 +88,17 @@ func deliveryConventions() []convention {
 		})},
 
 		{answers, "Any 2xx is a success, and nothing else is.", in(func(w *conventionWorld) {
-			for _, status := range []int{200, 201, 204, 299, 304, 400, 404, 500, 503} {
-				w.client.endpoint(w.app, w.answering(saying(status, "")), once())
+			want, seen := map[int64]string{}, map[int64]string{}
+			for _, status := range []int64{200, 201, 204, 299, 304, 400, 404, 500, 503} {
+				w.client.endpoint(w.app, w.answering(saying(int(status), "")), once())
+				if want[status] = "fail"; status/100 == 2 {
+					want[status] = "success"
+				}
 			}
-			w.message("a.b", nil)
-			for _, a := range w.page(w.of("/attempt/msg/" + w.page(w.of("/msg")).Get("data.0.id").Str)).Get("data").Array() {
-				code := a.Get("responseStatusCode").Int()
-				w.same(fmt.Sprint(code), a.Get("status").Int() == 0, code/100 == 2)
+			for _, a := range w.page(w.of("/attempt/msg/" + w.message("a.b", nil).Get("id").Str)).Get("data").Array() {
+				seen[a.Get("responseStatusCode").Int()] = a.Get("statusText").Str
 			}
+			w.same("attempts by code", seen, want)
 		})},
 		{answers, "A redirect is a failure, and is not followed.", in(func(w *conventionWorld) {
 			followed := newReceiver(w.t, nil)
@@ -128,7 +131,13 @@ func deliveryConventions() []convention {
 			if wait := untilNext(out); wait < 4*time.Second || wait > 8*time.Second { // settling takes its time too
 				w.t.Errorf("the next try is after %v", wait)
 			}
-			w.reads(w.ask(200, "GET", "/limits", nil), `data.#(name=="retry.default").value`, "8")
+		})},
+		{answers, "By default a delivery is tried again after 5 s, 5 min, 30 min, 2 h, 5 h, 10 h and 10 h; limits tells the waits in force.", in(func(w *conventionWorld) {
+			limit := w.ask(200, "GET", "/limits", nil).Get(`data.#(name=="retry.default")`)
+			w.reads(limit, "value", "8")
+			if !strings.HasSuffix(limit.Get("description").Str, ": 5s,5m0s,30m0s,2h0m0s,5h0m0s,10h0m0s,10h0m0s.") {
+				w.t.Errorf("%s", limit.Raw)
+			}
 		})},
 		{answers, "An endpoint's own schedule holds; an empty one is a single try.", in(func(w *conventionWorld) {
 			_, r := w.listener(500, object{"retrySchedule": []float64{0.01, 0.01}})

@@ -268,6 +268,9 @@ func endpointConventions() []convention {
 			w.faulty("body.gracePeriodSeconds", "POST", rotate, object{"gracePeriodSeconds": 604801})
 			w.faulty("body.gracePeriodSeconds", "POST", rotate, object{"gracePeriodSeconds": -1})
 		})},
+		{secrets, "The grace of a rotation is 24 hours unless asked otherwise; limits tells so.", in(func(w *conventionWorld) {
+			w.reads(w.ask(200, "GET", "/limits", nil), `data.#(name=="secret.grace.default").value`, "86400", `data.#(name=="secret.grace.default").unit`, `"seconds"`)
+		})},
 		{secrets, "Ten old keys may live beside the current one; one more is 400 limit_reached.", in(func(w *conventionWorld) {
 			rotate := w.of("/endpoint/" + w.client.endpoint(w.app, url, quiet(nil)) + "/secret/rotate")
 			for range 10 {

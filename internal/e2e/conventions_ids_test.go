@@ -13,7 +13,9 @@ func idConventions() []convention {
 		{group, "An id is its noun's prefix and 27 letters and digits, so that none begins with a dash.", in(func(w *conventionWorld) {
 			endpoint, _ := w.listener(200, nil)
 			message := w.message("a.b", nil).Get("id").Str
+			refusals := w.refused()
 			ids := map[string]string{
+				"rfs_": w.page(refusals).Get("data.0.id").Str,
 				"app_": w.app, "ep_": endpoint, "msg_": message, "atmpt_": w.attempts(w.app, message)[0].ID,
 				"src_":   w.ask(201, "POST", w.of("/source"), object{"name": "s", "provider": "none"}).Get("id").Str,
 				"qtask_": w.ask(202, "POST", w.of("/endpoint/"+endpoint+"/recover"), object{"since": ago(hour)}).Get("id").Str,
@@ -27,12 +29,19 @@ func idConventions() []convention {
 			}
 		})},
 		{group, "Ids sort by the time of their making.", in(func(w *conventionWorld) {
-			var endpoints, messages []string
+			made := map[string][]string{}
+			source := w.github()
+			refusals := w.of("/source/" + source.Get("id").Str + "/refusal")
 			for range 5 {
-				endpoints = append(endpoints, w.client.endpoint(w.app, "http://127.0.0.1:9/", object{"disabled": true}))
-				messages = append(messages, w.message("a.b", nil).Get("id").Str)
+				made["endpoints"] = append(made["endpoints"], w.client.endpoint(w.app, "http://127.0.0.1:9/", object{"disabled": true}))
+				made["messages"] = append(made["messages"], w.message("a.b", nil).Get("id").Str)
+				made["sources"] = append(made["sources"], w.ask(201, "POST", w.of("/source"), object{"name": "s", "provider": "none"}).Get("id").Str)
+				w.inbound(401, source, signedByGitHub("{}", "wrong"), []byte("{}"))
+				made["refusals"] = append(made["refusals"], w.page(refusals).Get("data.0.id").Str)
 			}
-			w.same("endpoints and messages are sorted", []bool{slices.IsSorted(endpoints), slices.IsSorted(messages)}, []bool{true, true})
+			for name, ids := range made {
+				w.same(name+" are sorted", slices.IsSorted(ids) && len(slices.Compact(ids)) == 5, true)
+			}
 		})},
 		{group, "An application answers to its uid as to its id.", in(func(w *conventionWorld) {
 			w.reads(w.ask(200, "GET", "/app/"+w.uid, nil), "id", quoted(w.app))
@@ -74,6 +83,14 @@ func idConventions() []convention {
 				w.client.endpoint(w.app, "http://127.0.0.1:9/", object{"uid": right, "channels": []string{right}, "disabled": true})
 			}
 		})},
+		{group, "Wherever a path names an application, endpoint, source or message, its uid or event id will do, in every operation.", in(answersToNames)},
+		{group, "A uid is not . or .., which paths take for something else.", in(func(w *conventionWorld) {
+			for _, wrong := range []string{".", ".."} {
+				w.faulty("body.uid", "POST", "/app", object{"name": "n", "uid": wrong})
+				w.faulty("body.uid", "POST", w.of("/endpoint"), object{"url": "http://127.0.0.1/", "uid": wrong})
+				w.faulty("body.uid", "POST", w.of("/source"), object{"name": "s", "provider": "none", "uid": wrong})
+			}
+		})},
 		{group, "A uid or event id does not begin with the prefix of its own noun's ids.", in(func(w *conventionWorld) {
 			w.faulty("body.uid", "POST", "/app", object{"name": "n", "uid": "app_mine"})
 			w.faulty("body.uid", "POST", w.of("/endpoint"), object{"url": "http://127.0.0.1/", "uid": "ep_mine"})
@@ -104,6 +121,11 @@ func idConventions() []convention {
 			w.ask(204, "DELETE", w.of("/endpoint/mine"), nil)
 			w.fails(404, "not_found", "GET", w.of("/endpoint/mine"), nil)
 			w.client.endpoint(w.app, "http://127.0.0.1:9/", object{"uid": "mine", "disabled": true})
+			for range 2 {
+				w.ask(201, "POST", w.of("/source"), object{"name": "s", "provider": "none", "uid": "mine"})
+				w.ask(204, "DELETE", w.of("/source/mine"), nil)
+				w.fails(404, "not_found", "GET", w.of("/source/mine"), nil)
+			}
 			w.ask(204, "DELETE", "/app/"+w.uid, nil)
 			w.fails(404, "not_found", "GET", "/app/"+w.uid, nil)
 			w.ask(201, "POST", "/app", object{"name": "n", "uid": w.uid})

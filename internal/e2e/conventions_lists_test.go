@@ -87,10 +87,19 @@ func listConventions() []convention {
 				w.same(path, names, []string{"data", "iterator", "prevIterator", "done"})
 			}
 		})},
-		{group, "Both iterators of an empty page are there, and null, and the list is an empty one.", in(func(w *conventionWorld) {
+		{group, "Both iterators of an empty list are there, and null, and data is an empty list.", in(func(w *conventionWorld) {
 			for _, path := range []string{"/endpoint", "/msg", "/source", "/delivery", "/replay"} {
 				w.reads(w.page(w.of(path)), "data", "[]", "iterator", "null", "prevIterator", "null", "done", "true")
 			}
+		})},
+		{group, "Filters look within bounds: a page may be empty before the list's end; done is false then, and the iterator leads on.", in(func(w *conventionWorld) {
+			endpoint, _ := w.listener(200, nil)
+			w.ask(200, "POST", w.of("/endpoint/"+endpoint+"/pause"), nil)
+			w.many(1100, envelopeOf("a.b", nil)) // a thousand are looked at for a page
+			path, failed := w.of("/endpoint/"+endpoint+"/msg"), []string{"status", "2"}
+			first := w.page(path, failed...)
+			w.reads(first, "data", "[]", "done", "false", "prevIterator", "null")
+			w.reads(w.page(path, append(failed, "iterator", first.Get("iterator").Str)...), "data", "[]", "done", "true", "iterator", "null")
 		})},
 		{group, "The iterator is the page's last id, also at the list's end; prevIterator is a dash and the first.", in(func(w *conventionWorld) {
 			endpoints, _ := w.furnished(3)
@@ -114,6 +123,12 @@ func listConventions() []convention {
 		})},
 		{group, "Applications come oldest first, endpoints, messages, attempts and sources newest first, unless order says otherwise.", in(func(w *conventionWorld) {
 			endpoints, messages := w.furnished(2)
+			var sources []string
+			for range 3 {
+				sources = append(sources, w.ask(201, "POST", w.of("/source"), object{"name": "s", "provider": "none"}).Get("id").Str)
+			}
+			w.same("sources", w.walk(w.of("/source"), "id"), backwards(sources))
+			w.same("sources, ascending", w.walk(w.of("/source"), "id", "order", "ascending"), sources)
 			w.same("endpoints", w.walk(w.of("/endpoint"), "id"), backwards(endpoints))
 			w.same("endpoints, ascending", w.walk(w.of("/endpoint"), "id", "order", "ascending"), endpoints)
 			w.same("messages", w.walk(w.of("/msg"), "id"), backwards(messages))
@@ -187,6 +202,14 @@ func listConventions() []convention {
 			w.same("before", texts(w.page(w.of("/msg"), "before", second.Get("timestamp").Str, "order", "ascending"), "data.0.id"), []string{first.Get("id").Str})
 			w.reads(w.page(w.of("/attempt/endpoint/"+endpoint), "before", ago(hour)), "data.#", "0")
 			w.reads(w.page(w.of("/attempt/msg/"+first.Get("id").Str), "after", ago(hour)), "data.#", "1")
+		})},
+		{group, "A page that shows payloads ends with the one by which they come to 8 MiB; limits tells so.", in(func(w *conventionWorld) {
+			w.many(10, envelopeOf("a.b", object{"payload": object{"a": strings.Repeat("x", 1_000_000)}}))
+			w.reads(w.ask(200, "GET", "/limits", nil), `data.#(name=="page.payloads").value`, fmt.Sprint(8<<20))
+			first := w.page(w.of("/msg"))
+			w.reads(first, "data.#", "9", "done", "false")
+			w.reads(w.page(w.of("/msg"), "iterator", first.Get("iterator").Str), "data.#", "1", "done", "true")
+			w.reads(w.page(w.of("/msg"), "with_content", "false"), "data.#", "10", "done", "true")
 		})},
 		// Svix looks back 90 days unless told otherwise; here retention is the bound.
 		{group, "Without before and after, a list reaches back over everything that is kept.", in(func(w *conventionWorld) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/tidwall/gjson"
@@ -67,13 +68,28 @@ func messageConventions() []convention {
 			w.reads(w.ask(200, "POST", w.of("/msg/precheck/active"), object{"eventType": "a.b"}), "active", "true")
 			w.reads(w.ask(200, "POST", w.of("/msg/precheck/active"), object{"eventType": "c.d"}), "active", "false")
 		})},
-		{messages, "Explaining a message says of each endpoint whether it matched, and why.", in(func(w *conventionWorld) {
-			yes, _ := w.listener(200, object{"eventTypes": []string{"a.*"}})
-			no, _ := w.listener(200, object{"eventTypes": []string{"c.*"}})
-			out := w.ask(200, "GET", w.of("/msg/"+w.message("a.b", nil).Get("id").Str+"/explain"), nil)
-			w.reads(out, "matched", "1", `data.#(endpointId=="`+yes+`").matched`, "true", `data.#(endpointId=="`+no+`").matched`, "false")
-			if out.Get(`data.#(endpointId=="`+no+`").reason`).Str == "" {
-				w.t.Errorf("no reason in %s", out.Raw)
+		{messages, "Explaining a message says of each endpoint whether it matched, and why: type, channel, disabled, made later.", in(func(w *conventionWorld) {
+			for uid, more := range map[string]object{
+				"yes": {"eventTypes": []string{"a.*"}}, "type": {"eventTypes": []string{"c.*"}}, "channel": {"channels": []string{"blue"}}, "off": {"disabled": true},
+			} {
+				more["uid"] = uid
+				w.client.endpoint(w.app, "http://127.0.0.1:9/", more)
+			}
+			message := w.ask(202, "POST", w.of("/msg"), envelopeOf("a.b", object{"channels": []string{"red"}}))
+			late := object{"url": "http://127.0.0.1:9/", "uid": "late"}
+			for !w.ask(201, "POST", w.of("/endpoint"), late).Get("createdAt").Time().After(message.Get("timestamp").Time()) { // a millisecond each
+				w.ask(204, "DELETE", w.of("/endpoint/late"), nil)
+			}
+			out := w.ask(200, "GET", w.of("/msg/"+message.Get("id").Str+"/explain"), nil)
+			w.reads(out, "matched", "1", "data.#", "5")
+			for uid, because := range map[string]string{
+				"yes": "a.b is selected by a.*", "type": "a.b is not among those selected: c.*", "channel": "(red) are not among those selected: blue",
+				"off": "the endpoint is disabled", "late": "was created after the message",
+			} {
+				one := out.Get(`data.#(endpointUid=="` + uid + `")`)
+				if one.Get("matched").Bool() != (uid == "yes") || !strings.Contains(one.Get("reason").Str, because) {
+					w.t.Errorf("%s: %s, want because %q", uid, one.Raw, because)
+				}
 			}
 		})},
 		{messages, "A message may bring its application along, which is made if there is none; its uid is the path's, else 422.", in(func(w *conventionWorld) {
@@ -229,6 +245,22 @@ func statusConventions() []convention {
 				}
 			}
 			w.reads(w.page(w.of("/attempt/msg/"+message)), "data.0.status", "2", "data.0.statusText", `"fail"`)
+		})},
+		{group, "A delivery under its second try is 3 sending too.", in(func(w *conventionWorld) {
+			release, arrived := make(chan struct{}), make(chan struct{}, 2)
+			defer close(release)
+			var tries atomic.Int64
+			w.client.endpoint(w.app, w.answering(func(rw http.ResponseWriter, _ *http.Request) {
+				if tries.Add(1) == 1 {
+					rw.WriteHeader(http.StatusInternalServerError)
+					return
+				}
+				arrived <- struct{}{}
+				<-release
+			}), object{"retrySchedule": []float64{0.01}})
+			message := w.ask(202, "POST", w.of("/msg"), envelopeOf("a.b", nil)).Get("id").Str
+			<-arrived
+			w.reads(destination(w, message, ""), "status", "3", "statusText", `"sending"`)
 		})},
 		{group, "Canceled is 4 canceled to callers who say expanded_statuses, and 0 success to others.", in(func(w *conventionWorld) {
 			endpoint, _ := w.listener(500, later())

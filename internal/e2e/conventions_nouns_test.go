@@ -1,20 +1,21 @@
 package e2e_test
 
 import (
-	"bufio"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/tidwall/gjson"
 )
 
 // nounConventions are about what Svix's API has not: sources, refusals, replays,
-// the tail, stats and limits.
+// stats and limits.
 func nounConventions() []convention {
-	const sources, refusals, replays, tails, figures = "Sources", "Refused requests", "Replays", "Tail", "Stats and limits"
+	const sources, refusals, replays, figures = "Sources", "Refused requests", "Replays", "Stats and limits"
 	return []convention{
 		{sources, "A source has an address to give to its provider; its secrets are never shown.", in(func(w *conventionWorld) {
 			out := w.ask(201, "POST", w.of("/source"), object{"name": "s", "provider": "github", "secrets": []string{githubSecret}})
@@ -100,6 +101,18 @@ func nounConventions() []convention {
 			w.same("the token shows", strings.Contains(out.Raw, source.Get("ingestUrl").Str[len(w.base+"/in/"):]), false)
 		})},
 
+		{refusals, "Credentials of a refused request are masked, a body that is not UTF-8 reads as bodyBase64, and before and after bound the list.", in(func(w *conventionWorld) {
+			source := w.github()
+			header := signedByGitHub("", "wrong")
+			header["X-Api-Key"], header["Cookie"], header["X-Plain"] = []string{"s3cret"}, []string{"s3cret"}, []string{"shown"}
+			w.inbound(401, source, header, []byte{0xff, 0x00, 0xfe})
+			path := w.of("/source/" + source.Get("id").Str + "/refusal")
+			out := w.ask(200, "GET", path+"/"+w.page(path).Get("data.0.id").Str, nil)
+			w.reads(out, "bodyBase64", `"/wD+"`, "body", "", `request.headers.#(name=="X-Plain").value`, `"shown"`, `request.headers.#(name=="X-Api-Key").value`, `"***"`, `request.headers.#(name=="Cookie").value`, `"***"`)
+			w.same("leaks", strings.Contains(out.Raw+w.page(path).Raw, "s3cret"), false)
+			w.reads(w.page(path, "after", ago(hour)), "data.#", "1")
+			w.reads(w.page(path, "before", ago(hour)), "data.#", "0")
+		})},
 		{refusals, "A refusal is checked again against its source as it is now, and released as one message, however often.", in(func(w *conventionWorld) {
 			_, r := w.listener(200, nil)
 			source := w.github()
@@ -138,6 +151,48 @@ func nounConventions() []convention {
 			w.reads(w.ask(201, "POST", w.of("/replay"), object{"endpointId": endpoint, "toEndpointId": "other", "since": ago(hour)}), "toEndpointId", quoted(other))
 			w.same("id", r.await(w.t, "/hook", 1)[0].id, message)
 		})},
+		{replays, "A replay chooses by event type, channel, tag, how the message stands at the endpoint, and time.", in(func(w *conventionWorld) {
+			w.message("a.missing", nil)
+			r := newReceiver(w.t, func(got *request, _ *http.Request) int {
+				if strings.Contains(string(got.body), "fail") {
+					return 500
+				}
+				return 200
+			})
+			endpoint := w.client.endpoint(w.app, r.URL+"/hook", once())
+			w.message("a.one", object{"channels": []string{"blue"}})
+			tagged := w.message("a.two", object{"tags": []string{"spring"}}).Get("id").Str
+			w.message("a.two", object{"payload": object{"fail": true}})
+			for _, choice := range []struct {
+				more  object
+				count string
+			}{
+				{object{}, "3"}, {object{"eventTypes": []string{"a.two"}}, "2"}, {object{"channel": "blue"}, "1"}, {object{"tag": "spring"}, "1"},
+				{object{"status": "delivered"}, "2"}, {object{"status": "dead"}, "1"}, {object{"status": "failed"}, "1"}, {object{"status": "missing"}, "1"}, {object{"status": "all"}, "3"},
+				{object{"until": ago(hour)}, "0"}, {object{"tag": "spring", "channel": "blue"}, "0"},
+			} {
+				choice.more["endpointId"], choice.more["since"] = endpoint, ago(2*hour)
+				out := w.ask(200, "POST", w.of("/replay/preview"), choice.more)
+				w.same(fmt.Sprint(choice.more), []string{out.Get("count").Raw, out.Get("exact").Raw}, []string{choice.count, "true"})
+			}
+			w.ask(201, "POST", w.of("/replay"), object{"endpointId": endpoint, "since": ago(hour), "status": "delivered", "tag": "spring"})
+			w.same("replayed", r.await(w.t, "/hook", 4)[3].id, tagged)
+			w.faulty("body.status", "POST", w.of("/replay"), object{"endpointId": endpoint, "since": ago(hour), "status": "lost"})
+		})},
+		{replays, "An application has at most 20 replays that have not ended; one more is 400 limit_reached.", in(func(w *conventionWorld) {
+			endpoint, _ := w.listener(200, nil)
+			w.many(20, envelopeOf("a.b", nil))
+			await(w.t, "all is delivered", func() bool { return len(w.page(w.of("/delivery"), "state", "delivered").Get("data").Array()) == 20 })
+			in := object{"endpointId": endpoint, "since": ago(hour), "rate": 1} // it takes 20 seconds
+			var last string
+			for range 20 {
+				last = w.of("/replay/" + w.ask(201, "POST", w.of("/replay"), in).Get("id").Str)
+				w.ask(200, "POST", last+"/pause", nil)
+			}
+			w.fails(400, "limit_reached", "POST", w.of("/replay"), in)
+			w.ask(200, "POST", last+"/cancel", nil)
+			w.ask(201, "POST", w.of("/replay"), in)
+		})},
 		{replays, "A replay is paused, resumed and canceled; one that has ended is a conflict.", in(func(w *conventionWorld) {
 			endpoint, _ := w.listener(200, nil)
 			for range 20 {
@@ -156,42 +211,6 @@ func nounConventions() []convention {
 			w.faulty("body.since", "POST", w.of("/replay/preview"), object{"endpointId": w.client.endpoint(w.app, "http://127.0.0.1:9/", nil)})
 		})},
 
-		{tails, "The tail tells of messages and attempts as server-sent events with ids.", in(func(w *conventionWorld) {
-			w.listener(200, nil)
-			next, _ := w.events("")
-			message := w.ask(202, "POST", w.of("/msg"), envelopeOf("a.b", nil)).Get("id").Str
-			for _, want := range []string{"message", "attempt"} {
-				id, name, data := next()
-				if id == "" || name != want || !strings.Contains(data, message) {
-					w.t.Errorf("%q %q %s, want %s of %s", id, name, data, want, message)
-				}
-			}
-		})},
-		{tails, "With Last-Event-ID the tail goes on from there.", in(func(w *conventionWorld) {
-			next, stop := w.events("")
-			first := w.ask(202, "POST", w.of("/msg"), envelopeOf("a.b", nil)).Get("id").Str
-			id, _, data := next()
-			w.same("the first", strings.Contains(data, first), true)
-			stop()
-			missed := w.ask(202, "POST", w.of("/msg"), envelopeOf("a.b", nil)).Get("id").Str
-			next, _ = w.events(id)
-			_, _, data = next()
-			w.same("the one that was missed", strings.Contains(data, missed), true)
-			w.with("Last-Event-ID", "nonsense").faulty("header.last-event-id", "GET", "/tail", nil)
-		})},
-
-		{tails, "The tail is narrowed down by event type and outcome, and a key of an application hears of that alone.", in(func(w *conventionWorld) {
-			w.listener(200, nil)
-			next, _ := w.events("", "event_types", "a.wanted", "outcome", "delivered")
-			w.ask(202, "POST", w.of("/msg"), envelopeOf("a.other", nil))
-			wanted := w.ask(202, "POST", w.of("/msg"), envelopeOf("a.wanted", nil)).Get("id").Str
-			_, name, data := next()
-			w.same("the first event", []any{name, strings.Contains(data, wanted)}, []any{"attempt", true})
-			token, _ := w.key("application")
-			w.as(token).fails(404, "not_found", "GET", "/tail?app_id="+w.application("other"), nil)
-			w.faulty("query.outcome", "GET", "/tail?outcome=lost", nil)
-		})},
-
 		{figures, "An application's stats count outcomes in buckets of time, with quantiles of latency.", in(func(w *conventionWorld) {
 			w.listener(200, nil)
 			w.listener(500, once())
@@ -201,6 +220,21 @@ func nounConventions() []convention {
 			if out.Get("buckets.#").Int() < 2 || out.Get("total.p50Ms").Float() <= 0 {
 				w.t.Errorf("%s", out.Raw)
 			}
+		})},
+		{figures, "Stats are narrowed down by endpoint and time, and cut into buckets as asked.", in(func(w *conventionWorld) {
+			good, _ := w.listener(200, object{"uid": "good"})
+			w.listener(500, once())
+			w.message("a.b", nil)
+			w.reads(w.page(w.of("/stats"), "endpoint_id", good), "total.attempts", "1", "total.delivered", "1")
+			w.reads(w.page(w.of("/stats"), "endpoint_id", "good"), "total.attempts", "1")
+			from := time.Now().UTC().Add(-2 * hour)
+			past := []string{"since", from.Format(time.RFC3339Nano), "until", from.Add(hour).Format(time.RFC3339Nano)}
+			w.reads(w.page(w.of("/stats"), append(past, "bucket", "10m")...), "total.attempts", "0", "total.p50Ms", "null", "bucketSeconds", "600", "buckets.#", "6")
+			w.reads(w.page(w.of("/stats"), "since", ago(hour)), "total.attempts", "2")
+			w.reads(w.page(w.of("/endpoint/good/stats"), "since", ago(hour)), "success", "1")
+			w.reads(w.page(w.of("/endpoint/good/stats"), past...), "success", "0")
+			w.fails(404, "not_found", "GET", w.of("/stats?endpoint_id=nobody"), nil)
+			w.faulty("query.bucket", "GET", w.of("/stats?bucket=1ms"), nil)
 		})},
 		{figures, "Every limit is told with its value in force, its unit and what happens there.", in(func(w *conventionWorld) {
 			out := w.ask(200, "GET", "/limits", nil)
@@ -239,6 +273,14 @@ func (w *conventionWorld) github() gjson.Result {
 	return w.ask(201, "POST", w.of("/source"), object{"name": "s", "provider": "github", "secrets": []string{githubSecret}, "eventTypePrefix": "gh."})
 }
 
+// refused has a source refuse a request, and returns the path of its refusals.
+func (w *conventionWorld) refused() string {
+	w.t.Helper()
+	source := w.github()
+	w.inbound(401, source, signedByGitHub("{}", "wrong"), []byte("{}"))
+	return w.of("/source/" + source.Get("id").Str + "/refusal")
+}
+
 // signedByGitHub are the headers that GitHub sends a body under.
 func signedByGitHub(body, secret string) http.Header {
 	mac := hmac.New(sha256.New, []byte(secret))
@@ -247,45 +289,4 @@ func signedByGitHub(body, secret string) http.Header {
 		"Content-Type": {"application/json"}, "X-Github-Event": {"issues"}, "X-Github-Delivery": {"delivery-1"},
 		"X-Hub-Signature-256": {"sha256=" + hex.EncodeToString(mac.Sum(nil))},
 	}
-}
-
-// events listens to the tail of the application, from an id on or from now, and
-// returns what reads the next event.
-func (w *conventionWorld) events(after string, query ...string) (next func() (id, name, data string), stop func()) {
-	w.t.Helper()
-	request, err := http.NewRequestWithContext(w.t.Context(), "GET", w.base+"/api/v1/tail?"+values("app_id", w.app, query...).Encode(), nil)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	request.Header.Set("Authorization", "Bearer "+adminKey)
-	if after != "" {
-		request.Header.Set("Last-Event-ID", after)
-	}
-	response, err := w.http.Do(request)
-	if err != nil || response.StatusCode != 200 || response.Header.Get("Content-Type") != "text/event-stream" {
-		w.t.Fatalf("tail: %v, %+v", err, response)
-	}
-	stop = func() { response.Body.Close() }
-	w.t.Cleanup(stop)
-	lines := bufio.NewScanner(response.Body)
-	return func() (id, name, data string) {
-		w.t.Helper()
-		for lines.Scan() {
-			field, value, _ := strings.Cut(lines.Text(), ": ")
-			switch field {
-			case "id":
-				id = value
-			case "event":
-				name = value
-			case "data":
-				data = value
-			case "":
-				if data != "" {
-					return id, name, data
-				}
-			}
-		}
-		w.t.Fatalf("the tail has ended: %v", lines.Err())
-		return "", "", ""
-	}, stop
 }

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -34,7 +36,7 @@ func conventions() []convention {
 	return slices.Concat(
 		idConventions(), fieldConventions(), listConventions(), errorConventions(), repeatConventions(), changeConventions(),
 		endpointConventions(), messageConventions(), statusConventions(), deliveryConventions(), eventTypeConventions(),
-		accessConventions(), nounConventions(),
+		accessConventions(), nounConventions(), tailConventions(),
 	)
 }
 
@@ -204,6 +206,29 @@ func quoted(text string) string { return strconv.Quote(text) }
 func (w *conventionWorld) message(eventType string, more object) gjson.Result {
 	w.t.Helper()
 	return w.ask(202, "POST", w.of("/msg?wait=20s"), envelopeOf(eventType, more))
+}
+
+// many publishes as many messages, several at a time.
+func (w *conventionWorld) many(n int64, in object) {
+	w.t.Helper()
+	text, err := json.Marshal(in)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	var all sync.WaitGroup
+	var left atomic.Int64
+	left.Store(n)
+	for range 8 {
+		all.Go(func() {
+			for left.Add(-1) >= 0 {
+				if r, err := w.try("POST", w.of("/msg"), string(text)); err != nil || r.status != 202 {
+					w.t.Errorf("publish: %+v, %v", r, err)
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
 }
 
 // envelopeOf is the body of a message; more may hold any property.

@@ -65,7 +65,6 @@ var mayBeImportedBy = []struct {
 	{"go.opentelemetry.io/...", []string{"telemetry/..."}, "tracing is an adapter"},
 	{"github.com/alecthomas/kong", []string{"internal/cli/..."}, "flags are the command line's"},
 	{"github.com/goccy/go-yaml/...", []string{"internal/config"}, "outside formats are read in one place"},
-	{"github.com/valyala/fasthttp/...", []string{"internal/deliver/...", "internal/bench/..."}, "the client is the deliverer's; the bench compares with it"},
 }
 
 // stages are the steps of a message's life. None imports another: a stage
@@ -105,11 +104,10 @@ var goroutineOwners = map[string]string{
 	"internal/lifecycle":   "runs the parts of an engine and waits for them",
 	"internal/journal":     "the committer, one for each journal; Close waits for it",
 	"internal/dispatch":    "the lanes' attempts; draining waits for them",
-	"internal/deliver":     "dials and reads under one deadline; the attempt waits for them",
 	"internal/cli":         "serves until the context ends and waits for the server",
 	"internal/bench":       "load and receivers of a measurement, waited for at its end",
 	"internal/demo":        "a receiver that lives as long as its server",
-	"store/embedded":       "watches the disk; Close waits for it",
+	"store/embedded":       "frees the disk of dropped days, reads what digests there are, closes when it failed; Close waits for them",
 	"store/storetest":      "publishes side by side to provoke races and waits for all",
 	"posterntest":          "a receiver that the test's cleanup stops",
 	"internal/bench/floor": "the floor of a measurement, waited for at its end",
@@ -134,7 +132,6 @@ var dependencies = map[string]string{
 	"github.com/santhosh-tekuri/jsonschema/v6":                 "schemas of event types, all drafts",
 	"github.com/standard-webhooks/standard-webhooks/libraries": "the official library checks our signatures in tests and in the demo",
 	"github.com/tidwall/gjson":                                 "takes one field out of a payload without decoding it",
-	"github.com/valyala/fasthttp":                              "the delivering client, at half the cost of net/http's",
 	"go.opentelemetry.io/otel":                                 "traces, under telemetry only",
 	"go.uber.org/goleak":                                       "finds goroutines that outlive their test",
 	"golang.org/x/sys":                                         "free disk space, file locks and CPU time",

@@ -80,10 +80,15 @@ func (o Options) database(fs vfs.FS, cache *pebble.Cache) *pebble.Options {
 		// one kind rarely overlap, so that reads meet few more of them.
 		L0CompactionThreshold: 8,
 		L0StopWritesThreshold: 24,
-		LBaseMaxBytes:         64 << 20,
-		MaxOpenFiles:          openFiles(),
-		BytesPerSync:          1 << 20,
-		MaxManifestFileSize:   4 << 20,
+		// 500, the default: each flush's tables reach a little into those before, and
+		// make a layer of their own, up to 193 of which every read went through. Pages
+		// took twice as long; storing costs 1 us more for 50 applications (25 at 2
+		// million stored), 0.4 us for one.
+		L0CompactionFileThreshold: 64,
+		LBaseMaxBytes:             64 << 20,
+		MaxOpenFiles:              openFiles(),
+		BytesPerSync:              1 << 20,
+		MaxManifestFileSize:       4 << 20,
 		// A second compaction would take the second core from deliveries.
 		CompactionConcurrencyRange: func() (int, int) { return 1, 1 },
 	}

@@ -35,8 +35,10 @@ func ownFaults() []string {
 // them with its own.
 func refusalReasons() []string {
 	return []string{
-		"secret_missing", "signature_missing", "url_missing", "header_missing", "timestamp_missing", "duplicate_header",
-		"timestamp_malformed", "signature_malformed", "signature_mismatch", "timestamp_outside_window",
+		"secret_missing", "scheme_unmet", "signature_missing", "url_missing", "header_missing", "value_missing",
+		"timestamp_missing", "body_malformed", "duplicate_header", "duplicate_value", "timestamp_malformed",
+		"signature_malformed", "algorithm_forbidden", "key_forbidden", "key_unavailable", "signature_mismatch",
+		"digest_mismatch", "value_mismatch", "timestamp_outside_window", "event_malformed", "handshake_refused",
 	}
 }
 

@@ -1,9 +1,6 @@
 package verify
 
 import (
-	"encoding/base64"
-	"encoding/hex"
-	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -34,6 +31,9 @@ type Config struct {
 	Settings map[string]string
 	// EventTypePrefix stands before every event type that the provider names.
 	EventTypePrefix string
+	// Fetch fetches keys and confirms subscriptions where a definition names an
+	// address. Nil never does: keys are then taken from Secrets alone.
+	Fetch Fetcher `json:"-"`
 }
 
 // Format masks the secrets under every verb.
@@ -48,21 +48,22 @@ func (c Config) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(c)) }
 // that is wrong with them on the way.
 type compiler struct {
 	settings map[string]string // with defaults
+	fetch    Fetcher
 	wrong    []FieldError
 }
 
 // newCompiler settles what every setting is. Unknown ones are refused: a
 // misspelt tolerance must not quietly be the default.
-func newCompiler(declared []Setting, given map[string]string) *compiler {
-	c := &compiler{settings: make(map[string]string, len(declared))}
-	known := make([]string, len(declared))
-	for i, s := range declared {
-		known[i] = s.Name
-		c.settings[s.Name] = c.setting(s, given[s.Name])
+func newCompiler(known []Setting, cfg Config) *compiler {
+	c := &compiler{settings: make(map[string]string, len(known)), fetch: cfg.Fetch}
+	names := make([]string, len(known))
+	for i, s := range known {
+		names[i] = s.Name
+		c.settings[s.Name] = c.setting(s, cfg.Settings[s.Name])
 	}
-	for name := range given {
-		if !slices.Contains(known, name) {
-			c.fail("config."+name, "is not a setting of this provider; these are: "+list(known))
+	for name := range cfg.Settings {
+		if !slices.Contains(names, name) {
+			c.fail("config."+name, "is not a setting of this provider; these are: "+list(names))
 		}
 	}
 	return c
@@ -81,43 +82,173 @@ func (c *compiler) setting(s Setting, value string) string {
 		c.fail(field, "is required")
 	case len(value) > MaxSetting:
 		c.fail(field, fmt.Sprintf("is longer than %d bytes", MaxSetting))
-	case len(s.Values) > 0 && !slices.Contains(s.Values, value):
+	case len(s.Values) > 0 && value != "" && !slices.Contains(s.Values, value):
 		c.fail(field, "must be one of "+list(s.Values))
 	}
 	return value
 }
 
 // value returns what a text member of a definition says once settings are
-// filled in, and the field to blame for it.
+// filled in, and the field to blame for it: the first setting, if there is one.
 func (c *compiler) value(text, path string) (value, field string) {
-	name, ok := strings.CutPrefix(text, "${")
-	if !ok {
+	names := interpolated(text)
+	if len(names) == 0 {
 		return text, path
 	}
-	name = strings.TrimSuffix(name, "}")
-	value, ok = c.settings[name]
-	if !ok {
-		c.fail(path, "refers to the setting "+name+", which is not declared")
+	for _, name := range names {
+		setting, ok := c.settings[name]
+		if !ok {
+			c.fail(path, "refers to the setting "+name+", which is not declared")
+		}
+		text = strings.ReplaceAll(text, "${"+name+"}", setting)
 	}
-	return value, "config." + name
+	return text, "config." + names[0]
 }
 
-// header is value for a member that names a header; empty is allowed.
-func (c *compiler) header(text, path string) string {
+// filled is value for a member that is dropped when a setting in it is empty.
+func (c *compiler) filled(text, path string) (value, field string, ok bool) {
+	value, field = c.value(text, path)
+	return value, field, text != "" && !slices.ContainsFunc(interpolated(text), func(name string) bool { return c.settings[name] == "" })
+}
+
+// oneOf is value for a member with a closed set of words.
+func (c *compiler) oneOf(text, path string, allowed ...string) string {
+	value, field := c.value(text, path)
+	if !slices.Contains(allowed, value) {
+		c.fail(field, "must be one of "+list(allowed))
+	}
+	return value
+}
+
+// hash resolves the name of a hash function.
+func (c *compiler) hash(text, path string) hashFunc {
 	name, field := c.value(text, path)
-	if name != "" && !isHeaderName(name) {
-		c.fail(field, "is not a header name")
+	h, ok := hashNamed(name)
+	if !ok {
+		c.fail(field, "must be md5, sha1, sha256 or sha512")
 	}
-	return name
+	return h
 }
 
-func (c *compiler) requiredHeader(text, path string) string {
-	name := c.header(text, path)
-	if name == "" {
-		_, field := c.value(text, path)
-		c.fail(field, "is required")
+// selector resolves one; the zero value is one that is dropped.
+func (c *compiler) selector(def Selector, path string) selector {
+	text, field, ok := c.filled(string(def), path)
+	if !ok {
+		return selector{}
 	}
-	return name
+	s, ok := parseSelector(text)
+	if !ok {
+		c.fail(field, "must be header:NAME, json:PATH with at most 8 names, or another selector")
+	}
+	return s
+}
+
+// selectors resolves those of a list and leaves out what is dropped.
+func (c *compiler) selectors(path string, defs []Selector) []selector {
+	var all []selector
+	for i, def := range defs {
+		if s := c.selector(def, indexed(path, i)); s.form != "" {
+			all = append(all, s)
+		}
+	}
+	return all
+}
+
+// template resolves a text with placeholders. One that is a single setting is
+// the source's own template; any other setting in it is literal text.
+func (c *compiler) template(text, path string) template {
+	field := path
+	if names := interpolated(text); len(names) == 1 && text == "${"+names[0]+"}" {
+		text, field = c.value(text, path)
+	}
+	return c.parsed(text, field)
+}
+
+// parsed is template for a text whose settings are all literal.
+func (c *compiler) parsed(text, path string) template {
+	t, err := parseTemplate(text, func(name string) (string, bool) {
+		value, ok := c.settings[name]
+		return value, ok
+	})
+	if err != nil {
+		c.fail(path, err.Error())
+	}
+	return t
+}
+
+// duration reads a window: the tolerance of the source, or else what the
+// definition says, or else standard.
+func (c *compiler) duration(text, path string, standard time.Duration) time.Duration {
+	text, field := c.value(text, path)
+	if own := c.settings[toleranceSetting]; own != "" {
+		text, field = own, "config."+toleranceSetting
+	}
+	if text == "" {
+		return standard
+	}
+	d, err := parseTolerance(text)
+	if err != nil {
+		c.fail(field, err.Error())
+	}
+	return d
+}
+
+// chosen reports whether every setting of a For has one of the values.
+func (c *compiler) chosen(path string, wanted map[string]string) bool {
+	for name, values := range wanted {
+		value, ok := c.settings[name]
+		if !ok {
+			c.fail(path, "refers to the setting "+name+", which is not declared")
+		}
+		if !slices.Contains(strings.Split(values, "|"), value) {
+			return false
+		}
+	}
+	return true
+}
+
+// conditions resolves an If.
+func (c *compiler) conditions(path string, defs []string) []condition {
+	var all []condition
+	for i, def := range defs {
+		var made condition
+		def, made.absent = strings.CutPrefix(def, "!")
+		def, text, equals := strings.Cut(def, "=")
+		filled, _, ok := c.filled(text, indexed(path, i))
+		if made.value = c.selector(Selector(def), indexed(path, i)); made.value.form == "" || equals && !ok && text != "" {
+			continue
+		}
+		made.equals, made.text = equals, filled
+		all = append(all, made)
+	}
+	return all
+}
+
+// requirements resolves those that say something.
+func (c *compiler) requirements(path string, defs []Requirement) []requirement {
+	var all []requirement
+	for i, def := range defs {
+		at := indexed(path, i)
+		made := requirement{value: c.selector(def.Value, at+".value"), equals: c.parsed(def.Equals, at+".equals")}
+		if made.value.form != "" && !made.equals.empty() {
+			all = append(all, made)
+		}
+	}
+	return all
+}
+
+// digests resolves those of a scheme.
+func (c *compiler) digests(path string, defs []Digest) []digest {
+	var all []digest
+	for i, def := range defs {
+		at := indexed(path, i)
+		all = append(all, digest{
+			value: c.selector(def.Value, at+".value"), of: c.template(def.Of, at+".of"),
+			hash: c.hash(def.Hash, at+".hash"), encoding: c.oneOf(def.Encoding, at+".encoding", "hex", "base64", "base64url"),
+			absentIfEmpty: def.AbsentIfEmpty,
+		})
+	}
+	return all
 }
 
 func (c *compiler) fail(field, detail string) {
@@ -138,85 +269,6 @@ func (c *compiler) err() error {
 	}
 	slices.SortStableFunc(fields, func(a, b FieldError) int { return strings.Compare(a.Field, b.Field) })
 	return &ConfigError{Fields: fields}
-}
-
-// assign decodes the secrets and gives each to the schemes that it is for.
-func (c *compiler) assign(secrets []string, schemes []scheme) {
-	if schemes[0].kind == KindNone {
-		if len(secrets) > 0 {
-			c.fail("secrets", "must be empty: this provider verifies nothing")
-		}
-		return
-	}
-	if len(secrets) == 0 || len(secrets) > MaxSecrets {
-		c.fail("secrets", fmt.Sprintf("must be 1 to %d", MaxSecrets))
-	}
-	// Both ends of a secret are looked at before it is decoded, because the
-	// utf8 form would take a newline for a part of the key.
-	for i, secret := range secrets {
-		field := indexed("secrets", i)
-		if secret == "" {
-			c.fail(field, "is empty")
-			continue
-		}
-		if strings.TrimSpace(secret) != secret {
-			c.fail(field, "begins or ends with white space")
-			continue
-		}
-		if err := give(secret, schemes); err != nil {
-			c.fail(field, err.Error())
-		}
-	}
-}
-
-// give adds the key in secret to all schemes that take it.
-func give(secret string, schemes []scheme) error {
-	marked := slices.ContainsFunc(schemes, func(s scheme) bool { return s.key.marks(secret) })
-	taken := false
-	for i := range schemes {
-		s := &schemes[i]
-		if marked != s.key.marks(secret) || !marked && s.key.Prefix != "" && !s.key.Bare {
-			continue
-		}
-		raw, err := s.key.decode(secret)
-		if err != nil {
-			return err
-		}
-		if s.keySize > 0 && len(raw) != s.keySize {
-			return fmt.Errorf("is %d bytes after decoding, must be %d", len(raw), s.keySize)
-		}
-		s.keys = append(s.keys, raw)
-		taken = true
-	}
-	if !taken {
-		return errors.New("has none of the prefixes that this provider's secrets have")
-	}
-	return nil
-}
-
-// marks reports whether the secret is meant for this form and no other.
-func (k KeyForm) marks(secret string) bool {
-	return k.Prefix != "" && strings.HasPrefix(secret, k.Prefix)
-}
-
-// decode returns the key in a secret; the error does not contain any of it.
-func (k KeyForm) decode(secret string) (raw []byte, err error) {
-	text := strings.TrimPrefix(secret, k.Prefix)
-	switch k.Form {
-	case "hex":
-		raw, err = hex.DecodeString(text)
-	case "base64":
-		raw, err = base64.RawStdEncoding.Strict().DecodeString(strings.TrimRight(text, "="))
-	default:
-		raw = []byte(text)
-	}
-	if err != nil {
-		return nil, errors.New("is not " + k.Form)
-	}
-	if len(raw) == 0 {
-		return nil, errors.New("is empty after decoding")
-	}
-	return raw, nil
 }
 
 // parseTolerance reads a duration, or digits alone as seconds.

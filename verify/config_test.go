@@ -42,7 +42,7 @@ func TestNewNamesTheField(t *testing.T) {
 		{"unknown setting", "github", verify.Config{Secrets: one, Settings: ok}, []string{"config.header"}},
 		{"required setting", "hmac", verify.Config{Secrets: one}, []string{"config.header"}},
 		{"not a header", "hmac", verify.Config{Secrets: one, Settings: with("header", "X Sig")}, []string{"config.header"}},
-		{"unknown hash", "hmac", verify.Config{Secrets: one, Settings: with("hash", "md5")}, []string{"config.hash"}},
+		{"unknown hash", "hmac", verify.Config{Secrets: one, Settings: with("hash", "md4")}, []string{"config.hash"}},
 		{"unknown encoding", "hmac", verify.Config{Secrets: one, Settings: with("encoding", "HEX")}, []string{"config.encoding"}},
 		{"unknown placeholder", "hmac", verify.Config{Secrets: one, Settings: with("template", "{body}{secret}")}, []string{"config.template"}},
 		{"open brace", "hmac", verify.Config{Secrets: one, Settings: with("template", "{body}{")}, []string{"config.template"}},
@@ -95,20 +95,22 @@ func TestNewChecksDefinitions(t *testing.T) {
 		change func(d *verify.Definition)
 		want   string // field
 	}{
-		"no id":              {func(d *verify.Definition) { d.ID = "" }, "id"},
-		"odd id":             {func(d *verify.Definition) { d.ID = "a/b" }, "id"},
-		"no schemes":         {func(d *verify.Definition) { d.Schemes = nil }, "schemes"},
-		"unknown kind":       {func(d *verify.Definition) { d.Schemes[0].Kind = "rot13" }, "schemes[0].kind"},
-		"none beside":        {func(d *verify.Definition) { d.Schemes = append(d.Schemes, verify.Scheme{Kind: verify.KindNone}) }, "schemes[1].kind"},
-		"no hash":            {func(d *verify.Definition) { d.Schemes[0].Hash = "" }, "schemes[0].hash"},
-		"no key form":        {func(d *verify.Definition) { d.Schemes[0].Key.Form = "" }, "schemes[0].key.form"},
-		"no header":          {func(d *verify.Definition) { d.Schemes[0].Signature.Header = "" }, "schemes[0].signature.header"},
-		"no encoding":        {func(d *verify.Definition) { d.Schemes[0].Signature.Encoding = "" }, "schemes[0].signature.encoding"},
-		"no template":        {func(d *verify.Definition) { d.Schemes[0].Template = "" }, "schemes[0].template"},
-		"undeclared":         {func(d *verify.Definition) { d.Schemes[0].Signature.Prefix = "${nope}" }, "schemes[0].signature.prefix"},
-		"unknown unit":       {func(d *verify.Definition) { d.Schemes[0].Timestamp = verify.Timestamp{Header: "X", Unit: "min"} }, "schemes[0].timestamp.unit"},
-		"no tolerance":       {func(d *verify.Definition) { d.Schemes[0].Timestamp = verify.Timestamp{Header: "X", Unit: "s"} }, "schemes[0].timestamp.tolerance"},
-		"unknown selector":   {func(d *verify.Definition) { d.EventType[0] = "body" }, "eventType[0]"},
+		"no id":        {func(d *verify.Definition) { d.ID = "" }, "id"},
+		"odd id":       {func(d *verify.Definition) { d.ID = "a/b" }, "id"},
+		"no schemes":   {func(d *verify.Definition) { d.Schemes = nil }, "schemes"},
+		"unknown kind": {func(d *verify.Definition) { d.Schemes[0].Kind = "rot13" }, "schemes[0].kind"},
+		"none beside":  {func(d *verify.Definition) { d.Schemes = append(d.Schemes, verify.Scheme{Kind: verify.KindNone}) }, "schemes[1].kind"},
+		"no hash":      {func(d *verify.Definition) { d.Schemes[0].Hash = "" }, "schemes[0].hash"},
+		"no key form":  {func(d *verify.Definition) { d.Schemes[0].Key.Form = "" }, "schemes[0].key.form"},
+		"no header":    {func(d *verify.Definition) { d.Schemes[0].Signature.From = nil }, "schemes[0].signature.from"},
+		"no encoding":  {func(d *verify.Definition) { d.Schemes[0].Signature.Encoding = "" }, "schemes[0].signature.encoding"},
+		"no template":  {func(d *verify.Definition) { d.Schemes[0].Template = "" }, "schemes[0].template"},
+		"undeclared":   {func(d *verify.Definition) { d.Schemes[0].Signature.Prefix = "${nope}" }, "schemes[0].signature.prefix"},
+		"unknown unit": {func(d *verify.Definition) { d.Schemes[0].Timestamp = verify.Timestamp{From: "header:X", Unit: "min"} }, "schemes[0].timestamp.unit"},
+		"odd tolerance": {func(d *verify.Definition) {
+			d.Schemes[0].Timestamp = verify.Timestamp{From: "header:X", Unit: "s", Tolerance: "2d"}
+		}, "schemes[0].timestamp.tolerance"},
+		"unknown selector":   {func(d *verify.Definition) { d.EventType[0] = "head" }, "eventType[0]"},
 		"nobody takes a key": {func(d *verify.Definition) { d.Schemes[0].Key.Prefix = "pk_" }, "secrets[0]"},
 	} {
 		def := good()

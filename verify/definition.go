@@ -4,36 +4,88 @@ import (
 	"bytes"
 	"embed"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
+	"maps"
+	"regexp"
+	"slices"
 	"strings"
 )
 
 // Definition says how one provider signs its requests and where it puts what
 // Postern wants to know. It is the schema of the files under providers/, which
-// are read strictly: an unknown member is an error.
+// are read strictly: an unknown member is an error. Users' own definitions have
+// the same members, in YAML or JSON.
 //
-// A text member whose whole value is ${NAME} takes the value of that setting.
+// In text members ${NAME} is replaced by that setting of the source. A selector
+// or condition that names an empty setting is dropped. A template that is one
+// ${NAME} and nothing else is the source's own; elsewhere in a template the
+// setting is literal text, braces and all.
 type Definition struct {
 	// ID names the provider in a source and in the type of a nameless event:
 	// lower-case letters, digits and '_'. It is the name of the file.
 	ID string `json:"id"`
+	// Aliases are other ids that find it: "x" for twitter.
+	Aliases []string `json:"aliases,omitempty"`
 	// Name is for people.
 	Name string `json:"name"`
 	// Docs is the address of the provider's own page on its signature.
 	Docs string `json:"docs,omitempty"`
-	// Settings are what a source may or must say besides its secrets.
+	// Status is how the definition is known, Source from what.
+	Status Status `json:"status"`
+	Source string `json:"source,omitempty"`
+	// Unsigned says in a sentence what the signature does not cover, such as the
+	// body; empty where it covers the body and all that is read from the request.
+	Unsigned string `json:"unsigned,omitempty"`
+	// Setup says, where known, what to paste where, and where the secret is found.
+	Setup Setup `json:"setup,omitzero"`
+	// Settings are what a source may or must say besides its secrets. "tolerance"
+	// need not be declared: every definition with a timestamp or a token has it.
 	Settings []Setting `json:"settings,omitempty"`
-	// Schemes are alternatives: a request is verified if one of them accepts it.
+	// Schemes are alternatives: a request is verified if one of those that it
+	// meets the conditions of accepts it.
 	Schemes []Scheme `json:"schemes"`
 	// EventType and DeliveryID are tried in order; the first that is there wins.
+	// Several selectors joined by '+' make one value, with '.' between them:
+	// "json:type+json:action".
 	EventType  []Selector `json:"eventType,omitempty"`
 	DeliveryID []Selector `json:"deliveryId,omitempty"`
+	// Replay is a signed single-use token, where that is not the delivery id: a
+	// second request with the same one is a duplicate whatever else it says.
+	Replay []Selector `json:"replay,omitempty"`
+	// Handshakes are tried in order before verification; the first whose
+	// conditions a request meets answers it.
+	Handshakes []Handshake `json:"handshakes,omitempty"`
+	// Methods are accepted besides POST for events (handshakes name their own).
+	Methods []string `json:"methods,omitempty"`
+	// Answer is what an accepted request is answered with; zero is 202 and JSON.
+	Answer Answer `json:"answer,omitzero"`
+	// RefusalStatus is what one that did not verify is answered with; 0 is 401.
+	RefusalStatus int `json:"refusalStatus,omitempty"`
+}
+
+// Status is how far a definition can be relied on.
+type Status string
+
+const (
+	StatusGeneric      Status = "generic"      // ours or a standard's; nobody's in particular
+	StatusSDK          Status = "sdk"          // agrees with the vendor's own SDK, which was run  (S)
+	StatusVector       Status = "vector"       // reproduces an example that the vendor published  (F)
+	StatusDocumented   Status = "documented"   // follows the vendor's own page                    (V)
+	StatusReported     Status = "reported"     // follows independent code that cites the vendor   (T)
+	StatusExperimental Status = "experimental" // sources disagree, or only part of it was seen    (T?, U)
+)
+
+// Setup is help for whoever connects the provider.
+type Setup struct {
+	URL    string `json:"url,omitempty"`    // where the source's address is pasted
+	Secret string `json:"secret,omitempty"` // where the secret is found
 }
 
 // Setting is one value that the configuration of a source gives.
 type Setting struct {
-	// Name is in snake_case.
-	Name        string `json:"name"`
+	Name        string `json:"name"` // snake_case
 	Description string `json:"description"`
 	// Default counts when a source leaves the setting out or empty.
 	Default string `json:"default,omitempty"`
@@ -41,75 +93,257 @@ type Setting struct {
 	Required bool `json:"required,omitempty"`
 	// Values are the only ones allowed; none means any text.
 	Values []string `json:"values,omitempty"`
+	// Secret keeps the value out of everything that shows a configuration.
+	Secret bool `json:"secret,omitempty"`
 }
 
 // Kind is the primitive behind a Scheme.
 type Kind string
 
-// The kinds of scheme. KindNone accepts everything and takes no secrets.
+// The kinds of scheme. KindToken and KindBasic compare what the request carries
+// with a secret, KindHash has the secret in the signed text, KindCode names a
+// function, and KindNone accepts everything and takes no secrets.
 const (
-	KindHMAC    Kind = "hmac"
-	KindEd25519 Kind = "ed25519"
-	KindNone    Kind = "none"
+	KindHMAC          Kind = "hmac"
+	KindHash          Kind = "hash"
+	KindEd25519       Kind = "ed25519"
+	KindECDSA         Kind = "ecdsa"
+	KindRSA           Kind = "rsa"
+	KindJWT           Kind = "jwt"
+	KindToken         Kind = "token"
+	KindBasic         Kind = "basic"
+	KindHTTPSignature Kind = "http_signature"
+	KindNone          Kind = "none"
+	KindCode          Kind = "code"
 )
 
 // Scheme is one way in which a provider signs.
 type Scheme struct {
 	Kind Kind `json:"kind"`
-	// Hash is sha1, sha256 or sha512; for KindHMAC alone.
-	Hash string `json:"hash,omitempty"`
-	// Key says how a secret's text becomes the key.
-	Key KeyForm `json:"key,omitzero"`
-	// Signature says where the signatures are and how they are written.
+	// Code names the function of a scheme that data cannot express (KindCode).
+	Code string `json:"code,omitempty"`
+	// For leaves the scheme out unless each setting has the value, such as
+	// {"variant": "v3"}, or one of several with '|' between them: "|v3" is v3 or
+	// nothing.
+	For map[string]string `json:"for,omitempty"`
+	// If must all hold for the scheme to be tried: "SELECTOR" is there and not
+	// empty, "!SELECTOR" is not, "SELECTOR=TEXT" is exactly that.
+	If []string `json:"if,omitempty"`
+	// Hash is md5, sha1, sha256 or sha512.
+	Hash string  `json:"hash,omitempty"`
+	Key  KeyForm `json:"key,omitzero"`
+	// Remote says where keys come from when the source has no secrets.
+	Remote *RemoteKey `json:"remote,omitempty"`
+	// Signature says where the signatures (or the token) are and how written.
 	Signature Signature `json:"signature,omitzero"`
-	// Timestamp says where {timestamp} is; without a header there is none.
+	// Timestamp says where {timestamp} is; without From there is none.
 	Timestamp Timestamp `json:"timestamp,omitzero"`
-	// ID is the header that holds {id}; empty means that there is none.
-	ID string `json:"id,omitempty"`
-	// Template is the signed text: literal text and the placeholders {body},
-	// {timestamp}, {id}, {url}, {method} and {header:NAME}. {body} must be there.
+	// ID is where {id} stands; empty means that there is none.
+	ID Selector `json:"id,omitempty"`
+	// Template is the signed text: literal text and placeholders. A placeholder is
+	// {body} {timestamp} {id} {url} {method} {path} {query} {secret}
+	// {form_sorted} (a form's fields sorted by name, name and value without
+	// separators), any {SELECTOR}, or one of these with functions behind it:
+	// {body|sha256|hex} (functions: md5 sha1 sha256 sha512 hex base64 base64url
+	// lower upper, and for {url} port and noport, which spell the port out or leave
+	// it out). {path} is path and query as sent, {query} the query alone. A part in
+	// [brackets] is left out as a whole when a value in it is absent; elsewhere an
+	// absent value refuses, but {item:...} of Each, which is then empty.
 	Template string `json:"template,omitempty"`
+	// Each is a JSON array all items of which must verify: "json:notificationItems".
+	// Selectors "item:PATH" are within the item, and in an empty array nothing
+	// verifies.
+	Each Selector `json:"each,omitempty"`
+	// Require are values that must be exactly so.
+	Require []Requirement `json:"require,omitempty"`
+	// Digests are hashes that the request carries and that must be right, for
+	// schemes that sign a hash in place of the body.
+	Digests []Digest `json:"digests,omitempty"`
+	// JWT are the rules of KindJWT.
+	JWT *JWT `json:"jwt,omitempty"`
+	// Unsigned lets a scheme pass that covers neither {body} nor a digest of it;
+	// the definition's Unsigned then says so in words.
+	Unsigned bool `json:"unsignedBody,omitempty"`
 }
 
-// KeyForm says how a secret is written.
+// Selector says where a value stands, "" for nowhere:
+//
+//	header:NAME          query:NAME           form:NAME
+//	json:PATH            names and positions joined by dots, in a JSON body; a
+//	                     name with one * is the first member that matches, and
+//	                     the last one with ? before it is that member's name
+//	form:NAME:PATH       multipart:NAME[:PATH]   JSON inside a field
+//	element:NAME         NAME=value within the signature header; element:#0 by position
+//	claim:NAME           of the token that verified
+//	item:PATH            within the item of Each
+//	body                 the whole body
+//	id                   {id} of the scheme that accepted the request
+//	literal:TEXT         TEXT
+type Selector string
+
+// KeyForm says how a secret's text becomes the key.
 type KeyForm struct {
-	// Form is utf8 (the bytes as they are), hex or base64.
+	// Form is utf8, hex, base64, base64url; for public keys also pem (PKIX, PKCS1
+	// or a certificate), spki (base64 of DER), jwk; "" for schemes without key.
 	Form string `json:"form"`
 	// Prefix marks the secrets that are for this scheme and is not part of the
-	// key. A secret that has the prefix of one scheme is used by no other, so
-	// that a public key never becomes an HMAC key.
+	// key. A secret that has the prefix of one scheme is used by no other.
 	Prefix string `json:"prefix,omitempty"`
 	// Bare takes secrets without any known prefix, too.
 	Bare bool `json:"bare,omitempty"`
+	// Strip is a regular expression whose match is taken off the secret's start.
+	Strip string `json:"strip,omitempty"`
+	// Normalize is nfkd or empty. Derive hashes the key: sha1, sha256. Suffix is
+	// put behind the text before it is decoded.
+	Normalize string `json:"normalize,omitempty"`
+	Derive    string `json:"derive,omitempty"`
+	Suffix    string `json:"suffix,omitempty"`
 }
 
 // Signature says where the signatures are.
 type Signature struct {
-	Header string `json:"header"`
-	// Separator splits the header into several signatures, white space around
-	// each dropped; empty means that the whole value is one.
+	// From are the places, any of which may be absent, but not all: header:NAME,
+	// header:NAME-# (numbered from 1), json:, form:, query:, multipart:, item:.
+	From []Selector `json:"from"`
+	// Separator splits a value into elements, white space around each dropped;
+	// empty means that the whole value is one.
 	Separator string `json:"separator,omitempty"`
-	// Prefix stands before each signature. Elements without it, such as those of
-	// an unknown version, are ignored.
+	// Prefix stands before each signature. Elements without it are ignored.
 	Prefix string `json:"prefix,omitempty"`
-	// Encoding is hex, base64 (padded) or base64url (padding optional).
+	// Encoding is hex, base64 (padded), base64url (padding optional) or raw (a
+	// token, as it is).
 	Encoding string `json:"encoding"`
+	// Repeated allows the header to stand there more than once, where the
+	// provider documents that.
+	Repeated bool `json:"repeated,omitempty"`
+	// FoldCase compares a scheme name such as "Bearer " without regard to case.
+	FoldCase bool `json:"foldCase,omitempty"`
 }
 
 // Timestamp says where the time of signing is.
 type Timestamp struct {
-	Header string `json:"header"`
-	// Unit is s or ms (since 1970, digits alone) or rfc3339.
+	From Selector `json:"from"`
+	// Unit is s, ms, ns, rfc3339, iso8601 (without zone: UTC), rfc1123, or s_ms
+	// (milliseconds from 1e11 on).
 	Unit string `json:"unit"`
-	// Tolerance is how far the timestamp may lie from now, both ways: a Go
-	// duration or a number of seconds, from 1 s to 24 h.
-	Tolerance string `json:"tolerance"`
+	// Tolerance is how far it may lie from now, both ways: a Go duration or a
+	// number of seconds, from 1 s to 24 h; "" is 5m.
+	Tolerance string `json:"tolerance,omitempty"`
 }
 
-// Selector says where a value of an event stands: "header:NAME", "json:PATH"
-// (names and array positions joined by dots, in a JSON body), or "id" for the
-// signed {id} of the scheme that accepted the request.
-type Selector string
+// Requirement is a value that must be exactly what a source or the definition
+// says. A requirement whose Equals is "" once settings are filled in is not
+// looked at. A setting that it names need not be declared.
+type Requirement struct {
+	Value Selector `json:"value"`
+	// Equals is a template: "${app_key}", or "{header:X-Time}" for two values that
+	// must agree.
+	Equals string `json:"equals"`
+}
+
+// Digest is a hash that stands in the request or in its token.
+type Digest struct {
+	Value    Selector `json:"value"` // claim:sha256, query:bodySHA256, header:...
+	Of       string   `json:"of"`    // a template, {body} or {url}
+	Hash     string   `json:"hash"`
+	Encoding string   `json:"encoding"`
+	// AbsentIfEmpty: the value must be missing exactly when Of is empty.
+	AbsentIfEmpty bool `json:"absentIfEmpty,omitempty"`
+}
+
+// JWT are the rules for a JSON Web Token; Signature says where it is.
+type JWT struct {
+	// Algorithms are those allowed: HS256 HS384 HS512 RS256 ES256 EdDSA ...; the
+	// key must fit.
+	Algorithms []string `json:"algorithms"`
+	// Issuer, Audience and Subject must be equal where they are not empty;
+	// Subject may be "{url}".
+	Issuer   string `json:"issuer,omitempty"`
+	Audience string `json:"audience,omitempty"`
+	Subject  string `json:"subject,omitempty"`
+	// Claims must be equal; Required must be there.
+	Claims   map[string]string `json:"claims,omitempty"`
+	Required []string          `json:"required,omitempty"`
+	// Leeway is granted to exp and nbf; "" is 5s. MaxAge bounds iat both ways
+	// where it is not empty.
+	Leeway string `json:"leeway,omitempty"`
+	MaxAge string `json:"maxAge,omitempty"`
+}
+
+// RemoteKey is a key or certificate that is fetched and cached.
+type RemoteKey struct {
+	// URL is a template over the request's selectors; Hosts are regular
+	// expressions, anchored at both ends, one of which its host must match.
+	URL   string   `json:"url"`
+	Hosts []string `json:"hosts"`
+	// Format is jwks, pem, spki, x509 or jwk; Path leads to the key inside a JSON
+	// answer.
+	Format string `json:"format"`
+	Path   string `json:"path,omitempty"`
+	// KeyID is the kid looked for in a set.
+	KeyID Selector `json:"keyId,omitempty"`
+	// Pattern is what values put into URL must match; "" is [A-Za-z0-9_-]{1,128}.
+	Pattern string `json:"pattern,omitempty"`
+	// TTL is how long a key is kept; "" is 1h.
+	TTL string `json:"ttl,omitempty"`
+}
+
+// Handshake is a request that proves to the provider that we are ours.
+type Handshake struct {
+	// Kind is echo, compute, fixed, consent (CloudEvents' OPTIONS), confirm (a
+	// URL is fetched) or store (a secret is delivered once).
+	Kind HandshakeKind `json:"kind"`
+	// Methods are those of the request; none is POST.
+	Methods []string `json:"methods,omitempty"`
+	// For and If are as a Scheme's.
+	For map[string]string `json:"for,omitempty"`
+	If  []string          `json:"if,omitempty"`
+	// Require are values that must be right, such as a verify token.
+	Require []Requirement `json:"require,omitempty"`
+	// Signed: the request must verify first.
+	Signed bool `json:"signed,omitempty"`
+	// Challenge is what is echoed, computed over, fetched or stored, and Pattern
+	// the regular expression that it must match whole; "" is
+	// [A-Za-z0-9._~+/=:-]{1,512}.
+	Challenge Selector `json:"challenge,omitempty"`
+	Pattern   string   `json:"pattern,omitempty"`
+	// Compute makes {computed}.
+	Compute *Compute `json:"compute,omitempty"`
+	// Setting is where a delivered secret is kept, once (KindStore).
+	Setting string `json:"setting,omitempty"`
+	// Hosts are those that may be fetched, as RemoteKey's (KindConfirm).
+	Hosts []string `json:"hosts,omitempty"`
+	// Publish makes the request an event as well; it must verify for that.
+	Publish bool `json:"publish,omitempty"`
+	// Answer's Body and Headers are templates that also know {challenge} and
+	// {computed}; in JSON bodies they are escaped as in a string.
+	Answer Answer `json:"answer"`
+}
+
+// Compute is a value made of a challenge.
+type Compute struct {
+	// Hash is sha1, sha256 or sha512; with Key it is an HMAC.
+	Hash string `json:"hash"`
+	// Key is "secret" (the first), a template over settings, or "" for a plain hash.
+	Key string `json:"key,omitempty"`
+	// Template is what is hashed: {challenge} and ${settings}.
+	Template string `json:"template"`
+	Encoding string `json:"encoding"`
+}
+
+// Answer is a response. The zero value is the server's own.
+type Answer struct {
+	Status      int               `json:"status,omitempty"`
+	ContentType string            `json:"contentType,omitempty"`
+	Headers     map[string]string `json:"headers,omitempty"`
+	Body        string            `json:"body,omitempty"`
+}
+
+// snake is how ids, aliases and settings are named.
+const snake = `[a-z][a-z0-9]*(_[a-z0-9]+)*`
+
+// toleranceSetting is declared by having a window.
+const toleranceSetting = "tolerance"
 
 // catalogue is read-only: one file per provider, so that a lookup reads only
 // what it is asked for and nothing is kept.
@@ -117,23 +351,35 @@ type Selector string
 //go:embed providers/*.json
 var catalogue embed.FS
 
-// Lookup returns the definition of a provider; false if there is none. '-' in
-// the id counts as '_', since people write both.
+// Lookup returns the definition of a provider by its id or an alias; false if
+// there is none. '-' counts as '_', since people write both.
 func Lookup(provider string) (Definition, bool) {
 	id := strings.ReplaceAll(provider, "-", "_")
-	data, err := catalogue.ReadFile("providers/" + id + ".json")
-	if err != nil {
-		return Definition{}, false
+	if data, err := catalogue.ReadFile("providers/" + id + ".json"); err == nil {
+		return embedded(id, data), true
 	}
-	def, err := parseDefinition(data)
-	if err != nil {
-		// The files are part of the program and every one is read by a test.
-		panic(fmt.Sprintf("verify: providers/%s.json: %v", id, err))
+	for _, other := range Providers() {
+		data, err := catalogue.ReadFile("providers/" + other + ".json")
+		if err != nil || !bytes.Contains(data, []byte(`"aliases"`)) {
+			continue
+		}
+		if def := embedded(other, data); slices.Contains(def.Aliases, id) {
+			return def, true
+		}
 	}
-	return def, true
+	return Definition{}, false
 }
 
-// Providers lists the ids that Lookup knows, sorted.
+// embedded reads a file of the program; a test reads every one.
+func embedded(id string, data []byte) Definition {
+	def, err := ParseDefinition(data)
+	if err != nil {
+		panic(fmt.Sprintf("verify: providers/%s.json: %v", id, err))
+	}
+	return def
+}
+
+// Providers lists the ids that Lookup knows, sorted, without aliases.
 func Providers() []string {
 	entries, err := catalogue.ReadDir("providers")
 	if err != nil {
@@ -146,10 +392,78 @@ func Providers() []string {
 	return ids
 }
 
-func parseDefinition(data []byte) (Definition, error) {
+// ParseDefinition reads one definition in JSON. An unknown member is an error,
+// and so is text behind it; New says whether what it describes can be done.
+func ParseDefinition(data []byte) (Definition, error) {
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.DisallowUnknownFields()
 	var def Definition
-	err := dec.Decode(&def)
-	return def, err
+	if err := dec.Decode(&def); err != nil {
+		return Definition{}, err
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return Definition{}, errors.New("there is more text behind the definition")
+	}
+	return def, nil
 }
+
+// AllSettings are those that a source may have: the declared ones, "tolerance"
+// where a scheme looks at the clock, and those that only a requirement names.
+func (d Definition) AllSettings() []Setting {
+	all := slices.Clone(d.Settings)
+	declare := func(s Setting) {
+		if !slices.ContainsFunc(all, func(t Setting) bool { return t.Name == s.Name }) {
+			all = append(all, s)
+		}
+	}
+	if slices.ContainsFunc(d.Schemes, Scheme.hasWindow) {
+		declare(Setting{Name: toleranceSetting, Description: "How far the time of signing may lie from now, in either direction: a duration such as 5m, or seconds."})
+	}
+	for _, s := range d.Schemes {
+		for _, r := range s.Require {
+			for _, name := range interpolated(r.Equals) {
+				declare(Setting{Name: name, Description: "What " + string(r.Value) + " must be; anything is right while this is empty."})
+			}
+		}
+		for _, name := range s.JWT.interpolated() {
+			declare(Setting{Name: name, Description: "What the token must name; anything is right while this is empty."})
+		}
+	}
+	for _, h := range d.Handshakes {
+		for _, r := range h.Require {
+			for _, name := range interpolated(r.Equals) {
+				declare(Setting{Name: name, Description: "What " + string(r.Value) + " must be in the provider's handshake."})
+			}
+		}
+	}
+	return all
+}
+
+// hasWindow reports whether the scheme compares a time with now, or may.
+func (s Scheme) hasWindow() bool {
+	return s.Timestamp.From != "" || s.Kind == KindJWT || s.Kind == KindHTTPSignature || s.Kind == KindCode
+}
+
+// interpolated lists the settings that the rules name; nil has none.
+func (j *JWT) interpolated() []string {
+	if j == nil {
+		return nil
+	}
+	names := interpolated(j.Issuer + j.Audience + j.Subject)
+	for _, claim := range slices.Sorted(maps.Keys(j.Claims)) {
+		names = append(names, interpolated(j.Claims[claim])...)
+	}
+	return names
+}
+
+// interpolated lists the NAMEs of every ${NAME} in a text.
+func interpolated(text string) []string {
+	var names []string
+	for _, found := range interpolation().FindAllStringSubmatch(text, -1) {
+		names = append(names, found[1])
+	}
+	return names
+}
+
+// interpolation matches one ${NAME}.
+func interpolation() *regexp.Regexp { return regexp.MustCompile(`\$\{(` + snake + `)\}`) }

@@ -1,6 +1,7 @@
 package verify_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -27,11 +28,11 @@ func Example() {
 		},
 		Body: []byte("Hello, World!"),
 	}
-	event, err := v.Verify(req, time.Now())
+	event, err := v.Verify(context.Background(), req, time.Now())
 	fmt.Println(event.Type, err)
 
 	req.Body = []byte("Hello, Mallory!")
-	_, err = v.Verify(req, time.Now())
+	_, err = v.Verify(context.Background(), req, time.Now())
 	var refused *verify.Error
 	fmt.Println(errors.As(err, &refused), refused.Reason)
 	// Output:

@@ -76,12 +76,12 @@ func (o Options) receive(v *Verifier, w http.ResponseWriter, r *http.Request) (E
 	if err != nil {
 		return Event{}, nil, err
 	}
-	req := Request{Method: r.Method, Header: r.Header, Body: body}
+	req := Request{Method: r.Method, Target: r.RequestURI, Header: r.Header, Body: body}
 	if o.PublicURL != "" {
 		// Not r.URL, which a mux or StripPrefix may have rewritten.
 		req.URL = o.PublicURL + r.RequestURI
 	}
-	event, err := v.Verify(req, now)
+	event, err := v.Verify(r.Context(), req, now)
 	return event, body, err
 }
 

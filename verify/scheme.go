@@ -1,229 +1,239 @@
 package verify
 
 import (
-	"bytes"
-	"crypto/ed25519"
-	"crypto/hmac"
-	"crypto/sha1"
-	"crypto/sha256"
-	"crypto/sha512"
-	"encoding/base64"
-	"encoding/hex"
+	"context"
+	"crypto"
 	"fmt"
-	"hash"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 )
 
-// MaxSignatures bounds the signatures of one header that are compared. What
-// follows them is ignored.
-const MaxSignatures = 16
-
-// maxUnix is the last second of the year 9999, the last that prints.
-const maxUnix = 253402300799
-
-// scheme is a Scheme with settings and secrets filled in and every text
-// resolved, so that a request costs no parsing but its own.
-type scheme struct {
-	kind      Kind
-	newHash   func() hash.Hash // for KindHMAC
-	size      int              // of a signature, in bytes
-	key       KeyForm
-	keySize   int // of a key, in bytes; 0 is any
-	keys      [][]byte
-	signature Signature
-	timestamp Timestamp
-	tolerance time.Duration
-	id        string // header of {id}
-	text      string // the template as written, for details
-	template  []part
+// checker is what a kind of scheme does with a request. It is made once and safe
+// for concurrent use. Conditions are met when it is asked, and digests,
+// requirements and the window of the timestamp are looked at afterwards.
+type checker interface {
+	check(ctx context.Context, in *input) (proof, *Error)
 }
 
 // proof is what a scheme that accepts a request vouches for.
 type proof struct {
-	id       string
-	signedAt time.Time
+	id       string    // {id}; "" for none
+	signedAt time.Time // zero when there is no timestamp
+	claims   []byte    // of a token, in JSON; nil for none
 }
 
-// check decides about one request. The window is looked at last, so that an
-// outside_window always means a right signature.
-func (s *scheme) check(req Request, now time.Time) (proof, *Error) {
-	if s.kind == KindNone {
-		return proof{}, nil
-	}
-	if len(s.keys) == 0 || slices.ContainsFunc(s.keys, func(k []byte) bool { return len(k) == 0 }) {
-		return proof{}, &Error{ReasonSecretMissing, "no secret is configured, or an empty one"}
-	}
-	header, err := req.required(s.signature.Header, ReasonSignatureMissing)
-	if err != nil {
-		return proof{}, err
-	}
-	in, signedAt, err := s.read(req)
-	if err != nil {
-		return proof{}, err
-	}
-	pieces, err := in.pieces(s.template)
-	if err != nil {
-		return proof{}, err
-	}
-	signatures, err := s.signatures(header)
-	if err != nil {
-		return proof{}, err
-	}
-	if !s.matches(signatures, pieces) {
-		return proof{}, &Error{ReasonSignatureMismatch, fmt.Sprintf(
-			"no signature in %s is right for %s under any configured secret (%d): another secret, or changed on the way",
-			s.signature.Header, s.text, len(s.keys))}
-	}
-	if s.timestamp.Header != "" {
-		err = s.window(now.Sub(signedAt))
-	}
-	return proof{id: in.id, signedAt: signedAt}, err
+// key is what a scheme checks with: raw for a shared secret, else public.
+type key struct {
+	raw    []byte
+	public crypto.PublicKey
+	id     string // the name of a key out of a set; "" for none
 }
 
-// window looks both ways: a request dated into the future could be replayed
-// until that time has come.
-func (s *scheme) window(age time.Duration) *Error {
-	direction := "past"
-	if age < 0 {
-		direction = "future"
+// scheme is a Scheme with settings and secrets filled in and every text
+// resolved, so that a request costs no parsing but its own.
+type scheme struct {
+	kind       Kind
+	conditions []condition
+	hash       hashFunc
+	size       int // of a signature, in bytes; 0 is any
+	key        keyForm
+	keys       []key
+	remote     *remoteKeys // nil for none
+	places     []selector  // of the signature
+	signature  Signature
+	clock      clock
+	id         selector
+	template   template
+	each       selector
+	require    []requirement
+	digests    []digest
+	jwt        *jwtRules // nil but for KindJWT
+	tolerance  time.Duration
+	checker    checker
+}
+
+// condition is one entry of If.
+type condition struct {
+	value  selector
+	absent bool
+	equals bool
+	text   string
+}
+
+// requirement is a Requirement whose Equals is not empty.
+type requirement struct {
+	value  selector
+	equals template
+}
+
+// digest is a Digest with settings filled in.
+type digest struct {
+	value         selector
+	of            template
+	hash          hashFunc
+	encoding      string
+	absentIfEmpty bool
+}
+
+// accept decides about one request, all items of each of it.
+func (s *scheme) accept(ctx context.Context, in *input) (proof, *Error) {
+	in.begin(s)
+	for _, c := range s.conditions {
+		if err := c.check(in); err != nil {
+			return proof{}, err
+		}
 	}
-	// Abs, because the smallest Duration negated is itself.
-	if age = age.Abs(); age <= s.tolerance {
+	if s.each.form == "" {
+		return s.acceptOne(ctx, in)
+	}
+	items, ok := jsonItems(jsonValue(in.req.Body, s.each.path))
+	if !ok {
+		return proof{}, &Error{ReasonBodyMalformed, s.each.String() + " is no array"}
+	}
+	if len(items) == 0 {
+		return proof{}, &Error{ReasonSignatureMissing, s.each.String() + " is empty"}
+	}
+	var p proof
+	for i, item := range items {
+		in.begin(s)
+		in.item = item
+		var err *Error
+		if p, err = s.acceptOne(ctx, in); err != nil {
+			return proof{}, &Error{err.Reason, fmt.Sprintf("item %d: %s", i, err.Detail)}
+		}
+	}
+	return p, nil
+}
+
+// acceptOne looks at the window last, so that an outside_window always means a
+// right signature.
+func (s *scheme) acceptOne(ctx context.Context, in *input) (proof, *Error) {
+	p, err := s.checker.check(ctx, in)
+	if err != nil {
+		return proof{}, err
+	}
+	in.proof = p
+	for _, d := range s.digests {
+		if err := d.check(in); err != nil {
+			return proof{}, err
+		}
+	}
+	for _, r := range s.require {
+		if err := r.check(in); err != nil {
+			return proof{}, err
+		}
+	}
+	if s.clock.from.form != "" {
+		if err := s.clock.check(p.signedAt, in.now); err != nil {
+			return proof{}, err
+		}
+	}
+	return p, nil
+}
+
+// usableKeys are those of the source, or else those that the provider keeps for
+// it. None is empty: anybody could sign with an empty one.
+func (s *scheme) usableKeys(ctx context.Context, in *input) ([]key, *Error) {
+	keys := s.keys
+	if len(keys) == 0 && s.remote != nil {
+		var err *Error
+		if keys, err = s.remote.keys(ctx, in); err != nil {
+			return nil, err
+		}
+	}
+	if len(keys) == 0 || slices.ContainsFunc(keys, func(k key) bool { return len(k.raw) == 0 && k.public == nil }) {
+		return nil, &Error{ReasonSecretMissing, "no secret is configured, or an empty one"}
+	}
+	return keys, nil
+}
+
+// read takes {id} and {timestamp} from where they stand.
+func (s *scheme) read(in *input) (signedAt time.Time, err *Error) {
+	if s.id.form != "" {
+		missing := ReasonValueMissing
+		if s.id.form == "header" {
+			missing = ReasonHeaderMissing
+		}
+		if in.id, err = in.required(s.id, missing); err != nil {
+			return signedAt, err
+		}
+	}
+	if s.clock.from.form != "" {
+		if in.timestamp, err = in.required(s.clock.from, ReasonTimestampMissing); err != nil {
+			return signedAt, err
+		}
+		signedAt, err = s.clock.parse(in.timestamp)
+	}
+	return signedAt, err
+}
+
+func (c condition) check(in *input) *Error {
+	value, _, err := in.text(c.value)
+	if err != nil {
+		return err
+	}
+	switch {
+	case c.equals && value != c.text:
+		return &Error{ReasonSchemeUnmet, fmt.Sprintf("%s is not %q", c.value, c.text)}
+	case c.absent && value != "":
+		return &Error{ReasonSchemeUnmet, c.value.String() + " is there"}
+	case !c.equals && !c.absent && value == "":
+		return &Error{ReasonSchemeUnmet, c.value.String() + " is missing or empty"}
+	}
+	return nil
+}
+
+// check compares in constant time, because it may be a token that must be right.
+func (r requirement) check(in *input) *Error {
+	want, err := r.equals.render(in, nil)
+	if err != nil {
+		return err
+	}
+	got, present, err := in.text(r.value)
+	if err != nil {
+		return err
+	}
+	if !present || !equal([]byte(got), slices.Concat(want...)) {
+		return &Error{ReasonValueMismatch, r.value.label() + " is not what it must be for this source"}
+	}
+	return nil
+}
+
+func (d digest) check(in *input) *Error {
+	pieces, err := d.of.render(in, nil)
+	if err != nil {
+		return err
+	}
+	h, empty := d.hash.new(), true
+	for _, p := range pieces {
+		h.Write(p)
+		empty = empty && len(p) == 0
+	}
+	got, present, err := in.text(d.value)
+	if err != nil {
+		return err
+	}
+	if empty && d.absentIfEmpty && !present {
 		return nil
 	}
-	return &Error{ReasonTimestampOutsideWindow, fmt.Sprintf("%s is %.0f s in the %s; allowed are %.0f s",
-		s.timestamp.Header, age.Seconds(), direction, s.tolerance.Seconds())}
+	if !present {
+		return &Error{ReasonValueMissing, d.value.label() + " is missing"}
+	}
+	raw, wrong := decodeText(d.encoding, got)
+	if wrong != nil || !equal(raw, h.Sum(nil)) || empty && d.absentIfEmpty {
+		return &Error{ReasonDigestMismatch, fmt.Sprintf("%s is not the hash of %s: changed on the way", d.value.label(), d.of.text)}
+	}
+	return nil
 }
 
-// read takes id and timestamp from the headers that the scheme names.
-func (s *scheme) read(req Request) (in signed, signedAt time.Time, err *Error) {
-	in.req = req
-	if s.id != "" {
-		if in.id, err = req.required(s.id, ReasonHeaderMissing); err != nil {
-			return in, signedAt, err
-		}
+// String is c as it is written in a definition.
+func (c condition) String() string {
+	switch {
+	case c.absent:
+		return "!" + c.value.String()
+	case c.equals:
+		return c.value.String() + "=" + c.text
 	}
-	if s.timestamp.Header != "" {
-		if in.timestamp, err = req.required(s.timestamp.Header, ReasonTimestampMissing); err != nil {
-			return in, signedAt, err
-		}
-		if signedAt, err = s.timestamp.parse(in.timestamp); err != nil {
-			return in, signedAt, err
-		}
-	}
-	return in, signedAt, nil
-}
-
-// signatures decodes what of the header has the prefix, the encoding and the
-// length of a signature.
-func (s *scheme) signatures(header string) ([][]byte, *Error) {
-	elements := []string{header}
-	if s.signature.Separator != "" {
-		elements = strings.Split(header, s.signature.Separator)
-	}
-	var found [][]byte
-	for _, element := range elements {
-		if s.signature.Separator != "" {
-			element = strings.TrimSpace(element)
-		}
-		text, ok := strings.CutPrefix(element, s.signature.Prefix)
-		if !ok {
-			continue
-		}
-		raw, err := decodeSignature(s.signature.Encoding, text)
-		if err != nil || len(raw) != s.size {
-			continue
-		}
-		if found = append(found, raw); len(found) == MaxSignatures {
-			break
-		}
-	}
-	if len(found) == 0 {
-		return nil, &Error{ReasonSignatureMalformed, fmt.Sprintf(
-			"nothing in %s is %d bytes in %s after the prefix %q",
-			s.signature.Header, s.size, s.signature.Encoding, s.signature.Prefix)}
-	}
-	return found, nil
-}
-
-// matches tries every key on every signature. How long it takes tells which key
-// is in use, if anything, and nothing about a digest.
-func (s *scheme) matches(signatures, pieces [][]byte) bool {
-	if s.kind == KindEd25519 {
-		text := bytes.Join(pieces, nil)
-		for _, key := range s.keys {
-			if slices.ContainsFunc(signatures, func(sig []byte) bool { return ed25519.Verify(key, text, sig) }) {
-				return true
-			}
-		}
-		return false
-	}
-	for _, key := range s.keys {
-		mac := hmac.New(s.newHash, key)
-		for _, p := range pieces {
-			mac.Write(p)
-		}
-		expected := mac.Sum(nil)
-		if slices.ContainsFunc(signatures, func(sig []byte) bool { return hmac.Equal(sig, expected) }) {
-			return true
-		}
-	}
-	return false
-}
-
-// parse is strict: what is signed is the text, so a number must be written in
-// the one way in which it formats.
-func (t Timestamp) parse(text string) (time.Time, *Error) {
-	malformed := &Error{ReasonTimestampMalformed, fmt.Sprintf("%s is not a time in %s", t.Header, t.Unit)}
-	if t.Unit == "rfc3339" {
-		at, err := time.Parse(time.RFC3339Nano, text)
-		if err != nil {
-			return time.Time{}, malformed
-		}
-		return at.UTC(), nil
-	}
-	n, err := strconv.ParseInt(text, 10, 64)
-	if err != nil || strconv.FormatInt(n, 10) != text {
-		return time.Time{}, malformed
-	}
-	at := time.Unix(n, 0)
-	if t.Unit == "ms" {
-		at = time.UnixMilli(n)
-	}
-	if at.Unix() < 0 || at.Unix() > maxUnix {
-		return time.Time{}, malformed
-	}
-	return at.UTC(), nil
-}
-
-// decodeSignature is strict where the standard library is not: base64 there
-// skips line breaks.
-func decodeSignature(encoding, text string) ([]byte, error) {
-	if strings.ContainsAny(text, "\r\n") {
-		return nil, base64.CorruptInputError(0)
-	}
-	switch encoding {
-	case "hex":
-		return hex.DecodeString(text)
-	case "base64url":
-		return base64.RawURLEncoding.Strict().DecodeString(strings.TrimRight(text, "="))
-	default:
-		return base64.StdEncoding.Strict().DecodeString(text)
-	}
-}
-
-// hashNamed finds the function that a definition names and its size in bytes.
-func hashNamed(name string) (newHash func() hash.Hash, size int, ok bool) {
-	switch name {
-	case "sha1": // some providers sign with nothing newer, and HMAC does not need collision resistance
-		return sha1.New, sha1.Size, true
-	case "sha256":
-		return sha256.New, sha256.Size, true
-	case "sha512":
-		return sha512.New, sha512.Size, true
-	}
-	return nil, 0, false
+	return strings.TrimSpace(c.value.String())
 }

@@ -1,230 +1,251 @@
 package verify
 
 import (
-	"bytes"
-	"encoding/json"
+	"net/textproto"
+	"slices"
 	"strconv"
 	"strings"
 )
 
-// maxPath bounds the names of a json selector: each costs a pass over the part
-// of the body that it leads to.
-const maxPath = 8
+const (
+	// maxPath bounds the names of a path: each costs a pass over the part of the
+	// body that it leads to.
+	maxPath = 8
+	// maxNumbered bounds the headers of header:NAME-#.
+	maxNumbered = 100
+)
 
-// selector is a Selector taken apart; exactly one of its forms is set.
+// selector is a Selector taken apart. The zero value selects nothing.
 type selector struct {
-	header string
-	path   []string
-	id     bool
+	form string   // header, json, ...; in templates also url, secret, ...
+	name string   // of the header, field or element; the text of a literal
+	path []string // within the JSON body, field, token or item
+	next *selector
 }
 
-// selectors resolves those of a definition. One that is left to a setting which
-// the source leaves empty selects nothing and is dropped.
-func (c *compiler) selectors(path string, defs []Selector) []selector {
-	var all []selector
-	for i, def := range defs {
-		text, field := c.value(string(def), indexed(path, i))
-		if text == "" {
+// parseSelector reads a Selector without settings in it.
+func parseSelector(text string) (selector, bool) {
+	first, rest, more := strings.Cut(text, "+")
+	s, ok := parseOne(first)
+	if !ok || !more {
+		return s, ok
+	}
+	next, ok := parseSelector(rest)
+	s.next = &next
+	return s, ok
+}
+
+func parseOne(text string) (selector, bool) {
+	form, rest, named := strings.Cut(text, ":")
+	s := selector{form: form}
+	ok := named && rest != ""
+	switch form {
+	case "id", "body":
+		return s, !named
+	case "literal", "query":
+		s.name = rest
+	case "header":
+		s.name = textproto.CanonicalMIMEHeaderKey(rest)
+		ok = isHeaderName(strings.TrimSuffix(rest, "-#"))
+	case "element":
+		s.name = rest
+		if position, numbered := strings.CutPrefix(rest, "#"); numbered {
+			_, err := strconv.ParseUint(position, 10, 8)
+			ok = err == nil
+		}
+	case "form", "multipart":
+		name, path, inside := strings.Cut(rest, ":")
+		s.name = name
+		if inside {
+			s.path, ok = parsePath(path)
+		}
+		ok = ok && name != ""
+	case "json", "item", "claim":
+		s.path, ok = parsePath(rest)
+	default:
+		ok = false
+	}
+	return s, ok
+}
+
+func parsePath(text string) ([]string, bool) {
+	path := strings.Split(text, ".")
+	for i, name := range path {
+		if name == "" || strings.Count(name, "*") > 1 || name[0] == '?' && (i < len(path)-1 || !strings.Contains(name, "*")) {
+			return nil, false
+		}
+	}
+	return path, len(path) <= maxPath
+}
+
+// String is s as it is written in a definition.
+func (s selector) String() string {
+	text := s.form
+	if s.name != "" {
+		text += ":" + s.name
+	}
+	if s.path != nil {
+		text += ":" + strings.Join(s.path, ".")
+	}
+	if s.next != nil {
+		text += "+" + s.next.String()
+	}
+	return text
+}
+
+// inBody reports whether the value is certain to be covered once the body is.
+func (s selector) inBody() bool {
+	return slices.Contains([]string{"json", "form", "multipart", "item", "body", "claim", "literal"}, s.form)
+}
+
+// text returns a value of the request; present tells an empty one from none,
+// but for headers, where there is no difference. The error is of one that is
+// there more than once, or of a body that does not read as it must.
+func (in *input) text(s selector) (value string, present bool, err *Error) {
+	value, present, err = in.one(s)
+	if s.next == nil || err != nil || !present {
+		return value, present, err
+	}
+	rest, present, err := in.text(*s.next)
+	if err != nil || !present {
+		return "", present, err
+	}
+	return value + "." + rest, true, nil
+}
+
+func (in *input) one(s selector) (value string, present bool, err *Error) {
+	switch s.form {
+	case "header":
+		return in.only(s.name)
+	case "json":
+		value, present = jsonText(in.req.Body, s.path)
+		return value, present, nil
+	case "item":
+		value, present = jsonText(in.item, s.path)
+		return value, present, nil
+	case "claim":
+		value, present = jsonText(in.proof.claims, s.path)
+		return value, present, nil
+	case "query", "form", "multipart":
+		return in.field(s)
+	case "element":
+		return in.element(s.name)
+	case "id":
+		return in.proof.id, in.proof.id != "", nil
+	case "body":
+		return string(in.req.Body), true, nil
+	case "literal":
+		return s.name, true, nil
+	}
+	return in.context(s.form)
+}
+
+// context is what only templates may select.
+func (in *input) context(form string) (value string, present bool, err *Error) {
+	switch form {
+	case "timestamp":
+		return in.timestamp, in.timestamp != "", nil
+	case "signed id":
+		return in.id, in.id != "", nil
+	case "method":
+		return in.req.Method, true, nil
+	case "url":
+		if in.req.URL == "" {
+			return "", false, errURLMissing()
+		}
+		return in.req.URL, true, nil
+	case "path", "raw query":
+		target := in.target()
+		if target == "" {
+			return "", false, errURLMissing()
+		}
+		if form == "path" {
+			return target, true, nil
+		}
+		_, query, _ := strings.Cut(target, "?")
+		return query, true, nil
+	case "form_sorted":
+		fields, err := in.form()
+		return fields.sorted(), err == nil, err
+	}
+	return "", false, nil
+}
+
+// required is text with a reason for a value that is missing or empty.
+func (in *input) required(s selector, missing Reason) (string, *Error) {
+	value, _, err := in.text(s)
+	if err == nil && value == "" {
+		err = &Error{missing, s.String() + " is missing or empty"}
+	}
+	return value, err
+}
+
+// field is the value of a query, form or multipart field, or inside the JSON of
+// one.
+func (in *input) field(s selector) (value string, present bool, err *Error) {
+	parse := in.query
+	switch s.form {
+	case "form":
+		parse = in.form
+	case "multipart":
+		parse = in.multipart
+	}
+	all, err := parse()
+	if err != nil {
+		return "", false, err
+	}
+	value, present, err = all.only(s.name)
+	if s.path != nil && present && err == nil {
+		value, present = jsonText([]byte(value), s.path)
+	}
+	return value, present, err
+}
+
+// element is the value of NAME=value within the place of the signature, or what
+// stands at a position there.
+func (in *input) element(name string) (value string, present bool, err *Error) {
+	if in.place == "" { // asked before the signature is
+		if _, err := in.scheme.signatureTexts(in); err != nil {
+			return "", false, nil
+		}
+	}
+	position, byPosition := strings.CutPrefix(name, "#")
+	n := 0
+	for element := range elements(in.place, in.scheme.signature.Separator) {
+		if byPosition {
+			if strconv.Itoa(n) == position {
+				return element, true, nil
+			}
+			n++
 			continue
 		}
-		s, ok := parseSelector(text)
-		if !ok {
-			c.fail(field, "must be header:NAME, json:PATH with at most 8 names, or id")
+		key, text, ok := strings.Cut(element, "=")
+		if !ok || key != name {
+			continue
 		}
-		all = append(all, s)
+		if present {
+			return "", true, &Error{ReasonDuplicateValue, name + "= is there more than once beside the signature"}
+		}
+		value, present = text, true
 	}
-	return all
+	return value, present, nil
 }
 
-func parseSelector(text string) (selector, bool) {
-	if text == "id" {
-		return selector{id: true}, true
-	}
-	form, rest, _ := strings.Cut(text, ":")
-	switch form {
-	case "header":
-		return selector{header: rest}, isHeaderName(rest)
-	case "json":
-		path := strings.Split(rest, ".")
-		for _, name := range path {
-			if name == "" {
-				return selector{}, false
-			}
-		}
-		return selector{path: path}, len(path) <= maxPath
-	}
-	return selector{}, false
-}
-
-// first returns the first value that is there, not empty and not too long.
-func first(selectors []selector, req Request, p proof) (string, *Error) {
+// first returns the first value that is there, not empty and not too long. What
+// does not read as it must is absent; a header that is there twice is an error.
+func (in *input) first(selectors []selector) (string, *Error) {
 	for _, s := range selectors {
-		value, err := s.value(req, p)
-		if err != nil {
+		value, _, err := in.text(s)
+		if err != nil && err.Reason == ReasonDuplicateHeader {
 			return "", err
 		}
-		if value != "" && len(value) <= maxValue {
+		if err == nil && value != "" && len(value) <= maxValue {
 			return value, nil
 		}
 	}
 	return "", nil
 }
 
-func (s selector) value(req Request, p proof) (string, *Error) {
-	switch {
-	case s.id:
-		return p.id, nil
-	case s.header != "":
-		return req.only(s.header)
-	default:
-		return jsonText(req.Body, s.path), nil
-	}
-}
-
-// jsonText returns the string or number at path in doc, "" if there is none. It
-// builds no tree: a body may be large, and all but one value is of no interest.
-// It does not check that doc is valid JSON, only that it can be followed. Of
-// repeated names the last counts, as for encoding/json and most receivers.
-func jsonText(doc []byte, path []string) string {
-	for _, name := range path {
-		if doc = child(doc, name); doc == nil {
-			return ""
-		}
-	}
-	if len(doc) > 6*maxValue+2 {
-		return "" // too long even if every character is escaped as \u0000
-	}
-	switch {
-	case doc[0] == '"':
-		var text string
-		if json.Unmarshal(doc, &text) != nil {
-			return ""
-		}
-		return text
-	case doc[0] == '-' || doc[0] >= '0' && doc[0] <= '9':
-		if !json.Valid(doc) {
-			return ""
-		}
-		return string(doc)
-	}
-	return ""
-}
-
-// child returns the member or array element of doc that is called name, nil if
-// there is none or doc is cut off or malformed before its end. What it returns
-// is never empty.
-func child(doc []byte, name string) []byte {
-	i := skipSpace(doc, 0)
-	if i == len(doc) || doc[i] != '{' && doc[i] != '[' {
-		return nil
-	}
-	object := doc[i] == '{'
-	var found []byte
-	for n := 0; ; n++ {
-		i = skipSpace(doc, i+1)
-		is := !object && strconv.Itoa(n) == name
-		if object {
-			end := skipString(doc, i)
-			if end < 0 {
-				return nil
-			}
-			is = nameIs(doc[i:end], name)
-			if i = skipSpace(doc, end); i == len(doc) || doc[i] != ':' {
-				return nil
-			}
-			i = skipSpace(doc, i+1)
-		}
-		end := skipValue(doc, i)
-		if end < 0 {
-			return nil
-		}
-		if is {
-			found = doc[i:end]
-		}
-		if i = skipSpace(doc, end); i == len(doc) || doc[i] != ',' {
-			break
-		}
-	}
-	if i == len(doc) || doc[i] != '}' && doc[i] != ']' {
-		return nil
-	}
-	return found
-}
-
-// nameIs compares a quoted member name, which may have escapes.
-func nameIs(quoted []byte, name string) bool {
-	if !bytes.ContainsRune(quoted, '\\') {
-		return string(quoted[1:len(quoted)-1]) == name
-	}
-	var text string
-	return json.Unmarshal(quoted, &text) == nil && text == name
-}
-
-// skipValue returns the position after the value at i; -1 if it does not end or
-// is none. Nesting costs a counter, not stack.
-func skipValue(doc []byte, i int) int {
-	depth := 0
-	for start := i; i < len(doc); {
-		switch doc[i] {
-		case '"':
-			if i = skipString(doc, i); i < 0 {
-				return -1
-			}
-			i--
-		case '{', '[':
-			depth++
-		case '}', ']':
-			if depth--; depth < 0 {
-				return -1
-			}
-		case ',', ' ', '\t', '\r', '\n':
-			if depth == 0 {
-				return -1
-			}
-		default:
-			if depth == 0 {
-				return skipLiteral(doc, start)
-			}
-		}
-		if i++; depth == 0 {
-			return i
-		}
-	}
-	return -1
-}
-
-// skipLiteral returns the position after the number, true, false or null at i;
-// -1 if there is none.
-func skipLiteral(doc []byte, i int) int {
-	n := bytes.IndexAny(doc[i:], ",]}: \t\r\n")
-	switch n {
-	case 0:
-		return -1
-	case -1:
-		return len(doc)
-	}
-	return i + n
-}
-
-// skipString returns the position after the string at i, -1 if there is none.
-func skipString(doc []byte, i int) int {
-	if i >= len(doc) || doc[i] != '"' {
-		return -1
-	}
-	for i++; i < len(doc); i++ {
-		switch doc[i] {
-		case '\\':
-			i++
-		case '"':
-			return i + 1
-		}
-	}
-	return -1
-}
-
-func skipSpace(doc []byte, i int) int {
-	for i < len(doc) && (doc[i] == ' ' || doc[i] == '\t' || doc[i] == '\r' || doc[i] == '\n') {
-		i++
-	}
-	return i
+func errURLMissing() *Error {
+	return &Error{ReasonURLMissing, "the signature covers the URL, and the public URL is not known"}
 }

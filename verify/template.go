@@ -1,88 +1,263 @@
 package verify
 
 import (
+	"crypto/md5"
+	"crypto/sha1"
+	"crypto/sha256"
+	"crypto/sha512"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
 	"fmt"
+	"net/url"
+	"slices"
 	"strings"
 )
 
-// part is one piece of a signed text: literal text, or a placeholder.
-type part struct {
-	placeholder string // without braces; empty for literal text
-	text        string // literal text, or the header's name
+// template is a text with placeholders, taken apart once.
+type template struct {
+	text     string // as written, for details
+	sections []section
 }
 
-// parseTemplate splits a template into its parts. There is no way to write a
-// literal brace: no provider signs one outside the body.
-func parseTemplate(template string) ([]part, error) {
-	var parts []part
-	for rest := template; rest != ""; {
-		literal, after, found := strings.Cut(rest, "{")
-		if literal != "" {
-			parts = append(parts, part{text: literal})
+// section is a run of parts; an optional one stood in [brackets].
+type section struct {
+	optional bool
+	parts    []part
+}
+
+// part is literal text, or a placeholder with the functions behind it.
+type part struct {
+	literal   string // where value is the zero selector
+	value     selector
+	functions []string
+}
+
+// parseTemplate takes a template apart. There is no way to write a literal brace
+// or bracket: no provider signs one outside the body. setting gives the text of
+// ${NAME}, which is literal; false if there is no such setting.
+func parseTemplate(text string, setting func(name string) (string, bool)) (template, error) {
+	t := template{text: text}
+	at := section{}
+	flush := func() {
+		if len(at.parts) > 0 {
+			t.sections = append(t.sections, at)
 		}
-		if !found {
+		at = section{}
+	}
+	for text != "" {
+		i := strings.IndexAny(text, "{}[]")
+		if i < 0 {
+			at.parts = append(at.parts, part{literal: text})
 			break
 		}
-		name, next, closed := strings.Cut(after, "}")
-		if !closed {
-			return nil, fmt.Errorf("has a { without its }")
+		literal := text[:i]
+		symbol := text[i]
+		text = text[i+1:]
+		isSetting := symbol == '{' && strings.HasSuffix(literal, "$")
+		if isSetting {
+			literal = literal[:len(literal)-1]
 		}
-		p, err := parsePlaceholder(name)
-		if err != nil {
-			return nil, err
+		if literal != "" {
+			at.parts = append(at.parts, part{literal: literal})
 		}
-		parts, rest = append(parts, p), next
-	}
-	return parts, nil
-}
-
-// parsePlaceholder refuses what it does not know: taken as literal text, a
-// misspelt {timestamp} would go unsigned and unnoticed.
-func parsePlaceholder(name string) (part, error) {
-	switch name {
-	case "body", "timestamp", "id", "url", "method":
-		return part{placeholder: name}, nil
-	}
-	if header, ok := strings.CutPrefix(name, "header:"); ok && isHeaderName(header) {
-		return part{placeholder: "header", text: header}, nil
-	}
-	return part{}, fmt.Errorf("has {%s}, which is none of {body} {timestamp} {id} {url} {method} {header:NAME}", name)
-}
-
-// signed is what a request brings to a template. id and timestamp are the texts
-// of their headers: what is signed is how they are written.
-type signed struct {
-	req           Request
-	id, timestamp string
-}
-
-// pieces returns the signed text in pieces, so that the body is not copied.
-func (in signed) pieces(template []part) ([][]byte, *Error) {
-	pieces := make([][]byte, len(template))
-	for i, p := range template {
-		switch p.placeholder {
-		case "":
-			pieces[i] = []byte(p.text)
-		case "body":
-			pieces[i] = in.req.Body
-		case "timestamp":
-			pieces[i] = []byte(in.timestamp)
-		case "id":
-			pieces[i] = []byte(in.id)
-		case "method":
-			pieces[i] = []byte(in.req.Method)
-		case "url":
-			if in.req.URL == "" {
-				return nil, &Error{ReasonURLMissing, "the signature covers the URL, and the public URL is not known"}
+		switch {
+		case symbol == '[' && !at.optional:
+			flush()
+			at.optional = true
+		case symbol == ']' && at.optional:
+			flush()
+		case symbol == '{':
+			name, rest, closed := strings.Cut(text, "}")
+			if !closed {
+				return t, errors.New("has a { without its }")
 			}
-			pieces[i] = []byte(in.req.URL)
-		case "header":
-			value, err := in.req.required(p.text, ReasonHeaderMissing)
+			p, err := parsePart(name, isSetting, setting)
+			if err != nil {
+				return t, err
+			}
+			at.parts, text = append(at.parts, p), rest
+		default:
+			return t, fmt.Errorf("has a %c that does not belong there", symbol)
+		}
+	}
+	if at.optional {
+		return t, errors.New("has a [ without its ]")
+	}
+	flush()
+	return t, nil
+}
+
+// parsePart reads what stands in braces. It refuses what it does not know: taken
+// as literal text, a misspelt {timestamp} would go unsigned and unnoticed.
+func parsePart(name string, isSetting bool, setting func(string) (string, bool)) (part, error) {
+	if isSetting {
+		value, ok := setting(name)
+		if !ok {
+			return part{}, fmt.Errorf("refers to the setting %s, which is not declared", name)
+		}
+		return part{literal: value}, nil
+	}
+	name, rest, piped := strings.Cut(name, "|")
+	p := part{}
+	if piped {
+		p.functions = strings.Split(rest, "|")
+	}
+	for _, f := range p.functions {
+		if _, err := apply(f, nil); err != nil {
+			return part{}, err
+		}
+	}
+	switch name {
+	case "id":
+		p.value.form = "signed id"
+	case "query":
+		p.value.form = "raw query"
+	case "body", "timestamp", "url", "method", "path", "secret", "form_sorted", "challenge", "computed":
+		p.value.form = name
+	default:
+		var ok bool
+		if p.value, ok = parseSelector(name); !ok {
+			return part{}, fmt.Errorf("has {%s}, which is none of {body} {timestamp} {id} {url} {method} {path} {query} {secret} {form_sorted} and a selector such as {header:NAME}", name)
+		}
+	}
+	return p, nil
+}
+
+// has reports whether a placeholder of that form is in the template.
+func (t template) has(form string) bool {
+	return t.any(func(s selector) bool { return s.form == form })
+}
+
+// empty reports whether the template comes to "" for every request.
+func (t template) empty() bool {
+	for _, section := range t.sections {
+		if slices.ContainsFunc(section.parts, func(p part) bool { return p.value.form != "" || p.literal != "" }) {
+			return false
+		}
+	}
+	return true
+}
+
+// any reports whether match holds for one of the template's values.
+func (t template) any(match func(selector) bool) bool {
+	for _, section := range t.sections {
+		if slices.ContainsFunc(section.parts, func(p part) bool { return p.value.form != "" && match(p.value) }) {
+			return true
+		}
+	}
+	return false
+}
+
+// coversBody reports whether every change of the body changes the text.
+func (t template) coversBody() bool { return t.has("body") || t.has("form_sorted") }
+
+// render returns the text in pieces, so that the body is not copied. extra gives
+// the values that are not the request's, such as {secret}; nil for none.
+func (t template) render(in *input, extra map[string][]byte) ([][]byte, *Error) {
+	pieces := make([][]byte, 0, 8)
+	for _, section := range t.sections {
+		start := len(pieces)
+		for _, p := range section.parts {
+			piece, present, err := p.render(in, extra)
 			if err != nil {
 				return nil, err
 			}
-			pieces[i] = []byte(value)
+			if !present && section.optional {
+				pieces = pieces[:start]
+				break
+			}
+			if !present && p.value.form != "item" {
+				return nil, p.missing()
+			}
+			pieces = append(pieces, piece)
 		}
 	}
 	return pieces, nil
+}
+
+// render returns one part's text; absent is what is not there.
+func (p part) render(in *input, extra map[string][]byte) (piece []byte, present bool, err *Error) {
+	switch p.value.form {
+	case "":
+		return []byte(p.literal), true, nil
+	case "body":
+		piece, present = in.req.Body, true
+	case "secret", "challenge", "computed":
+		piece, present = extra[p.value.form]
+	default:
+		var text string
+		text, present, err = in.text(p.value)
+		piece = []byte(text)
+	}
+	if !present || err != nil {
+		return nil, false, err
+	}
+	for _, f := range p.functions {
+		// Names were checked when the template was parsed.
+		piece, _ = apply(f, piece)
+	}
+	return piece, true, nil
+}
+
+func (p part) missing() *Error {
+	reason := ReasonValueMissing
+	if p.value.form == "header" {
+		reason = ReasonHeaderMissing
+	}
+	return &Error{reason, p.value.String() + " is missing or empty"}
+}
+
+// apply is one function of a template; an error is an unknown name.
+func apply(function string, text []byte) ([]byte, error) {
+	switch function {
+	case "md5":
+		sum := md5.Sum(text)
+		return sum[:], nil
+	case "sha1":
+		sum := sha1.Sum(text)
+		return sum[:], nil
+	case "sha256":
+		sum := sha256.Sum256(text)
+		return sum[:], nil
+	case "sha512":
+		sum := sha512.Sum512(text)
+		return sum[:], nil
+	case "hex":
+		return hex.AppendEncode(nil, text), nil
+	case "base64":
+		return base64.StdEncoding.AppendEncode(nil, text), nil
+	case "base64url":
+		return base64.RawURLEncoding.AppendEncode(nil, text), nil
+	case "lower":
+		return []byte(strings.ToLower(string(text))), nil
+	case "upper":
+		return []byte(strings.ToUpper(string(text))), nil
+	case "port", "noport":
+		return withPort(string(text), function == "port"), nil
+	}
+	return nil, fmt.Errorf("has the function %s, which is none of md5 sha1 sha256 sha512 hex base64 base64url lower upper port noport", function)
+}
+
+// withPort spells out the port of a URL, the scheme's own if it says none, or
+// leaves it out. The rest stays as it is written.
+func withPort(text string, out bool) []byte {
+	parsed, err := url.Parse(text)
+	scheme, rest, ok := strings.Cut(text, "://")
+	if err != nil || !ok {
+		return []byte(text)
+	}
+	end := strings.IndexAny(rest, "/?#")
+	if end < 0 {
+		end = len(rest)
+	}
+	host, port := rest[:end], parsed.Port()
+	switch {
+	case out && port == "":
+		own := map[string]string{"http": ":80", "https": ":443"}
+		host += own[scheme]
+	case !out && port != "":
+		host = strings.TrimSuffix(host, ":"+port)
+	}
+	return []byte(scheme + "://" + host + rest[end:])
 }

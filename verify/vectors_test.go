@@ -134,7 +134,7 @@ func verifierFor(t testing.TB, v vector) *verify.Verifier {
 func TestVectors(t *testing.T) {
 	beyond, ran := beyondHMAC(), map[string]int{}
 	for _, v := range readVectors(t) {
-		event, err := verifierFor(t, v).Verify(v.request(), time.Unix(v.Now, 0))
+		event, err := verifierFor(t, v).Verify(t.Context(), v.request(), time.Unix(v.Now, 0))
 		ran[v.Provider]++
 		right := v.Grade == "either" || (err == nil) == (v.Expect == "accept")
 		if why, ok := beyond[v.ID]; ok {
@@ -193,7 +193,7 @@ func BenchmarkVerify(b *testing.B) {
 			verifier, req, now := verifierFor(b, v), v.request(), time.Unix(v.Now, 0)
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := verifier.Verify(req, now); err != nil {
+				if _, err := verifier.Verify(b.Context(), req, now); err != nil {
 					b.Fatal(err)
 				}
 			}

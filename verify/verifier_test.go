@@ -113,7 +113,7 @@ func TestGitHub(t *testing.T) {
 			verify.ReasonDuplicateHeader},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			_, err := newVerifier(t, "github", verify.Config{Secrets: []string{"other", secret}}).Verify(tc.req, now())
+			_, err := newVerifier(t, "github", verify.Config{Secrets: []string{"other", secret}}).Verify(t.Context(), tc.req, now())
 			if got := reasonOf(t, err); got != tc.want {
 				t.Errorf("%v, want %q", err, tc.want)
 			}
@@ -122,7 +122,7 @@ func TestGitHub(t *testing.T) {
 			}
 		})
 	}
-	_, err := newVerifier(t, "github", verify.Config{Secrets: []string{"other"}}).Verify(post(payload, header, "sha256="+digest), now())
+	_, err := newVerifier(t, "github", verify.Config{Secrets: []string{"other"}}).Verify(t.Context(), post(payload, header, "sha256="+digest), now())
 	if reasonOf(t, err) != verify.ReasonSignatureMismatch {
 		t.Errorf("another secret: %v", err)
 	}
@@ -130,7 +130,7 @@ func TestGitHub(t *testing.T) {
 
 func TestGitHubEvent(t *testing.T) {
 	req := post(payload, "X-Hub-Signature-256", "sha256="+digest, "X-GitHub-Event", "pull request/é", "X-GitHub-Delivery", "d-1")
-	got, err := newVerifier(t, "github", verify.Config{Secrets: []string{secret}, EventTypePrefix: "gh."}).Verify(req, now())
+	got, err := newVerifier(t, "github", verify.Config{Secrets: []string{secret}, EventTypePrefix: "gh."}).Verify(t.Context(), req, now())
 	want := verify.Event{Type: "gh.pull.request..", ProviderEventType: "pull request/é", DeliveryID: "d-1"}
 	if diff := cmp.Diff(want, got); err != nil || diff != "" {
 		t.Errorf("%v, (-want +got):\n%s", err, diff)
@@ -208,7 +208,7 @@ func TestStandardWebhooks(t *testing.T) {
 						tc.change(h)
 					}
 				})
-				event, err := newVerifier(t, "standard_webhooks", verify.Config{Secrets: tc.secrets}).Verify(req, now())
+				event, err := newVerifier(t, "standard_webhooks", verify.Config{Secrets: tc.secrets}).Verify(t.Context(), req, now())
 				if got := reasonOf(t, err); got != tc.want {
 					t.Fatalf("%v, want %q", err, tc.want)
 				}
@@ -228,7 +228,7 @@ func TestDeliveryIDIsTheSignedOne(t *testing.T) {
 	req.Header.Set("Webhook-Id", "msg_forged")
 	event, err := newVerifier(t, "standard_webhooks", verify.Config{
 		Secrets: []string{base64.StdEncoding.EncodeToString(key)},
-	}).Verify(req, now())
+	}).Verify(t.Context(), req, now())
 	if err != nil || event.DeliveryID != "msg_signed" || event.Type != "standard_webhooks.event" {
 		t.Errorf("%+v, %v", event, err)
 	}
@@ -248,11 +248,11 @@ func TestOfficialLibrarySigns(t *testing.T) {
 			t.Fatal(err)
 		}
 		req := post(body, "webhook-id", "msg_1", "webhook-timestamp", "1750000000", "webhook-signature", signature)
-		if _, err := v.Verify(req, now()); err != nil {
+		if _, err := v.Verify(t.Context(), req, now()); err != nil {
 			t.Errorf("%.20q: %v", body, err)
 		}
 		req.Body = append(req.Body, ' ')
-		if _, err := v.Verify(req, now()); reasonOf(t, err) != verify.ReasonSignatureMismatch {
+		if _, err := v.Verify(t.Context(), req, now()); reasonOf(t, err) != verify.ReasonSignatureMismatch {
 			t.Errorf("%.20q, changed: %v", body, err)
 		}
 	}
@@ -263,7 +263,7 @@ func TestOfficialLibrarySigns(t *testing.T) {
 func TestMutatedVectorsAreRefused(t *testing.T) {
 	for _, vec := range readVectors(t) {
 		v, at := verifierFor(t, vec), time.Unix(vec.Now, 0)
-		if _, err := v.Verify(vec.request(), at); err != nil {
+		if _, err := v.Verify(t.Context(), vec.request(), at); err != nil {
 			continue
 		}
 		for bit := range 8 {
@@ -274,12 +274,12 @@ func TestMutatedVectorsAreRefused(t *testing.T) {
 			i := len(req.Body) * bit / 8
 			req.Body = bytes.Clone(req.Body)
 			req.Body[i] ^= 1 << bit
-			if _, err := v.Verify(req, at); err == nil {
+			if _, err := v.Verify(t.Context(), req, at); err == nil {
 				t.Errorf("%s: accepted with bit %d of byte %d flipped", vec.ID, bit, i)
 			}
 		}
 		vec.Secrets = []string{base64.StdEncoding.EncodeToString([]byte("another secret, as base64"))}
-		if _, err := verifierFor(t, vec).Verify(vec.request(), at); err == nil {
+		if _, err := verifierFor(t, vec).Verify(t.Context(), vec.request(), at); err == nil {
 			t.Errorf("%s: accepted under another secret", vec.ID)
 		}
 	}
@@ -293,7 +293,7 @@ func TestVerifierIsSafeForConcurrentUse(t *testing.T) {
 	for range 8 {
 		wg.Go(func() {
 			for range 50 {
-				if _, err := v.Verify(req, now()); err != nil {
+				if _, err := v.Verify(t.Context(), req, now()); err != nil {
 					t.Error(err)
 				}
 			}
@@ -307,7 +307,7 @@ func TestVerifierIsSafeForConcurrentUse(t *testing.T) {
 func TestPublicKeyIsNoHMACKey(t *testing.T) {
 	public := bytes.Repeat([]byte{9}, ed25519.PublicKeySize)
 	v := newVerifier(t, "standard_webhooks", verify.Config{Secrets: []string{"whpk_" + base64.StdEncoding.EncodeToString(public)}})
-	_, err := v.Verify(standardRequest("Webhook", "msg_1", "1750000000", "{}", public, nil), now())
+	_, err := v.Verify(t.Context(), standardRequest("Webhook", "msg_1", "1750000000", "{}", public, nil), now())
 	if reasonOf(t, err) == "" {
 		t.Error("an HMAC made with the public key is accepted")
 	}
@@ -354,7 +354,7 @@ func TestTimestamps(t *testing.T) {
 			"header": "X-Sig", "template": "{timestamp}{body}", "timestamp_header": "X-Time", "timestamp_unit": tc.unit,
 		}})
 		signature := hex.EncodeToString(mac(sha256.New, string(key), tc.text+payload))
-		_, err := v.Verify(post(payload, "X-Sig", signature, "X-Time", tc.text), now())
+		_, err := v.Verify(t.Context(), post(payload, "X-Sig", signature, "X-Time", tc.text), now())
 		if got := reasonOf(t, err); got != tc.want {
 			t.Errorf("%s %q: %v, want %q", tc.unit, tc.text, err, tc.want)
 		}
@@ -372,7 +372,7 @@ func TestTimestampBodyBoundary(t *testing.T) {
 		timestamp, body string
 		accepted        bool
 	}{{"1750000000", "1234", true}, {"175000000", "01234", false}, {"17500000001", "234", false}} {
-		_, err := v.Verify(post(tc.body, "X-Sig", signature, "X-Time", tc.timestamp), now())
+		_, err := v.Verify(t.Context(), post(tc.body, "X-Sig", signature, "X-Time", tc.timestamp), now())
 		if (err == nil) != tc.accepted {
 			t.Errorf("%s|%s: %v", tc.timestamp, tc.body, err)
 		}
@@ -409,12 +409,12 @@ func TestGenericHMAC(t *testing.T) {
 			}
 			v := newVerifier(t, "hmac", verify.Config{Secrets: []string{tc.secret}, Settings: settings})
 			req.Header.Set("X-Signature", tc.signature)
-			if _, err := v.Verify(req, now()); err != nil {
+			if _, err := v.Verify(t.Context(), req, now()); err != nil {
 				t.Error(err)
 			}
 			changed := req
 			changed.Body = []byte("hello, World!")
-			if _, err := v.Verify(changed, now()); reasonOf(t, err) != verify.ReasonSignatureMismatch {
+			if _, err := v.Verify(t.Context(), changed, now()); reasonOf(t, err) != verify.ReasonSignatureMismatch {
 				t.Errorf("a changed body: %v", err)
 			}
 		})
@@ -434,7 +434,7 @@ func TestOneEncoding(t *testing.T) {
 	} {
 		v := newVerifier(t, "hmac", verify.Config{Secrets: []string{secret}, Settings: map[string]string{"header": "X-Sig", "encoding": encoding}})
 		for _, text := range texts {
-			if _, err := v.Verify(post(payload, "X-Sig", text), now()); reasonOf(t, err) != verify.ReasonSignatureMalformed {
+			if _, err := v.Verify(t.Context(), post(payload, "X-Sig", text), now()); reasonOf(t, err) != verify.ReasonSignatureMalformed {
 				t.Errorf("%s %q: %v", encoding, text, err)
 			}
 		}
@@ -445,7 +445,7 @@ func TestOneEncoding(t *testing.T) {
 func TestLongNamesCountAsAbsent(t *testing.T) {
 	v := newVerifier(t, "none", verify.Config{Settings: map[string]string{"event_type": "header:X-Type", "delivery_id": "header:X-Id"}})
 	fits, long := strings.Repeat("x", 256), strings.Repeat("x", 257)
-	got, err := v.Verify(post("", "X-Type", long, "X-Id", fits), now())
+	got, err := v.Verify(t.Context(), post("", "X-Type", long, "X-Id", fits), now())
 	if diff := cmp.Diff(verify.Event{Type: "none.event", DeliveryID: fits}, got); err != nil || diff != "" {
 		t.Errorf("%v, (-want +got):\n%s", err, diff)
 	}
@@ -455,34 +455,34 @@ func TestWhatIsSignedMustBeThere(t *testing.T) {
 	v := newVerifier(t, "hmac", verify.Config{Secrets: []string{secret}, Settings: map[string]string{
 		"header": "X-Sig", "template": "{url}{header:X-Nonce}{body}"}})
 	req := post(payload, "X-Sig", digest)
-	if _, err := v.Verify(req, now()); reasonOf(t, err) != verify.ReasonURLMissing {
+	if _, err := v.Verify(t.Context(), req, now()); reasonOf(t, err) != verify.ReasonURLMissing {
 		t.Errorf("without URL: %v", err)
 	}
 	req.URL = "https://hooks.example.com/"
-	if _, err := v.Verify(req, now()); reasonOf(t, err) != verify.ReasonHeaderMissing {
+	if _, err := v.Verify(t.Context(), req, now()); reasonOf(t, err) != verify.ReasonHeaderMissing {
 		t.Errorf("without header: %v", err)
 	}
 	req.Header["X-Nonce"] = []string{"", ""}
-	if _, err := v.Verify(req, now()); reasonOf(t, err) != verify.ReasonDuplicateHeader {
+	if _, err := v.Verify(t.Context(), req, now()); reasonOf(t, err) != verify.ReasonDuplicateHeader {
 		t.Errorf("with a repeated header: %v", err)
 	}
 }
 
 func TestNone(t *testing.T) {
 	v := newVerifier(t, "none", verify.Config{Settings: map[string]string{"event_type": "json:a.b", "delivery_id": "header:X-Id"}})
-	got, err := v.Verify(post(`{"a":{"b":"x y"}}`, "X-Id", "1"), now())
+	got, err := v.Verify(t.Context(), post(`{"a":{"b":"x y"}}`, "X-Id", "1"), now())
 	want := verify.Event{Type: "x.y", ProviderEventType: "x y", DeliveryID: "1"}
 	if diff := cmp.Diff(want, got); err != nil || diff != "" {
 		t.Errorf("%v, (-want +got):\n%s", err, diff)
 	}
-	got, err = newVerifier(t, "none", verify.Config{}).Verify(post("not JSON"), now())
+	got, err = newVerifier(t, "none", verify.Config{}).Verify(t.Context(), post("not JSON"), now())
 	if diff := cmp.Diff(verify.Event{Type: "none.event"}, got); err != nil || diff != "" {
 		t.Errorf("%v, (-want +got):\n%s", err, diff)
 	}
 }
 
 func TestZeroVerifierRefuses(t *testing.T) {
-	_, err := (&verify.Verifier{}).Verify(post(payload, "X-Hub-Signature-256", "sha256="+digest), now())
+	_, err := (&verify.Verifier{}).Verify(t.Context(), post(payload, "X-Hub-Signature-256", "sha256="+digest), now())
 	if reasonOf(t, err) != verify.ReasonSecretMissing {
 		t.Error(err)
 	}
@@ -498,7 +498,7 @@ func TestReasonsAreClosed(t *testing.T) {
 		reasons[r] = true
 	}
 	for _, v := range readVectors(t) {
-		if _, err := verifierFor(t, v).Verify(v.request(), time.Unix(v.Now, 0)); err != nil && !reasons[reasonOf(t, err)] {
+		if _, err := verifierFor(t, v).Verify(t.Context(), v.request(), time.Unix(v.Now, 0)); err != nil && !reasons[reasonOf(t, err)] {
 			t.Errorf("%s: %v", v.ID, err)
 		}
 	}
@@ -537,7 +537,7 @@ func FuzzVerify(f *testing.F) {
 	f.Add("v2=,v1="+right[:10]+",", "", "-1", []byte(`{"a":[`))
 	f.Fuzz(func(t *testing.T, signature, id, timestamp string, body []byte) {
 		req := verify.Request{Body: body, Header: http.Header{"X-Sig": {signature}, "X-Id": {id}, "X-Time": {timestamp}}}
-		event, err := v.Verify(req, now())
+		event, err := v.Verify(t.Context(), req, now())
 		if err != nil {
 			if reasonOf(t, err) == "" {
 				t.Fatal("an error without a reason")

@@ -197,8 +197,8 @@ func (h *Handler) receive(w http.ResponseWriter, r *http.Request, source *poster
 		return postern.MessageID{}, err
 	}
 	in := h.record(r)
-	event, err := g.verifier.Verify(verify.Request{
-		Method: r.Method, URL: h.url(r.URL.EscapedPath(), query(r)), Header: r.Header, Body: body,
+	event, err := g.verifier.Verify(r.Context(), verify.Request{
+		Method: r.Method, URL: h.url(r.URL.EscapedPath(), query(r)), Target: r.URL.EscapedPath() + query(r), Header: r.Header, Body: body,
 	}, received)
 	if err != nil {
 		h.refuse(r, g, in, body, err)

@@ -54,7 +54,7 @@ func (h *Handler) again(ctx context.Context, s *postern.Source, r *postern.Refus
 	for _, header := range r.Request.Headers {
 		req.Header.Add(header.Name, header.Value)
 	}
-	event, refused := g.verifier.Verify(req, r.CreatedAt())
+	event, refused := g.verifier.Verify(ctx, req, r.CreatedAt())
 	if refused == nil {
 		return g, event, postern.Verification{}, nil
 	}

@@ -1,0 +1,203 @@
+package verify
+
+import (
+	"bytes"
+	"encoding/json"
+	"strconv"
+	"strings"
+)
+
+// jsonText returns the string, number or boolean at path in doc as text; false
+// if there is none. It builds no tree: a body may be large, and all but one
+// value is of no interest. It does not check that doc is valid JSON, only that
+// it can be followed. Of repeated names the last counts, as for encoding/json
+// and most receivers.
+func jsonText(doc []byte, path []string) (text string, present bool) {
+	if n := len(path) - 1; n >= 0 && strings.HasPrefix(path[n], "?") {
+		name, _ := child(jsonValue(doc, path[:n]), path[n][1:])
+		return unquote(name)
+	}
+	switch doc = jsonValue(doc, path); {
+	case len(doc) == 0:
+		return "", false
+	case doc[0] == '"':
+		return unquote(doc)
+	case doc[0] == '-', doc[0] >= '0' && doc[0] <= '9', doc[0] == 't', doc[0] == 'f':
+		if json.Valid(doc) {
+			return string(doc), true
+		}
+	}
+	return "", false
+}
+
+// jsonValue returns the value at path in doc as it is written, nil if there is
+// none.
+func jsonValue(doc []byte, path []string) []byte {
+	if len(path) == 0 {
+		return bytes.TrimSpace(doc)
+	}
+	for _, name := range path {
+		if _, doc = child(doc, name); doc == nil {
+			return nil
+		}
+	}
+	return doc
+}
+
+// jsonItems returns the items of an array as they are written; false if doc is
+// none.
+func jsonItems(doc []byte) (items [][]byte, ok bool) {
+	if doc = bytes.TrimSpace(doc); len(doc) == 0 || doc[0] != '[' {
+		return nil, false
+	}
+	ok = members(doc, func(_, value []byte) { items = append(items, value) })
+	return items, ok
+}
+
+func unquote(quoted []byte) (text string, ok bool) {
+	ok = len(quoted) > 0 && json.Unmarshal(quoted, &text) == nil
+	return text, ok
+}
+
+// child returns name, as it is quoted, and value of the member of doc that is
+// called name, or that is the first to match a name with a '*'; for an array
+// the item at that position, without a name. Both are nil if there is none or
+// doc is cut off or malformed before its end; the value is never empty.
+func child(doc []byte, name string) (quoted, value []byte) {
+	prefix, suffix, pattern := strings.Cut(name, "*")
+	n := 0
+	ok := members(doc, func(q, v []byte) {
+		switch {
+		case q == nil && strconv.Itoa(n) == name,
+			q != nil && !pattern && nameIs(q, name),
+			q != nil && pattern && value == nil && nameMatches(q, prefix, suffix):
+			quoted, value = q, v
+		}
+		n++
+	})
+	if !ok {
+		return nil, nil
+	}
+	return quoted, value
+}
+
+// members calls each with every member of an object or item of an array, whose
+// names are nil; false if doc is neither or does not end.
+func members(doc []byte, each func(quoted, value []byte)) bool {
+	i := skipSpace(doc, 0)
+	if i == len(doc) || doc[i] != '{' && doc[i] != '[' {
+		return false
+	}
+	object := doc[i] == '{'
+	closing := doc[i] + 2 // in ASCII, of both
+	if next := skipSpace(doc, i+1); next < len(doc) && doc[next] == closing {
+		return true
+	}
+	for {
+		i = skipSpace(doc, i+1)
+		var quoted []byte
+		if object {
+			end := skipString(doc, i)
+			if end < 0 {
+				return false
+			}
+			quoted = doc[i:end]
+			if i = skipSpace(doc, end); i == len(doc) || doc[i] != ':' {
+				return false
+			}
+			i = skipSpace(doc, i+1)
+		}
+		end := skipValue(doc, i)
+		if end < 0 {
+			return false
+		}
+		each(quoted, doc[i:end])
+		if i = skipSpace(doc, end); i == len(doc) || doc[i] != ',' {
+			return i < len(doc) && doc[i] == closing
+		}
+	}
+}
+
+// nameIs compares a quoted member name, which may have escapes.
+func nameIs(quoted []byte, name string) bool {
+	if !bytes.ContainsRune(quoted, '\\') {
+		return string(quoted[1:len(quoted)-1]) == name
+	}
+	text, ok := unquote(quoted)
+	return ok && text == name
+}
+
+// nameMatches compares a quoted member name with both sides of a '*'.
+func nameMatches(quoted []byte, prefix, suffix string) bool {
+	text, ok := unquote(quoted)
+	return ok && len(text) >= len(prefix)+len(suffix) && strings.HasPrefix(text, prefix) && strings.HasSuffix(text, suffix)
+}
+
+// skipValue returns the position after the value at i; -1 if it does not end or
+// is none. Nesting costs a counter, not stack.
+func skipValue(doc []byte, i int) int {
+	depth := 0
+	for start := i; i < len(doc); {
+		switch doc[i] {
+		case '"':
+			if i = skipString(doc, i); i < 0 {
+				return -1
+			}
+			i--
+		case '{', '[':
+			depth++
+		case '}', ']':
+			if depth--; depth < 0 {
+				return -1
+			}
+		case ',', ' ', '\t', '\r', '\n':
+			if depth == 0 {
+				return -1
+			}
+		default:
+			if depth == 0 {
+				return skipLiteral(doc, start)
+			}
+		}
+		if i++; depth == 0 {
+			return i
+		}
+	}
+	return -1
+}
+
+// skipLiteral returns the position after the number, true, false or null at i;
+// -1 if there is none.
+func skipLiteral(doc []byte, i int) int {
+	n := bytes.IndexAny(doc[i:], ",]}: \t\r\n")
+	switch n {
+	case 0:
+		return -1
+	case -1:
+		return len(doc)
+	}
+	return i + n
+}
+
+// skipString returns the position after the string at i, -1 if there is none.
+func skipString(doc []byte, i int) int {
+	if i >= len(doc) || doc[i] != '"' {
+		return -1
+	}
+	for i++; i < len(doc); i++ {
+		switch doc[i] {
+		case '\\':
+			i++
+		case '"':
+			return i + 1
+		}
+	}
+	return -1
+}
+
+func skipSpace(doc []byte, i int) int {
+	for i < len(doc) && (doc[i] == ' ' || doc[i] == '\t' || doc[i] == '\r' || doc[i] == '\n') {
+		i++
+	}
+	return i
+}

@@ -1,0 +1,328 @@
+package verify
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"crypto/hmac"
+	"crypto/md5"
+	"crypto/sha1"
+	"crypto/sha256"
+	"crypto/sha512"
+	"crypto/subtle"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"hash"
+	"iter"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// MaxSignatures bounds the signatures of one request that are compared. What
+// follows them is ignored.
+const MaxSignatures = 16
+
+// hashFunc is a hash function by its name in a definition. The zero value is
+// none.
+type hashFunc struct {
+	new      func() hash.Hash
+	size     int // in bytes
+	standard crypto.Hash
+}
+
+// signatureChecker is for the kinds that sign a template.
+type signatureChecker struct{ s *scheme }
+
+func (c signatureChecker) check(ctx context.Context, in *input) (proof, *Error) {
+	s := c.s
+	keys, err := s.usableKeys(ctx, in)
+	if err != nil {
+		return proof{}, err
+	}
+	texts, err := s.signatureTexts(in)
+	if err != nil {
+		return proof{}, err
+	}
+	signedAt, err := s.read(in)
+	if err != nil {
+		return proof{}, err
+	}
+	pieces, err := s.template.render(in, c.extra(keys[0]))
+	if err != nil {
+		return proof{}, err
+	}
+	signatures, err := s.decode(texts)
+	if err != nil {
+		return proof{}, err
+	}
+	if !c.matches(in, keys, signatures, pieces) {
+		return proof{}, &Error{ReasonSignatureMismatch, fmt.Sprintf(
+			"no signature in %s is right for %s under any configured secret (%d): another secret, or changed on the way",
+			s.where(), s.template.text, len(keys))}
+	}
+	return proof{id: in.id, signedAt: signedAt}, nil
+}
+
+// matches tries every key on every signature. How long it takes tells which key
+// is in use, if anything, and nothing about a digest.
+func (c signatureChecker) matches(in *input, keys []key, signatures, pieces [][]byte) bool {
+	if c.s.kind != KindHMAC && c.s.kind != KindHash {
+		text := bytes.Join(pieces, nil)
+		for _, k := range keys {
+			if slices.ContainsFunc(signatures, func(sig []byte) bool { return verifySignature(k.public, c.s.hash.standard, text, sig) }) {
+				return true
+			}
+		}
+		return false
+	}
+	for i, k := range keys {
+		digest := c.digest(in, k, pieces, i == 0)
+		if slices.ContainsFunc(signatures, func(sig []byte) bool { return hmac.Equal(sig, digest) }) {
+			return true
+		}
+	}
+	return false
+}
+
+// digest is what a right signature is. pieces are those of the first key; only
+// where the secret is part of the text has another key others.
+func (c signatureChecker) digest(in *input, k key, pieces [][]byte, first bool) []byte {
+	var h hash.Hash
+	if c.s.kind == KindHMAC {
+		h = hmac.New(c.s.hash.new, k.raw)
+	} else {
+		h = c.s.hash.new()
+		if !first {
+			// It rendered before, and the key is all that is different.
+			pieces, _ = c.s.template.render(in, c.extra(k))
+		}
+	}
+	for _, p := range pieces {
+		h.Write(p)
+	}
+	return h.Sum(nil)
+}
+
+// extra is what the template knows besides the request.
+func (c signatureChecker) extra(k key) map[string][]byte {
+	if c.s.kind != KindHash {
+		return nil
+	}
+	return map[string][]byte{"secret": k.raw}
+}
+
+// tokenChecker compares what the request carries with a secret: the text itself,
+// or user:password of basic authentication.
+type tokenChecker struct{ s *scheme }
+
+func (c tokenChecker) check(ctx context.Context, in *input) (proof, *Error) {
+	keys, err := c.s.usableKeys(ctx, in)
+	if err != nil {
+		return proof{}, err
+	}
+	texts, err := c.s.signatureTexts(in)
+	if err != nil {
+		return proof{}, err
+	}
+	signedAt, err := c.s.read(in)
+	if err != nil {
+		return proof{}, err
+	}
+	tokens, err := c.s.decode(texts)
+	if err != nil {
+		return proof{}, err
+	}
+	for _, k := range keys {
+		for _, token := range tokens {
+			if c.same(token, k.raw) {
+				return proof{id: in.id, signedAt: signedAt}, nil
+			}
+		}
+	}
+	return proof{}, &Error{ReasonSignatureMismatch, fmt.Sprintf("what stands in %s is none of the configured secrets (%d)", c.s.where(), len(keys))}
+}
+
+// same compares hashes, so that not even the length of the secret shows. Of
+// credentials both parts are always compared; the password may contain colons.
+func (c tokenChecker) same(token, secret []byte) bool {
+	if c.s.kind == KindToken {
+		return equal(token, secret)
+	}
+	user, password, ok := bytes.Cut(token, []byte(":"))
+	wantUser, wantPassword, _ := bytes.Cut(secret, []byte(":"))
+	users, passwords := equal(user, wantUser), equal(password, wantPassword)
+	return users && passwords && ok
+}
+
+// equal compares in constant time, whatever the lengths.
+func equal(a, b []byte) bool {
+	x, y := sha256.Sum256(a), sha256.Sum256(b)
+	return subtle.ConstantTimeCompare(x[:], y[:]) == 1
+}
+
+// signatureTexts returns what stands behind the prefix in all places of the
+// signature, not decoded yet.
+func (s *scheme) signatureTexts(in *input) ([]string, *Error) {
+	var texts []string
+	found := false
+	for _, place := range s.places {
+		values, err := in.values(place, s.signature.Repeated)
+		if err != nil {
+			return nil, err
+		}
+		for _, value := range values {
+			if !found {
+				in.place, found = value, true
+			}
+			texts = s.appendTexts(texts, value)
+		}
+	}
+	if !found {
+		return nil, &Error{ReasonSignatureMissing, s.where() + " is missing or empty"}
+	}
+	return texts, nil
+}
+
+func (s *scheme) appendTexts(texts []string, value string) []string {
+	for element := range elements(value, s.signature.Separator) {
+		if len(texts) == MaxSignatures {
+			break
+		}
+		if text, ok := s.cutPrefix(element); ok {
+			texts = append(texts, text)
+		}
+	}
+	return texts
+}
+
+func (s *scheme) cutPrefix(element string) (string, bool) {
+	n := len(s.signature.Prefix)
+	if s.signature.FoldCase && len(element) >= n && strings.EqualFold(element[:n], s.signature.Prefix) {
+		return element[n:], true
+	}
+	return strings.CutPrefix(element, s.signature.Prefix)
+}
+
+// values returns what is not empty of a place: one value, or those of numbered
+// or repeated headers.
+func (in *input) values(place selector, repeated bool) ([]string, *Error) {
+	if name, numbered := strings.CutSuffix(place.name, "-#"); numbered && place.form == "header" {
+		return in.numbered(name)
+	}
+	if repeated && place.form == "header" {
+		return slices.DeleteFunc(slices.Clone(in.req.Header[place.name]), func(v string) bool { return v == "" }), nil
+	}
+	value, _, err := in.text(place)
+	if err != nil || value == "" {
+		return nil, err
+	}
+	return []string{value}, nil
+}
+
+// numbered returns the values of NAME-1, NAME-2 and so on, gaps allowed.
+func (in *input) numbered(name string) ([]string, *Error) {
+	var numbers []int
+	for header := range in.req.Header {
+		if text, ok := strings.CutPrefix(header, name+"-"); ok {
+			if n, err := strconv.Atoi(text); err == nil && n > 0 && n <= maxNumbered && strconv.Itoa(n) == text {
+				numbers = append(numbers, n)
+			}
+		}
+	}
+	slices.Sort(numbers)
+	var values []string
+	for _, n := range numbers {
+		value, present, err := in.only(name + "-" + strconv.Itoa(n))
+		if err != nil {
+			return nil, err
+		}
+		if present {
+			values = append(values, value)
+		}
+	}
+	return values, nil
+}
+
+// elements splits a value, white space around each element dropped; without a
+// separator the whole value is one, as it is.
+func elements(value, separator string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		if separator == "" {
+			yield(value)
+			return
+		}
+		for element := range strings.SplitSeq(value, separator) {
+			if !yield(strings.TrimSpace(element)) {
+				return
+			}
+		}
+	}
+}
+
+// decode decodes what has the encoding and the length of a signature.
+func (s *scheme) decode(texts []string) ([][]byte, *Error) {
+	found := make([][]byte, 0, len(texts))
+	for _, text := range texts {
+		raw, err := decodeText(s.signature.Encoding, text)
+		if err == nil && len(raw) > 0 && (s.size == 0 || len(raw) == s.size) {
+			found = append(found, raw)
+		}
+	}
+	if len(found) > 0 {
+		return found, nil
+	}
+	what := "a signature"
+	if s.size > 0 {
+		what = fmt.Sprintf("%d bytes", s.size)
+	}
+	return nil, &Error{ReasonSignatureMalformed, fmt.Sprintf(
+		"nothing in %s is %s in %s after the prefix %q", s.where(), what, s.signature.Encoding, s.signature.Prefix)}
+}
+
+// where names the places of the signature.
+func (s *scheme) where() string {
+	names := make([]string, len(s.places))
+	for i, place := range s.places {
+		names[i] = place.String()
+		if place.form == "header" && place.next == nil {
+			names[i] = place.name
+		}
+	}
+	return strings.Join(names, ", ")
+}
+
+// decodeText is strict where the standard library is not: base64 there skips
+// line breaks.
+func decodeText(encoding, text string) ([]byte, error) {
+	if encoding == "raw" {
+		return []byte(text), nil
+	}
+	if strings.ContainsAny(text, "\r\n") {
+		return nil, base64.CorruptInputError(0)
+	}
+	switch encoding {
+	case "hex":
+		return hex.DecodeString(text)
+	case "base64url":
+		return base64.RawURLEncoding.Strict().DecodeString(strings.TrimRight(text, "="))
+	default:
+		return base64.StdEncoding.Strict().DecodeString(text)
+	}
+}
+
+// hashNamed finds the function that a definition names.
+func hashNamed(name string) (hashFunc, bool) {
+	switch name {
+	case "md5": // some providers sign with nothing newer, and HMAC does not need collision resistance
+		return hashFunc{md5.New, md5.Size, crypto.MD5}, true
+	case "sha1": // likewise
+		return hashFunc{sha1.New, sha1.Size, crypto.SHA1}, true
+	case "sha256":
+		return hashFunc{sha256.New, sha256.Size, crypto.SHA256}, true
+	case "sha512":
+		return hashFunc{sha512.New, sha512.Size, crypto.SHA512}, true
+	}
+	return hashFunc{}, false
+}

@@ -51,6 +51,9 @@ type Definition struct {
 	// "json:type+json:action".
 	EventType  []Selector `json:"eventType,omitempty"`
 	DeliveryID []Selector `json:"deliveryId,omitempty"`
+	// Events names the format that the events are read by, in place of EventType
+	// and DeliveryID, where a request can bring several: FormatCloudEvents.
+	Events string `json:"events,omitempty"`
 	// Replay is a signed single-use token, where that is not the delivery id: a
 	// second request with the same one is a duplicate whatever else it says.
 	Replay []Selector `json:"replay,omitempty"`
@@ -64,6 +67,9 @@ type Definition struct {
 	// RefusalStatus is what one that did not verify is answered with; 0 is 401.
 	RefusalStatus int `json:"refusalStatus,omitempty"`
 }
+
+// FormatCloudEvents is CloudEvents 1.0 over HTTP, in any of its three modes.
+const FormatCloudEvents = "cloudevents"
 
 // Status is how far a definition can be relied on.
 type Status string
@@ -145,8 +151,10 @@ type Scheme struct {
 	// {form_sorted} (a form's fields sorted by name, name and value without
 	// separators), any {SELECTOR}, or one of these with functions behind it:
 	// {body|sha256|hex} (functions: md5 sha1 sha256 sha512 hex base64 base64url
-	// lower upper, and for {url} port and noport, which spell the port out or leave
-	// it out). {path} is path and query as sent, {query} the query alone. A part in
+	// lower upper; for {url} port and noport, which spell the port out or leave it
+	// out, and unescape, which decodes some of its %-escapes; for {body} gunzip,
+	// json, which refuses what is none, and weight, which gives whole weights a
+	// fraction). {path} is path and query as sent, {query} the query alone. A part in
 	// [brackets] is left out as a whole when a value in it is absent; elsewhere an
 	// absent value refuses, but {item:...} of Each, which is then empty.
 	Template string `json:"template,omitempty"`

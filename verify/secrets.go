@@ -58,14 +58,14 @@ func (c *compiler) assign(secrets []string, schemes []*scheme, keyless bool) {
 		c.fail("secrets", fmt.Sprintf("must be 1 to %d", MaxSecrets))
 	}
 	// Both ends of a secret are looked at before it is decoded, because the
-	// utf8 form would take a newline for a part of the key.
+	// utf8 form would take a newline for a part of the key. PEM ends in one.
 	for i, secret := range secrets {
 		field := indexed("secrets", i)
 		if secret == "" {
 			c.fail(field, "is empty")
 			continue
 		}
-		if strings.TrimSpace(secret) != secret {
+		if trimmed := strings.TrimSpace(secret); trimmed != secret && !strings.HasPrefix(trimmed, "-----BEGIN ") {
 			c.fail(field, "begins or ends with white space")
 			continue
 		}

@@ -104,6 +104,9 @@ func parsePart(name string, isSetting bool, setting func(string) (string, bool))
 		p.functions = strings.Split(rest, "|")
 	}
 	for _, f := range p.functions {
+		if _, known, _ := convert(f, nil); known {
+			continue
+		}
 		if _, err := apply(f, nil); err != nil {
 			return part{}, err
 		}
@@ -194,8 +197,15 @@ func (p part) render(in *input, extra map[string][]byte) (piece []byte, present 
 		return nil, false, err
 	}
 	for _, f := range p.functions {
-		// Names were checked when the template was parsed.
-		piece, _ = apply(f, piece)
+		converted, known, err := convert(f, piece)
+		if err != nil {
+			return nil, false, err
+		}
+		if !known {
+			// Names were checked when the template was parsed.
+			converted, _ = apply(f, piece)
+		}
+		piece = converted
 	}
 	return piece, true, nil
 }
@@ -236,7 +246,7 @@ func apply(function string, text []byte) ([]byte, error) {
 	case "port", "noport":
 		return withPort(string(text), function == "port"), nil
 	}
-	return nil, fmt.Errorf("has the function %s, which is none of md5 sha1 sha256 sha512 hex base64 base64url lower upper port noport", function)
+	return nil, fmt.Errorf("has the function %s, which is none of md5 sha1 sha256 sha512 hex base64 base64url lower upper port noport gunzip json weight unescape", function)
 }
 
 // withPort spells out the port of a URL, the scheme's own if it says none, or

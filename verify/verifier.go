@@ -27,6 +27,11 @@ type Event struct {
 	// is a duplicate whatever else it says. Empty if the provider has none, or
 	// its delivery id serves.
 	Replay string
+	// Payload is the part of the body that is this event, byte for byte, and
+	// ContentType its type; nil and "" where the event is the whole request, as
+	// nearly all are. The slice is of the request's body.
+	Payload     []byte
+	ContentType string
 }
 
 // Verifier verifies the requests of one source. It is immutable and safe for
@@ -41,6 +46,16 @@ type Verifier struct {
 	replay     []selector
 }
 
+// For is New for a provider of the catalogue that needs no settings. Whatever is
+// wrong, an unknown provider among it, is in the *ConfigError.
+func For(provider string, secrets ...string) (*Verifier, error) {
+	def, ok := Lookup(provider)
+	if !ok {
+		return nil, &ConfigError{[]FieldError{{"provider", "is not in the catalogue"}}}
+	}
+	return New(def, Config{Secrets: secrets})
+}
+
 // New joins a definition with the configuration of one source. The error is a
 // *ConfigError that names every field at fault, so that New is also how a
 // source is validated before it is created.
@@ -51,6 +66,9 @@ func New(def Definition, cfg Config) (*Verifier, error) {
 	}
 	if def.ID == "" || sanitize(def.ID) != def.ID {
 		c.fail("id", "must be letters, digits and - _ .")
+	}
+	if def.Events != "" && def.Events != FormatCloudEvents {
+		c.fail("events", "must be "+FormatCloudEvents+" or empty")
 	}
 	v := &Verifier{def: def, prefix: cfg.EventTypePrefix}
 	v.schemes = c.schemes(def.Schemes)
@@ -120,6 +138,11 @@ func (v *Verifier) Verify(ctx context.Context, req Request, now time.Time) (Even
 	if err := v.accept(ctx, in); err != nil {
 		return Event{}, err
 	}
+	// What a verified request says may be compressed; what does not inflate says
+	// nothing, as before.
+	if inflated, err := inflate(in.req.Body); err == nil {
+		in.req.Body = inflated
+	}
 	event, err := v.event(in)
 	if err != nil {
 		return Event{}, err
@@ -156,15 +179,44 @@ func (v *Verifier) Describe(req Request) Event {
 			break
 		}
 	}
-	event, err := v.event(in)
+	events, err := v.events(in)
 	if err != nil {
-		return Event{Type: EventType(v.prefix, v.def.ID, "")}
+		return v.whole(nil)
 	}
-	return event
+	return v.whole(events)
 }
 
 // Format keeps key bytes out of anything that prints a Verifier.
 func (v *Verifier) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "verify.Verifier(%s)", v.def.ID) }
+
+// events reads what a verified request brings: one event, but where a format
+// has batches.
+func (v *Verifier) events(in *input) ([]Event, *Error) {
+	if v.def.Events == FormatCloudEvents {
+		found, err := cloudEvents(in)
+		if err != nil {
+			return nil, err
+		}
+		events := make([]Event, len(found))
+		for i, e := range found {
+			events[i] = v.cloudEvent(e)
+		}
+		return events, nil
+	}
+	event, err := v.event(in)
+	if err != nil {
+		return nil, err
+	}
+	return []Event{event}, nil
+}
+
+// whole is one event that stands for the whole request.
+func (v *Verifier) whole(events []Event) Event {
+	if len(events) == 1 {
+		return events[0]
+	}
+	return Event{Type: EventType(v.prefix, v.def.ID, "")}
+}
 
 // event reads what a verified request says about itself. A header that stands
 // there twice is refused here, too: one of the two may come from a stranger.

@@ -1,0 +1,62 @@
+package verify
+
+import (
+	"bytes"
+	"compress/gzip"
+	"crypto/sha256"
+	"encoding/binary"
+	"strings"
+	"testing"
+)
+
+func gzipped(text string) string {
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	_, _ = w.Write([]byte(text))
+	_ = w.Close()
+	return b.String()
+}
+
+func TestConvert(t *testing.T) {
+	long := strings.Repeat("a", maxInflated)
+	for _, c := range []struct {
+		name, function, text, want string
+		refused                    bool
+	}{
+		{"compressed", "gunzip", gzipped(`{"a":1}`), `{"a":1}`, false},
+		{"compressed twice in a row", "gunzip", gzipped("a") + gzipped("b"), "ab", false},
+		{"not compressed", "gunzip", `{"a":1}`, `{"a":1}`, false},
+		{"empty", "gunzip", "", "", false},
+		{"cut off", "gunzip", gzipped(`{"a":1}`)[:20], "", true},
+		{"only its beginning", "gunzip", "\x1f\x8b", "", true},
+		{"more behind it", "gunzip", gzipped("a") + "b", "", true},
+		{"as large as it may be", "gunzip", gzipped(long), long, false},
+		{"a bomb", "gunzip", gzipped(long + "a"), "", true},
+
+		{"one value", "json", ` {"a":[1]} `, ` {"a":[1]} `, false},
+		{"no body", "json", "", "", false},
+		{"more behind the value", "json", "{}{}", "", true},
+		{"extended by the length", "json", "[1]" + padding(36+3) + ",[2]", "", true},
+
+		{"whole weights", "weight", `{"weight": 16,"weight":7},{"weight":1 }`, `{"weight": 16.0,"weight":7.0},{"weight":1.0 }`, false},
+		{"other weights", "weight", `{"weight":16.5,"weights":3,"height":2}`, `{"weight":16.5,"weights":3,"height":2}`, false},
+
+		{"delimiters", "unescape", "/a%2Fb%3fc?d=%40%20%25", "/a/b?c?d=@%20%25", false},
+	} {
+		t.Run(c.function+" "+c.name, func(t *testing.T) {
+			got, known, err := convert(c.function, []byte(c.text))
+			if !known || (err != nil) != c.refused || string(got) != c.want {
+				t.Errorf("%.60q, known %v, error %v, want %.60q, refused %v", got, known, err, c.want, c.refused)
+			}
+		})
+	}
+	if _, known, _ := convert("nothing", nil); known {
+		t.Error("knows a function that it has not")
+	}
+}
+
+// padding is what SHA-256 puts behind a text of that length, in bytes.
+func padding(length int) string {
+	text := "\x80" + strings.Repeat("\x00", (2*sha256.BlockSize-9-length%sha256.BlockSize)%sha256.BlockSize)
+	return text + string(binary.BigEndian.AppendUint64(nil, uint64(length)*8))
+}

@@ -44,7 +44,7 @@ func TestCatalogue(t *testing.T) {
 				cfg.Settings[s.Name] = "X-Sample"
 			}
 			raw, _ := os.ReadFile("providers/" + id + ".json")
-			if !strings.Contains(string(raw), `${`+s.Name+`}`) {
+			if !strings.Contains(string(raw), `${`+s.Name+`}`) && !strings.Contains(string(raw), `"for": {"`+s.Name+`":`) {
 				t.Errorf("%s: setting %s is used nowhere", id, s.Name)
 			}
 		}

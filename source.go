@@ -19,18 +19,31 @@ type Source struct {
 	TokenHash [32]byte
 	// Secrets check signatures; any may match.
 	Secrets []Sealed
-	// Config holds the provider's settings by their snake_case names.
-	Config map[string]string
+	// Previous is the secret that was last rotated out; nil for none. It
+	// verifies nothing: it is for telling the owner that a refused request was
+	// signed with it.
+	Previous Sealed
+	// Config holds the provider's settings by their snake_case names, but for
+	// those that are secrets, which SealedConfig holds. A name is in one of them.
+	Config       map[string]string
+	SealedConfig map[string]Sealed
 	// EventTypePrefix goes before the provider's event name; may be "".
 	EventTypePrefix string
+	// EventTypes gives event types by the provider's names, instead of prefix
+	// and name.
+	EventTypes map[string]string
 	// Methods are accepted besides those of the provider's definition.
 	Methods []string
 	// Answer is the HTTP status for an accepted request; 0 for the provider's,
 	// which is 202 unless its definition says otherwise.
 	Answer int
+	// AnswerBody is what it is answered with as AnswerContentType; "" for the
+	// provider's, or the message's id.
+	AnswerBody, AnswerContentType string
 	// Forward has deliveries carry the inbound request's method, path, query
-	// and headers.
-	Forward bool
+	// and headers, or of the headers only ForwardHeaders where there are any.
+	Forward        bool
+	ForwardHeaders []string
 	// DedupeBody recognises a second copy by its body alone, for providers
 	// that send no delivery id.
 	DedupeBody bool

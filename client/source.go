@@ -20,14 +20,22 @@ type Source struct {
 	IngestURL       string            `json:"ingestUrl"`
 	Config          map[string]string `json:"config"`
 	EventTypePrefix string            `json:"eventTypePrefix"`
-	Methods         []string          `json:"methods"`
-	// Answer is the status of success; 0 for the provider's own.
-	Answer     int       `json:"answer"`
-	Forward    bool      `json:"forward"`
-	DedupeBody bool      `json:"dedupeBody"`
-	Paused     bool      `json:"paused"`
-	CreatedAt  time.Time `json:"createdAt"`
-	UpdatedAt  time.Time `json:"updatedAt"`
+	// EventTypes gives event types by the provider's names.
+	EventTypes map[string]string `json:"eventTypes"`
+	Methods    []string          `json:"methods"`
+	// Answer is the status of success; 0 for the provider's own. AnswerBody, as
+	// AnswerContentType, is said with it; "" for the provider's.
+	Answer            int    `json:"answer"`
+	AnswerBody        string `json:"answerBody"`
+	AnswerContentType string `json:"answerContentType"`
+	// Forward passes on the requests' headers; where ForwardHeaders has any,
+	// only these.
+	Forward        bool      `json:"forward"`
+	ForwardHeaders []string  `json:"forwardHeaders"`
+	DedupeBody     bool      `json:"dedupeBody"`
+	Paused         bool      `json:"paused"`
+	CreatedAt      time.Time `json:"createdAt"`
+	UpdatedAt      time.Time `json:"updatedAt"`
 }
 
 // SourceIn is a source to make or to replace. Name and Provider are needed, and
@@ -39,10 +47,15 @@ type SourceIn struct {
 	Secrets         []string          `json:"secrets,omitempty"`
 	Config          map[string]string `json:"config,omitempty"`
 	EventTypePrefix string            `json:"eventTypePrefix,omitempty"`
+	EventTypes      map[string]string `json:"eventTypes,omitempty"`
 	Methods         []string          `json:"methods,omitempty"`
 	Answer          int               `json:"answer,omitempty"`
-	Forward         bool              `json:"forward,omitempty"`
-	DedupeBody      bool              `json:"dedupeBody,omitempty"`
+	// AnswerBody and AnswerContentType are as a Source's.
+	AnswerBody        string   `json:"answerBody,omitempty"`
+	AnswerContentType string   `json:"answerContentType,omitempty"`
+	Forward           bool     `json:"forward,omitempty"`
+	ForwardHeaders    []string `json:"forwardHeaders,omitempty"`
+	DedupeBody        bool     `json:"dedupeBody,omitempty"`
 }
 
 // Sources are those of applications.
@@ -92,6 +105,18 @@ func (s Sources) Pause(ctx context.Context, app, source string) (*Source, error)
 // Resume has it take in again.
 func (s Sources) Resume(ctx context.Context, app, source string) (*Source, error) {
 	return call[Source](ctx, s.c, request{method: http.MethodPost, path: path("app", app, "source", source, "resume")})
+}
+
+// Secret is what its provider delivered in a handshake; not found where there
+// was none.
+func (s Sources) Secret(ctx context.Context, app, source string) (string, error) {
+	out, err := call[struct {
+		Key string `json:"key"`
+	}](ctx, s.c, request{method: http.MethodGet, path: path("app", app, "source", source, "secret")})
+	if err != nil {
+		return "", err
+	}
+	return out.Key, nil
 }
 
 // RotateSecret has it accept a new secret, and the one before until the next

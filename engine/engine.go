@@ -336,10 +336,13 @@ func (e *Engine) committed(b journal.BatchStats) {
 	}
 }
 
-// forwards reports whether a source passes its requests' headers on.
-func (e *Engine) forwards(app postern.ApplicationNumber, id postern.SourceID) bool {
+// forwards reports whether a source passes its requests' headers on, and which.
+func (e *Engine) forwards(app postern.ApplicationNumber, id postern.SourceID) (names []string, ok bool) {
 	s, err := e.catalogue.Source(app, id.String())
-	return err == nil && s.Forward
+	if err != nil || !s.Forward {
+		return nil, false
+	}
+	return s.ForwardHeaders, true
 }
 
 // router matches messages against the catalogue's current routes.

@@ -271,7 +271,7 @@ func TestReplayHeaderIsOurs(t *testing.T) {
 	in := &postern.InboundRequest{Method: "POST", Path: "/in/x", Headers: []postern.Header{
 		{Name: "Postern-Replay", Value: "rpl_forged"}, {Name: "X-Own", Value: "v"},
 	}}
-	got := forwarded(in)
+	got := forwarded(in, nil)
 	if want := 4; len(got) != want { // X-Own, and ours of method, path and query
 		t.Errorf("%d headers are passed on, want %d: %v", len(got), want, got)
 	}

@@ -33,8 +33,9 @@ type sender struct {
 	now     func() time.Time
 	log     *slog.Logger
 	faults  *faults
-	// forwards reports whether a source passes its requests' headers on.
-	forwards func(app postern.ApplicationNumber, id postern.SourceID) bool
+	// forwards reports whether a source passes its requests' headers on, and
+	// which: none named is all.
+	forwards func(app postern.ApplicationNumber, id postern.SourceID) (names []string, ok bool)
 }
 
 var _ dispatch.Sender = (*sender)(nil)
@@ -126,8 +127,10 @@ func (l *httpLine) Send(ctx context.Context, m *postern.Message, c *postern.Cont
 		Signer: signer.Signer, ContentType: m.ContentType, Body: c.Payload, SvixNames: l.view.SvixNames,
 		Deadline: time.Now().Add(l.sender.timeout),
 	}
-	if c.Request != nil && l.sender.forwards(m.Application, m.Source) {
-		req.Extra = forwarded(c.Request)
+	if c.Request != nil {
+		if names, ok := l.sender.forwards(m.Application, m.Source); ok {
+			req.Extra = forwarded(c.Request, names)
+		}
 	}
 	if !a.Replay.IsZero() {
 		req.Extra = append(req.Extra, replayHeader(a.Replay)...)
@@ -175,18 +178,22 @@ func retryAfter(value string, now time.Time) time.Duration {
 	return 0
 }
 
-// forwarded are an inbound request's own headers, for a delivery to carry on.
+// forwarded are an inbound request's own headers, for a delivery to carry on:
+// those of names, all without any.
 // What frames a message or belongs to the connection is left out, and so is
 // what the client writes itself.
-func forwarded(r *postern.InboundRequest) []deliver.Header {
+func forwarded(r *postern.InboundRequest, names []string) []deliver.Header {
 	headers := make([]deliver.Header, 0, len(r.Headers)+3)
 	add := func(name, value string) {
 		if h, err := deliver.NewHeader(name, value); err == nil {
 			headers = append(headers, h)
 		}
 	}
+	chosen := func(name string) bool {
+		return len(names) == 0 || slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, name) })
+	}
 	for _, h := range r.Headers {
-		if !slices.Contains(hopByHop(), strings.ToLower(h.Name)) {
+		if chosen(h.Name) && !slices.Contains(hopByHop(), strings.ToLower(h.Name)) {
 			add(h.Name, h.Value)
 		}
 	}

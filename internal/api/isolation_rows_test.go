@@ -51,7 +51,7 @@ func rowNeeds() map[string][]string {
 			"refusal.verify", "refusal.release",
 		},
 		"publish": {"message.create", "message.precheck"},
-		"secrets": {"endpoint.secret.get", "endpoint.secret.rotate", "source.secret.rotate"},
+		"secrets": {"endpoint.secret.get", "endpoint.secret.rotate", "source.secret.get", "source.secret.rotate"},
 		"watch":   {"tail"},
 		"visit":   {"auth.logout"},
 	}

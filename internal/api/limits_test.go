@@ -280,6 +280,19 @@ func (w *measured) toSources() map[string]reach {
 		"source.secrets": {ask: func(n int) request {
 			return create("github", map[string]any{"secrets": json.RawMessage("[" + names(n) + "]")})
 		}},
+		"source.eventTypes": {ask: func(n int) request {
+			types := map[string]string{}
+			for i := range n {
+				types[fmt.Sprint(i)] = "a"
+			}
+			return create("github", map[string]any{"secrets": []string{"s3cret"}, "eventTypes": types})
+		}},
+		"source.forwardHeaders": {ask: func(n int) request {
+			return create("github", map[string]any{"secrets": []string{"s3cret"}, "forwardHeaders": json.RawMessage("[" + names(n) + "]")})
+		}},
+		"source.answer": {ask: func(n int) request {
+			return create("github", map[string]any{"secrets": []string{"s3cret"}, "answerBody": xs(n)})
+		}},
 		"source.prefix": {ask: func(n int) request {
 			return create("github", map[string]any{"secrets": []string{"s3cret"}, "eventTypePrefix": xs(n)})
 		}},

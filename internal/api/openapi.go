@@ -321,6 +321,8 @@ func special(name string) string { //nolint:funlen // it is a table
 		return "Replace an " + strings.ReplaceAll(strings.TrimSuffix(name, ".put"), "-", " ") + ", or create it"
 	case "source.put":
 		return "Replace a source, or create it"
+	case "source.secret.get":
+		return "Get the secret that a source's provider delivered in its handshake"
 	case "endpoint.headers.get":
 		return "Get an endpoint's own headers"
 	case "endpoint.headers.put":

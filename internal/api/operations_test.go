@@ -147,6 +147,7 @@ func operationCases() map[string]operationCase {
 		"source.delete":            {badPath: "/app/{app}/source/nobody", badStatus: 404},
 		"source.pause":             {badPath: "/app/{app}/source/nobody/pause", badStatus: 404},
 		"source.resume":            {badPath: "/app/{app}/source/nobody/resume", badStatus: 404},
+		"source.secret.get":        {badPath: "/app/other/source/{source}/secret", badStatus: 404},
 		"source.secret.rotate":     {body: `{"key":"new"}`, badBody: `{}`, badStatus: 422},
 		"refusal.list":             {badPath: source + "/refusal?after=x", badStatus: 400},
 		"refusal.get":              {badPath: source + "/refusal/{msg}", badStatus: 404},

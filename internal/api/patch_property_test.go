@@ -80,10 +80,14 @@ func patchables(w *world) map[string]patchable {
 		}},
 		"source.patch": {path: "/app/" + app + "/source/" + source, fields: map[string]patchField{
 			"name": text(true, ""), "provider": text(true, ""), "uid": uid("src_"), "forward": flag, "dedupeBody": flag,
-			"config":          {values: []string{`{"a":"b"}`, `{}`}, bad: []string{`{"a":1}`, `[]`}, reset: "{}"},
-			"eventTypePrefix": {values: []string{`"shop."`}, bad: []string{`"a b"`, "7"}, reset: `""`},
-			"methods":         names([]string{`["GET"]`, `["GET","PUT"]`}, []string{`["get"]`, `"GET"`}, ""),
-			"answer":          {values: []string{"200", "299"}, bad: []string{"199", "300", `"200"`}, reset: "null"},
+			"config":            {values: []string{`{"a":"b"}`, `{}`}, bad: []string{`{"a":1}`, `[]`}, reset: "{}"},
+			"eventTypePrefix":   {values: []string{`"shop."`}, bad: []string{`"a b"`, "7"}, reset: `""`},
+			"methods":           names([]string{`["GET"]`, `["GET","PUT"]`}, []string{`["get"]`, `"GET"`}, ""),
+			"answer":            {values: []string{"200", "299"}, bad: []string{"199", "300", `"200"`}, reset: "null"},
+			"answerBody":        {values: []string{`"[accepted]"`}, bad: []string{"7"}, reset: "null"},
+			"answerContentType": {values: []string{`"text/plain"`}, bad: []string{`"text/html"`, "7"}, reset: "null"},
+			"eventTypes":        {values: []string{`{"a/b":"a.b"}`, `{}`}, bad: []string{`{"a":"b c"}`, `{"":"a"}`, `[]`}, reset: "{}"},
+			"forwardHeaders":    names([]string{`["X-A"]`, `["x-a","X-B"]`}, []string{`["a b"]`, `"X-A"`}, ""),
 		}, hidden: map[string]string{"secrets": "TestSourceSecretRotation"}},
 	}
 }

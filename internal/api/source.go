@@ -2,6 +2,7 @@ package api
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -18,10 +19,18 @@ type sourceIn struct {
 	Secrets         optional[[]string]          `json:"secrets"`
 	Config          optional[map[string]string] `json:"config"`
 	EventTypePrefix optional[string]            `json:"eventTypePrefix"`
-	Methods         optional[[]string]          `json:"methods"`
-	Answer          optional[int]               `json:"answer"`
-	Forward         optional[bool]              `json:"forward"`
-	DedupeBody      optional[bool]              `json:"dedupeBody"`
+	// EventTypes gives event types by the provider's names.
+	EventTypes optional[map[string]string] `json:"eventTypes"`
+	Methods    optional[[]string]          `json:"methods"`
+	// Answer is the status of success, AnswerBody and AnswerContentType what is
+	// said with it.
+	Answer            optional[int]    `json:"answer"`
+	AnswerBody        optional[string] `json:"answerBody"`
+	AnswerContentType optional[string] `json:"answerContentType"`
+	// Forward passes on the request's headers, ForwardHeaders only these.
+	Forward        optional[bool]     `json:"forward"`
+	ForwardHeaders optional[[]string] `json:"forwardHeaders"`
+	DedupeBody     optional[bool]     `json:"dedupeBody"`
 }
 
 // sourceOut is a source as callers read it. Its secrets never leave; the
@@ -34,20 +43,27 @@ type sourceOut struct {
 	IngestURL       string            `json:"ingestUrl"`
 	Config          map[string]string `json:"config"`
 	EventTypePrefix string            `json:"eventTypePrefix"`
+	EventTypes      map[string]string `json:"eventTypes"`
 	Methods         []string          `json:"methods"`
 	Answer          *int              `json:"answer"`
-	Forward         bool              `json:"forward"`
-	DedupeBody      bool              `json:"dedupeBody"`
-	Paused          bool              `json:"paused"`
-	CreatedAt       time.Time         `json:"createdAt"`
-	UpdatedAt       time.Time         `json:"updatedAt"`
+	AnswerBody      *string           `json:"answerBody"`
+	// AnswerContentType is that of AnswerBody; null without one.
+	AnswerContentType *string   `json:"answerContentType"`
+	Forward           bool      `json:"forward"`
+	ForwardHeaders    []string  `json:"forwardHeaders"`
+	DedupeBody        bool      `json:"dedupeBody"`
+	Paused            bool      `json:"paused"`
+	CreatedAt         time.Time `json:"createdAt"`
+	UpdatedAt         time.Time `json:"updatedAt"`
 }
 
 const (
 	// maxSourceSecret bounds a provider's secret in bytes.
 	maxSourceSecret = 4096
-	// masked stands for a token that the reader is not to know.
+	// masked stands for a token or a setting that the reader is not to know.
 	masked = "***"
+	// storedSecret is the setting that holds what the provider delivered.
+	storedSecret = "stored_secret"
 )
 
 // apply writes what was given into s, but for the secrets.
@@ -56,16 +72,38 @@ func (in *sourceIn) apply(s *postern.Source) error {
 	take(&f, "name", in.Name, &s.Name, nil)
 	take(&f, "uid", in.UID, &s.UID, wrongUID)
 	take(&f, "provider", in.Provider, &s.Provider, nil)
-	take(&f, "config", in.Config, &s.Config, nil)
+	in.applySettings(&f, s)
 	take(&f, "eventTypePrefix", in.EventTypePrefix, &s.EventTypePrefix, nil)
+	take(&f, "eventTypes", in.EventTypes, &s.EventTypes, nil)
 	take(&f, "methods", in.Methods, &s.Methods, nil)
 	take(&f, "answer", in.Answer, &s.Answer, nil)
+	take(&f, "answerBody", in.AnswerBody, &s.AnswerBody, nil)
+	take(&f, "answerContentType", in.AnswerContentType, &s.AnswerContentType, nil)
 	take(&f, "forward", in.Forward, &s.Forward, nil)
+	take(&f, "forwardHeaders", in.ForwardHeaders, &s.ForwardHeaders, nil)
 	take(&f, "dedupeBody", in.DedupeBody, &s.DedupeBody, nil)
 	if strings.TrimSpace(s.Name) == "" {
 		f.add("is required", "name")
 	}
 	return f.err()
+}
+
+// applySettings replaces the settings. A secret one that reads as we show it
+// stays, so that what was read can be written back; what the provider delivered
+// stays as well unless it is named.
+func (in *sourceIn) applySettings(f *faults, s *postern.Source) {
+	if !in.Config.Set {
+		return
+	}
+	var settings map[string]string
+	take(f, "config", in.Config, &settings, nil)
+	settings = maps.Clone(settings)
+	maps.DeleteFunc(s.SealedConfig, func(name string, _ postern.Sealed) bool {
+		value, named := settings[name]
+		return value != masked && (named || name != storedSecret)
+	})
+	maps.DeleteFunc(settings, func(name, value string) bool { return value == masked && s.SealedConfig[name] != nil })
+	s.Config = settings
 }
 
 // applySource is apply, then the secrets. What the provider says to it all is
@@ -76,6 +114,9 @@ func (h *handler) applySource(in *sourceIn, s *postern.Source) error {
 	}
 	if !in.Secrets.Set {
 		return nil
+	}
+	if len(s.Secrets) > 0 {
+		s.Previous = s.Secrets[0]
 	}
 	s.Secrets = nil
 	if in.Secrets.Value == nil {
@@ -110,11 +151,22 @@ func (h *handler) renderSource(c *call, s *postern.Source) (sourceOut, error) {
 	}
 	return sourceOut{
 		ID: s.ID, UID: null(s.UID), Name: s.Name, Provider: s.Provider,
-		IngestURL: h.PublicURL + "/in/" + token, Config: object(s.Config),
-		EventTypePrefix: s.EventTypePrefix, Methods: nullList(s.Methods), Answer: nullRate(s.Answer),
-		Forward: s.Forward, DedupeBody: s.DedupeBody, Paused: s.Paused,
+		IngestURL: h.PublicURL + "/in/" + token, Config: shownSettings(s),
+		EventTypePrefix: s.EventTypePrefix, EventTypes: object(s.EventTypes), Methods: nullList(s.Methods),
+		Answer: nullRate(s.Answer), AnswerBody: null(s.AnswerBody), AnswerContentType: null(s.AnswerContentType),
+		Forward: s.Forward, ForwardHeaders: nullList(s.ForwardHeaders), DedupeBody: s.DedupeBody, Paused: s.Paused,
 		CreatedAt: s.CreatedAt.UTC(), UpdatedAt: s.UpdatedAt.UTC(),
 	}, nil
+}
+
+// shownSettings are all, with a mask in place of each that is a secret.
+func shownSettings(s *postern.Source) map[string]string {
+	shown := make(map[string]string, len(s.Config)+len(s.SealedConfig))
+	maps.Copy(shown, s.Config)
+	for name := range s.SealedConfig {
+		shown[name] = masked
+	}
+	return shown
 }
 
 // sourceToken is the token where the caller may know it, else a mask.
@@ -203,10 +255,19 @@ func (h *handler) upsertSource(c *call, ref string, in sourceIn) (sourceOut, err
 	return h.updateSource(c, func(s *postern.Source) error {
 		*s = postern.Source{
 			ID: s.ID, Application: s.Application, Token: s.Token, TokenHash: s.TokenHash,
-			Secrets: s.Secrets, Paused: s.Paused, CreatedAt: s.CreatedAt, UpdatedAt: s.UpdatedAt,
+			Secrets: s.Secrets, Previous: s.Previous, SealedConfig: delivered(s), Paused: s.Paused, CreatedAt: s.CreatedAt, UpdatedAt: s.UpdatedAt,
 		}
 		return h.applySource(&in, s)
 	})
+}
+
+// delivered is what of the settings its provider delivered, which is a secret
+// as its others are.
+func delivered(s *postern.Source) map[string]postern.Sealed {
+	if secret := s.SealedConfig[storedSecret]; secret != nil {
+		return map[string]postern.Sealed{storedSecret: secret}
+	}
+	return nil
 }
 
 // patchSource changes what is given; secrets that are given replace all.
@@ -246,6 +307,27 @@ func (h *handler) deleteSource(c *call, _ none) (none, error) {
 	return none{}, h.Sources.DeleteSource(c.r.Context(), c.app.Number, s.ID)
 }
 
+// deliveredOut is the secret that a source's provider delivered in its
+// handshake; null until it has.
+type deliveredOut struct {
+	Key *string `json:"key"`
+}
+
+// getSourceSecret answers what some providers want typed in on their side.
+// Secrets that users gave do not leave.
+func (h *handler) getSourceSecret(c *call, _ none) (deliveredOut, error) {
+	s, err := h.source(c)
+	if err != nil || s.SealedConfig[storedSecret] == nil {
+		return deliveredOut{}, err
+	}
+	plain, err := h.Secrets.Open(s.SealedConfig[storedSecret])
+	if err != nil {
+		return deliveredOut{}, fmt.Errorf("api: open the delivered secret of a source: %w", err)
+	}
+	key := string(plain)
+	return deliveredOut{&key}, nil
+}
+
 // sourceSecretIn is a provider's new secret. The one before is accepted too,
 // until the next rotation, unless KeepOld says no.
 type sourceSecretIn struct {
@@ -267,6 +349,10 @@ func (h *handler) rotateSourceSecret(c *call, in sourceSecretIn) (none, error) {
 		}
 		if len(old) > 0 && (in.KeepOld == nil || *in.KeepOld) {
 			s.Secrets = append(s.Secrets, old[0])
+			old = old[1:]
+		}
+		if len(old) > 0 { // the newest of those that verify no more
+			s.Previous = old[0]
 		}
 		return nil
 	})

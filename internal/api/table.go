@@ -89,6 +89,7 @@ func table() []row { //nolint:funlen // it is a table
 		op[none, none]{"source.delete", "DELETE", "/app/{app}/source/{source}", inside, 204, (*handler).deleteSource},
 		op[none, sourceOut]{"source.pause", "POST", "/app/{app}/source/{source}/pause", inside, 200, (*handler).pauseSource},
 		op[none, sourceOut]{"source.resume", "POST", "/app/{app}/source/{source}/resume", inside, 200, (*handler).resumeSource},
+		op[none, deliveredOut]{"source.secret.get", "GET", "/app/{app}/source/{source}/secret", credential, 200, (*handler).getSourceSecret},
 		op[sourceSecretIn, none]{"source.secret.rotate", "POST", "/app/{app}/source/{source}/secret/rotate", credential, 204, (*handler).rotateSourceSecret},
 		op[none, listing[refusalOut]]{"refusal.list", "GET", "/app/{app}/source/{source}/refusal", inside, 200, (*handler).listRefusals}.asks(span()),
 		op[none, refusalOut]{"refusal.get", "GET", "/app/{app}/source/{source}/refusal/{refusal}", inside, 200, (*handler).getRefusal},

@@ -78,7 +78,8 @@ func newWorld(t testing.TB) *world {
 	}
 	w.cat, err = catalogue.Load(t.Context(), s, w.head, catalogue.Config{
 		Committer: w, Now: w.clock, Secrets: w.box,
-		IDs: &postern.IDSource{Now: w.clock, Random: rand.Reader},
+		IDs:            &postern.IDSource{Now: w.clock, Random: rand.Reader},
+		SecretSettings: func(string) []string { return []string{"verify_token", "stored_secret"} },
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -53,9 +53,13 @@ type Config struct {
 	IDs       *postern.IDSource
 	Now       func() time.Time
 	Secrets   Secrets
-	// ValidateSource checks a source's provider, settings and opened secrets;
-	// its errors are the caller's to read. Nil accepts everything.
+	// ValidateSource checks a source's provider, its settings, all of which are
+	// in Config for it, and opened secrets; its errors are the caller's to read.
+	// Nil accepts everything.
 	ValidateSource func(s *postern.Source, secrets [][]byte) error
+	// SecretSettings names the settings of a provider that are secrets and
+	// stored sealed. Nil for none.
+	SecretSettings func(provider string) []string
 	// MaxSchedule bounds how long a retry schedule may take: a message that is
 	// gone cannot be tried again. Zero for no bound.
 	MaxSchedule time.Duration
@@ -104,6 +108,9 @@ type Catalogue struct {
 func Load(ctx context.Context, from store.Catalogue, head store.Head, config Config) (*Catalogue, error) {
 	if config.ValidateSource == nil {
 		config.ValidateSource = func(*postern.Source, [][]byte) error { return nil }
+	}
+	if config.SecretSettings == nil {
+		config.SecretSettings = func(string) []string { return nil }
 	}
 	if config.OnChange == nil {
 		config.OnChange = func(postern.EndpointNumber) {}

@@ -94,7 +94,9 @@ func checkSourceFields(s *postern.Source) error {
 		require(s.EventTypePrefix == "" || route.ValidName(s.EventTypePrefix) && len(s.EventTypePrefix) <= maxPrefix,
 			fmt.Sprintf("a prefix has at most %d letters, digits, '-', '_' and '.'", maxPrefix), "eventTypePrefix"),
 		checkMethods(s.Methods),
-		require(s.Answer == 0 || s.Answer >= 200 && s.Answer <= 299, "an answer is a status from 200 to 299", "answer"),
+		checkAnswer(s),
+		checkMapped(s.EventTypes),
+		checkForwarded(s),
 		require(jsonSize(s.Config) <= maxConfig, fmt.Sprintf("settings have at most %d bytes", maxConfig), "config"),
 		require(len(s.Secrets) <= maxSecrets, fmt.Sprintf("a source has at most %d secrets", maxSecrets), "secrets"),
 	)

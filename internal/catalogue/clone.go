@@ -40,8 +40,15 @@ func cloneSource(s *postern.Source) *postern.Source {
 	for i, sealed := range c.Secrets {
 		c.Secrets[i] = slices.Clone(sealed)
 	}
+	c.Previous = slices.Clone(s.Previous)
 	c.Config = maps.Clone(s.Config)
+	c.SealedConfig = maps.Clone(s.SealedConfig)
+	for name, sealed := range c.SealedConfig {
+		c.SealedConfig[name] = slices.Clone(sealed)
+	}
+	c.EventTypes = maps.Clone(s.EventTypes)
 	c.Methods = distinct(s.Methods)
+	c.ForwardHeaders = distinct(s.ForwardHeaders)
 	return &c
 }
 

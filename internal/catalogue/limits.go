@@ -21,6 +21,9 @@ func Limits() []postern.Limit {
 		postern.BytesLimit("source.config", maxConfig, "A source's settings as JSON are at most so large."),
 		postern.CountLimit("source.prefix", maxPrefix, "A source's event type prefix has at most so many characters."),
 		postern.CountLimit("source.secrets", maxSecrets, "A source has at most so many secrets."),
+		postern.CountLimit("source.eventTypes", maxMapped, "A source gives at most so many event types by the provider's names."),
+		postern.CountLimit("source.forwardHeaders", maxForwarded, "A source passes on at most so many headers by name."),
+		postern.BytesLimit("source.answer", maxAnswer, "A source's own answer is at most so large."),
 		postern.CountLimit("eventType.schemas", maxSchemas, "An event type has at most so many schemas, one for each version."),
 		postern.CountLimit("eventType.declared", maxDeclared, "What comes in from sources adds its event types to the catalogue until there are so many."),
 	}, schema.Limits())

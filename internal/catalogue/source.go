@@ -68,6 +68,9 @@ func (c *Catalogue) CreateSource(ctx context.Context, s postern.Source) (*poster
 	if err := c.completeSource(record); err != nil {
 		return nil, err
 	}
+	if err := c.sealSettings(record); err != nil {
+		return nil, err
+	}
 	if err := c.checkSource(record, old); err != nil {
 		return nil, err
 	}
@@ -107,6 +110,9 @@ func (c *Catalogue) UpdateSource(ctx context.Context, app postern.ApplicationNum
 	record.ID, record.Application = before.ID, before.Application
 	record.Token, record.TokenHash = before.Token, before.TokenHash
 	record.CreatedAt, record.UpdatedAt = before.CreatedAt, c.now()
+	if err := c.sealSettings(record); err != nil {
+		return nil, err
+	}
 	if err := c.checkSource(record, old); err != nil {
 		return nil, err
 	}
@@ -166,7 +172,13 @@ func (c *Catalogue) completeSource(s *postern.Source) error {
 // sources. Its secrets are opened, because a provider may want them in a form
 // of its own.
 func (c *Catalogue) checkSource(s *postern.Source, in *Snapshot) error {
-	if err := checkSourceFields(s); err != nil {
+	settings, err := c.openSettings(s)
+	if err != nil {
+		return err
+	}
+	open := *s
+	open.Config = settings
+	if err := checkSourceFields(&open); err != nil {
 		return err
 	}
 	if s.UID != "" {
@@ -182,7 +194,7 @@ func (c *Catalogue) checkSource(s *postern.Source, in *Snapshot) error {
 		}
 		secrets[i] = plain
 	}
-	return c.config.ValidateSource(s, secrets)
+	return c.config.ValidateSource(&open, secrets)
 }
 
 // findSource is where a source of this id is, or would be.

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/postern-dev/postern"
+	"github.com/postern-dev/postern/verify"
 )
 
 // Config is what the binary runs with. Load makes one; a Config that was
@@ -70,6 +71,9 @@ type Config struct {
 	// TrustedProxies are the networks whose X-Forwarded-For is believed.
 	// Default empty: nobody's.
 	TrustedProxies []netip.Prefix
+	// Providers are files with provider definitions of the user's own, YAML or
+	// JSON. Default empty: the built-in catalogue alone.
+	Providers []string
 	// LogLevel is the least important level that is logged. Default info,
 	// which is also its zero value.
 	LogLevel slog.Level
@@ -78,6 +82,10 @@ type Config struct {
 	LogFormat LogFormat
 	// File is the YAML file that was read. Default empty: none.
 	File string
+
+	// Catalogue is what Providers hold beside the built-in definitions. Load
+	// makes it; nil is the built-in ones alone.
+	Catalogue *verify.Catalogue
 
 	// origins tells where each value in force came from, by setting name; what
 	// is not in it is a default.

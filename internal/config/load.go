@@ -20,7 +20,8 @@ type Input struct {
 	// beats it. PresetOrigin is where its values are said to come from.
 	Preset       map[string]string
 	PresetOrigin Origin
-	// ReadFile reads the YAML file. Nil reads it from the disk, up to 1 MiB.
+	// ReadFile reads the YAML file and those of definitions. Nil reads them from
+	// the disk, up to 1 MiB each.
 	ReadFile func(name string) ([]byte, error)
 }
 
@@ -55,7 +56,21 @@ func Load(in Input) (*Config, error) {
 	if err := errors.Join(errs...); err != nil {
 		return c, err
 	}
-	return c, c.Validate()
+	return c, errors.Join(c.Validate(), c.loadProviders(in.ReadFile))
+}
+
+// loadProviders reads the user's own definitions.
+func (c *Config) loadProviders(read func(string) ([]byte, error)) error {
+	if len(c.Providers) == 0 {
+		return nil
+	}
+	var errs []error
+	catalogue, faults := ReadProviders(c.Providers, read)
+	for _, fault := range faults {
+		errs = append(errs, &Error{Setting: providersSetting, Origin: c.Origin(providersSetting), Problem: fault.Error()})
+	}
+	c.Catalogue = catalogue
+	return errors.Join(errs...)
 }
 
 // apply puts one value into force.

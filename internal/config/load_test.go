@@ -2,7 +2,6 @@ package config_test
 
 import (
 	"errors"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -33,10 +32,7 @@ func load(t *testing.T, args, environ []string, file string) (*config.Config, er
 	return config.Load(config.Input{
 		Flags: &command.Settings, Environ: environ,
 		ReadFile: func(name string) ([]byte, error) {
-			if name != "dir/postern.yaml" {
-				return nil, fs.ErrNotExist
-			}
-			return []byte(file), nil
+			return read(map[string]string{"dir/postern.yaml": file, "own.yaml": acmeYAML, "more.json": acmeJSON})(name)
 		},
 	})
 }
@@ -59,7 +55,7 @@ func TestDefaults(t *testing.T) {
 		"public-url": "", "egress-allow": "", "egress-proxy": "", "egress-ca": "",
 		"retry-schedule": "5s,5m,30m,2h,5h,10h,10h", "retention": "30d", "max-body": "1MiB",
 		"inbound-max-body": "25MiB", "drain-timeout": "20s", "jwt-secret": "", "trusted-proxies": "",
-		"log-level": "info", "log-format": "auto", "config": "",
+		"providers": "", "log-level": "info", "log-format": "auto", "config": "",
 	}
 	if diff := cmp.Diff(want, values(c)); diff != "" {
 		t.Errorf("defaults (-want +got):\n%s", diff)
@@ -187,7 +183,7 @@ func TestMistakes(t *testing.T) {
 		"an alias":               {file: "listen: &a :1\nstore: *a\n", want: []string{"postern.yaml:1: listen: takes a plain value", "postern.yaml:2: store: takes a plain value"}},
 		"a list for a file":      {file: "- a\n", want: []string{"postern.yaml: config: not a mapping; write lines of the form listen: 127.0.0.1:8080"}},
 		"two documents":          {file: "listen: :1\n---\nlisten: :2\n", want: []string{"postern.yaml: config: more than one document; write all settings into one"}},
-		"no such file":           {environ: []string{"POSTERN_CONFIG=absent.yaml"}, want: []string{"POSTERN_CONFIG: file does not exist"}},
+		"no such file":           {environ: []string{"POSTERN_CONFIG=absent.yaml"}, want: []string{"POSTERN_CONFIG: open absent.yaml: file does not exist"}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -63,6 +63,8 @@ func (c *Config) settings() []setting {
 			help: "Accept the tokens of a svix-server that has this secret: JWTs signed with HS256. Unset, none are accepted."},
 		{name: "trusted-proxies", form: "CIDR,...", list: true, binding: bind(&c.TrustedProxies, parseNetworks, formatNetworks),
 			help: "Networks whose X-Forwarded-For header is believed."},
+		{name: providersSetting, form: "FILE,...", list: true, binding: bind(&c.Providers, parseFiles, formatFiles),
+			help: "YAML or JSON files with provider definitions of your own, beside the built-in ones; docs/providers.md says how they are written."},
 		{name: "log-level", form: "LEVEL", preset: "info", binding: bind(&c.LogLevel, parseLevel, formatLevel),
 			help: "Least important level that is logged: debug, info, warn or error."},
 		{name: "log-format", form: "FORMAT", preset: "auto", binding: bind(&c.LogFormat, parseFormat, func(f LogFormat) string { return string(f) }),
@@ -71,6 +73,9 @@ func (c *Config) settings() []setting {
 			help: "YAML file of settings: a key is a flag's name without its dashes."},
 	}
 }
+
+// providersSetting names the files that Load reads besides.
+const providersSetting = "providers"
 
 // fileSetting is the one that the file itself cannot set.
 const fileSetting = "config"

@@ -30,6 +30,7 @@ func samples() map[string][2]string {
 		"drain-timeout":    {"90s", "1m30s"},
 		"jwt-secret":       {"hunter.2 of old", "********"},
 		"trusted-proxies":  {"10.1.2.3", "10.1.2.3/32"},
+		"providers":        {"own.yaml, more.json", "own.yaml,more.json"},
 		"log-level":        {"WARN", "warn"},
 		"log-format":       {"Json", "json"},
 	}

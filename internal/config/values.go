@@ -105,6 +105,10 @@ func splitList(text string) []string {
 	return parts
 }
 
+func parseFiles(text string) ([]string, error) { return splitList(text), nil }
+
+func formatFiles(files []string) string { return strings.Join(files, ",") }
+
 // parseSchedule reads waits; "none" is an empty schedule, which is one try.
 func parseSchedule(text string) (postern.RetrySchedule, error) {
 	schedule := postern.RetrySchedule{}

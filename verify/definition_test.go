@@ -1,13 +1,28 @@
 package verify_test
 
 import (
+	"bytes"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
 	"encoding/base64"
+	"encoding/hex"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/postern-dev/postern/verify"
 )
@@ -19,41 +34,159 @@ func TestCatalogue(t *testing.T) {
 	if err != nil || len(files) == 0 {
 		t.Fatal(files, err)
 	}
-	ids := verify.Providers()
+	ids, secrets := verify.Providers(), sampleSecrets(t)
 	if len(ids) != len(files) || !slices.IsSorted(ids) {
 		t.Errorf("Providers() = %v for %d files", ids, len(files))
 	}
-	snake := regexp.MustCompile(`^[a-z][a-z0-9]*(_[a-z0-9]+)*$`)
+	name := regexp.MustCompile(`^[a-z][a-z0-9]*(_[a-z0-9]+)*$`)
 	for _, id := range ids {
 		def, ok := verify.Lookup(id)
-		if !ok || def.ID != id || def.Name == "" || !snake.MatchString(id) {
+		if !ok || def.ID != id || def.Name == "" || !name.MatchString(id) {
 			t.Errorf("%s: id %q, name %q", id, def.ID, def.Name)
 		}
 		if def.Docs != "" && !strings.HasPrefix(def.Docs, "https://") {
 			t.Errorf("%s: docs %q", id, def.Docs)
 		}
-		cfg := verify.Config{Settings: map[string]string{}}
+		raw, _ := os.ReadFile("providers/" + id + ".json")
+		code := slices.ContainsFunc(def.Schemes, func(s verify.Scheme) bool { return s.Kind == verify.KindCode })
 		for _, s := range def.Settings {
-			if !snake.MatchString(s.Name) || !strings.HasSuffix(s.Description, ".") {
+			if !name.MatchString(s.Name) || !strings.HasSuffix(s.Description, ".") {
 				t.Errorf("%s: setting %q: %q", id, s.Name, s.Description)
 			}
 			if s.Default != "" && (s.Required || len(s.Values) > 0 && !slices.Contains(s.Values, s.Default)) {
 				t.Errorf("%s: setting %s cannot have the default %q", id, s.Name, s.Default)
 			}
-			if s.Required {
-				cfg.Settings[s.Name] = "X-Sample"
-			}
-			raw, _ := os.ReadFile("providers/" + id + ".json")
-			if !strings.Contains(string(raw), `${`+s.Name+`}`) && !strings.Contains(string(raw), `"for": {"`+s.Name+`":`) {
+			if !code && strings.Count(string(raw), s.Name) < 2 {
 				t.Errorf("%s: setting %s is used nowhere", id, s.Name)
 			}
 		}
-		if def.Schemes[0].Kind != verify.KindNone {
-			cfg.Secrets = []string{base64.StdEncoding.EncodeToString([]byte("a secret that is base64"))}
+		checkWords(t, def)
+		for _, settings := range sampleSettings(def) {
+			if _, err := sampleVerifier(def, settings, secrets); err != nil {
+				t.Errorf("%s with %v: %v", id, settings, err)
+			}
 		}
-		if _, err := verify.New(def, cfg); err != nil {
-			t.Errorf("%s: %v", id, err)
+	}
+}
+
+// checkWords: how far a definition can be relied on is said, and what it does
+// not cover.
+func checkWords(t *testing.T, def verify.Definition) {
+	t.Helper()
+	known := []verify.Status{verify.StatusGeneric, verify.StatusSDK, verify.StatusVector, verify.StatusDocumented, verify.StatusReported, verify.StatusExperimental}
+	if !slices.Contains(known, def.Status) || def.Status != verify.StatusGeneric && def.Source == "" {
+		t.Errorf("%s: status %q from %q", def.ID, def.Status, def.Source)
+	}
+	unsigned := slices.ContainsFunc(def.Schemes, func(s verify.Scheme) bool { return s.Unsigned || s.Kind == verify.KindNone })
+	if unsigned && def.Unsigned == "" {
+		t.Errorf("%s: does not say in words that the body is not signed", def.ID)
+	}
+}
+
+// sampleSettings are made-up settings that a source of the provider may have:
+// what is required, and every choice once.
+func sampleSettings(def verify.Definition) []map[string]string {
+	required := map[string]string{}
+	for _, s := range def.Settings {
+		switch {
+		case s.Required && len(s.Values) > 0:
+			required[s.Name] = s.Values[0]
+		case s.Required:
+			required[s.Name] = "X-Sample"
 		}
+	}
+	all := []map[string]string{required}
+	for _, s := range def.Settings {
+		for _, value := range s.Values {
+			chosen := maps.Clone(required)
+			chosen[s.Name] = value
+			all = append(all, chosen)
+		}
+	}
+	return all
+}
+
+// sampleSecrets are made-up secrets in all forms that the catalogue has.
+func sampleSecrets(t testing.TB) []string {
+	t.Helper()
+	raw := bytes.Repeat([]byte("k"), 32)
+	edwards := ed25519.NewKeyFromSeed(raw).Public()
+	curve, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	modulus, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	secrets := []string{
+		"user:password", "whsec_" + base64.StdEncoding.EncodeToString(raw), base64.StdEncoding.EncodeToString(raw),
+		hex.EncodeToString(edwards.(ed25519.PublicKey)), base64.StdEncoding.EncodeToString(edwards.(ed25519.PublicKey)),
+	}
+	for _, public := range []crypto.PublicKey{edwards, curve.Public(), modulus.Public()} {
+		der, err := x509.MarshalPKIXPublicKey(public)
+		if err != nil {
+			t.Fatal(err)
+		}
+		secrets = append(secrets, base64.StdEncoding.EncodeToString(der),
+			strings.TrimSpace(string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))))
+	}
+	point, err := curve.PublicKey.Bytes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	x, y := base64.RawURLEncoding.EncodeToString(point[1:33]), base64.RawURLEncoding.EncodeToString(point[33:])
+	return append(secrets, fmt.Sprintf(`{"kty":"EC","crv":"P-256","x":%q,"y":%q}`, x, y))
+}
+
+// sampleVerifier is made with the first of the sample secrets that fits.
+func sampleVerifier(def verify.Definition, settings map[string]string, secrets []string) (*verify.Verifier, error) {
+	if v, err := verify.New(def, verify.Config{Settings: settings}); err == nil {
+		return v, nil // needs none
+	}
+	var failure error
+	for _, secret := range secrets {
+		v, err := verify.New(def, verify.Config{Secrets: []string{secret}, Settings: settings})
+		if err == nil {
+			return v, nil
+		}
+		failure = errors.Join(failure, err)
+	}
+	return nil, failure
+}
+
+// TestParseDefinition: what is misspelt does not go unnoticed.
+func TestParseDefinition(t *testing.T) {
+	for text, ok := range map[string]bool{
+		`{"id":"a","schemes":[]}`:            true,
+		`{"id":"a","scheme":[]}`:             false,
+		`{"id":"a","schemes":[]} {}`:         false,
+		`{"id":"a","schemes":[{"iff":"x"}]}`: false,
+		`{"id":"a"`:                          false,
+		`[]`:                                 false,
+	} {
+		if def, err := verify.ParseDefinition([]byte(text)); (err == nil) != ok || ok && def.ID != "a" {
+			t.Errorf("%s: %+v, %v", text, def, err)
+		}
+	}
+}
+
+// TestAllSettings: what follows from the schemes need not be declared.
+func TestAllSettings(t *testing.T) {
+	def := verify.Definition{
+		Settings: []verify.Setting{{Name: "own"}},
+		Schemes: []verify.Scheme{{
+			Kind: verify.KindHMAC, Timestamp: verify.Timestamp{From: "header:X"},
+			Require: []verify.Requirement{{Value: "header:X-Key", Equals: "${app_key}"}, {Value: "header:X-Own", Equals: "${own}"}},
+		}},
+		Handshakes: []verify.Handshake{{Require: []verify.Requirement{{Value: "query:t", Equals: "${verify_token}"}}}},
+	}
+	var names []string
+	for _, s := range def.AllSettings() {
+		names = append(names, s.Name)
+	}
+	if diff := cmp.Diff([]string{"own", "tolerance", "app_key", "verify_token"}, names); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
 

@@ -258,33 +258,6 @@ func TestOfficialLibrarySigns(t *testing.T) {
 	}
 }
 
-// TestMutatedVectorsAreRefused flips single bits all over the body of every
-// accepted vector, and tries another secret: no such request may pass.
-func TestMutatedVectorsAreRefused(t *testing.T) {
-	for _, vec := range readVectors(t) {
-		v, at := verifierFor(t, vec), time.Unix(vec.Now, 0)
-		if _, err := v.Verify(t.Context(), vec.request(), at); err != nil {
-			continue
-		}
-		for bit := range 8 {
-			req := vec.request()
-			if len(req.Body) == 0 {
-				continue
-			}
-			i := len(req.Body) * bit / 8
-			req.Body = bytes.Clone(req.Body)
-			req.Body[i] ^= 1 << bit
-			if _, err := v.Verify(t.Context(), req, at); err == nil {
-				t.Errorf("%s: accepted with bit %d of byte %d flipped", vec.ID, bit, i)
-			}
-		}
-		vec.Secrets = []string{base64.StdEncoding.EncodeToString([]byte("another secret, as base64"))}
-		if _, err := verifierFor(t, vec).Verify(t.Context(), vec.request(), at); err == nil {
-			t.Errorf("%s: accepted under another secret", vec.ID)
-		}
-	}
-}
-
 // TestVerifierIsSafeForConcurrentUse is a test for the race detector.
 func TestVerifierIsSafeForConcurrentUse(t *testing.T) {
 	v := newVerifier(t, "github", verify.Config{Secrets: []string{"other", secret}})
@@ -498,7 +471,12 @@ func TestReasonsAreClosed(t *testing.T) {
 		reasons[r] = true
 	}
 	for _, v := range readVectors(t) {
-		if _, err := verifierFor(t, v).Verify(t.Context(), v.request(), time.Unix(v.Now, 0)); err != nil && !reasons[reasonOf(t, err)] {
+		def, ok := verify.Lookup(v.Provider)
+		if !ok {
+			continue
+		}
+		_, err := v.verify(t, def)
+		if refused, ok := errors.AsType[*verify.Error](err); ok && !reasons[refused.Reason] {
 			t.Errorf("%s: %v", v.ID, err)
 		}
 	}

@@ -50,7 +50,10 @@ func (h *Handler) again(ctx context.Context, s *postern.Source, r *postern.Refus
 	if err != nil {
 		return none(err)
 	}
-	req := verify.Request{Method: r.Request.Method, URL: h.signedURL(&r.Request, string(token)), Header: make(http.Header), Body: r.Body}
+	req := verify.Request{
+		Method: r.Request.Method, URL: h.signedURL(&r.Request, string(token)), Target: target(&r.Request, string(token)),
+		Header: make(http.Header), Body: r.Body,
+	}
 	for _, header := range r.Request.Headers {
 		req.Header.Add(header.Name, header.Value)
 	}
@@ -63,11 +66,17 @@ func (h *Handler) again(ctx context.Context, s *postern.Source, r *postern.Refus
 }
 
 // signedURL is the address that a kept request was sent to, as the outside knows
-// it now. What is kept has a mask in the token's place.
+// it now.
 func (h *Handler) signedURL(in *postern.InboundRequest, token string) string {
-	query := in.Query
-	if query != "" || strings.HasSuffix(in.URL, "?") {
-		query = "?" + query
+	return h.url(target(in, token), "")
+}
+
+// target is the path and query that a kept request was sent to. What is kept has
+// a mask in the token's place.
+func target(in *postern.InboundRequest, token string) string {
+	path := strings.Replace(in.Path, MaskedToken, token, 1)
+	if in.Query == "" && !strings.HasSuffix(in.URL, "?") {
+		return path
 	}
-	return h.url(strings.Replace(in.Path, MaskedToken, token, 1), query)
+	return path + "?" + in.Query
 }

@@ -153,8 +153,8 @@ type Scheme struct {
 	// {body|sha256|hex} (functions: md5 sha1 sha256 sha512 hex base64 base64url
 	// lower upper; for {url} port and noport, which spell the port out or leave it
 	// out, and unescape, which decodes some of its %-escapes; for {body} gunzip,
-	// json, which refuses what is none, and weight, which gives whole weights a
-	// fraction). {path} is path and query as sent, {query} the query alone. A part in
+	// json, which refuses what is none, weight, which gives whole weights a fraction,
+	// and crc32, in decimal digits). {path} is path and query as sent, {query} the query alone. A part in
 	// [brackets] is left out as a whole when a value in it is absent; elsewhere an
 	// absent value refuses, but {item:...} of Each, which is then empty.
 	Template string `json:"template,omitempty"`

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"compress/gzip"
 	"encoding/json"
+	"hash/crc32"
 	"io"
 	"regexp"
+	"strconv"
 	"strings"
 )
 
@@ -24,6 +26,8 @@ func convert(function string, text []byte) (converted []byte, known bool, err *E
 		converted, err = oneJSON(text)
 	case "weight":
 		converted = wholeWeights().ReplaceAll(text, []byte("${1}${2}.0${3}"))
+	case "crc32":
+		converted = strconv.AppendUint(nil, uint64(crc32.ChecksumIEEE(text)), 10)
 	case "unescape":
 		converted = []byte(delimiters().Replace(string(text)))
 	default:

@@ -41,6 +41,9 @@ func TestConvert(t *testing.T) {
 		{"whole weights", "weight", `{"weight": 16,"weight":7},{"weight":1 }`, `{"weight": 16.0,"weight":7.0},{"weight":1.0 }`, false},
 		{"other weights", "weight", `{"weight":16.5,"weights":3,"height":2}`, `{"weight":16.5,"weights":3,"height":2}`, false},
 
+		{"check value of the standard", "crc32", "123456789", "3421780262", false},
+		{"nothing", "crc32", "", "0", false},
+
 		{"delimiters", "unescape", "/a%2Fb%3fc?d=%40%20%25", "/a/b?c?d=@%20%25", false},
 	} {
 		t.Run(c.function+" "+c.name, func(t *testing.T) {

@@ -246,7 +246,7 @@ func apply(function string, text []byte) ([]byte, error) {
 	case "port", "noport":
 		return withPort(string(text), function == "port"), nil
 	}
-	return nil, fmt.Errorf("has the function %s, which is none of md5 sha1 sha256 sha512 hex base64 base64url lower upper port noport gunzip json weight unescape", function)
+	return nil, fmt.Errorf("has the function %s, which is none of md5 sha1 sha256 sha512 hex base64 base64url lower upper port noport gunzip json weight crc32 unescape", function)
 }
 
 // withPort spells out the port of a URL, the scheme's own if it says none, or

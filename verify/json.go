@@ -3,8 +3,10 @@ package verify
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // jsonText returns the string, number or boolean at path in doc as text; false
@@ -54,10 +56,18 @@ func jsonItems(doc []byte) (items [][]byte, ok bool) {
 	return items, ok
 }
 
+// unquote returns the text of a quoted string; false if it is none.
 func unquote(quoted []byte) (text string, ok bool) {
+	if n := len(quoted); n >= 2 && quoted[n-1] == '"' && !slices.ContainsFunc(quoted[1:n-1], needsDecoder) {
+		return string(quoted[1 : n-1]), true
+	}
 	ok = len(quoted) > 0 && json.Unmarshal(quoted, &text) == nil
 	return text, ok
 }
+
+// needsDecoder is for what stands for something else, or is not allowed as it
+// is.
+func needsDecoder(b byte) bool { return b < ' ' || b == '"' || b == '\\' || b >= utf8.RuneSelf }
 
 // child returns name, as it is quoted, and value of the member of doc that is
 // called name, or that is the first to match a name with a '*'; for an array
@@ -120,8 +130,8 @@ func members(doc []byte, each func(quoted, value []byte)) bool {
 
 // nameIs compares a quoted member name, which may have escapes.
 func nameIs(quoted []byte, name string) bool {
-	if !bytes.ContainsRune(quoted, '\\') {
-		return string(quoted[1:len(quoted)-1]) == name
+	if bytes.IndexByte(quoted, '\\') < 0 {
+		return string(quoted[1:len(quoted)-1]) == name // a comparison alone: nothing is copied
 	}
 	text, ok := unquote(quoted)
 	return ok && text == name
@@ -180,19 +190,23 @@ func skipLiteral(doc []byte, i int) int {
 }
 
 // skipString returns the position after the string at i, -1 if there is none.
+// It looks for quotes with IndexByte: most of a body is inside strings.
 func skipString(doc []byte, i int) int {
 	if i >= len(doc) || doc[i] != '"' {
 		return -1
 	}
-	for i++; i < len(doc); i++ {
-		switch doc[i] {
-		case '\\':
-			i++
-		case '"':
+	for i++; ; i++ {
+		end := bytes.IndexByte(doc[i:], '"')
+		if end < 0 {
+			return -1
+		}
+		escapes := 0
+		for i += end; doc[i-1-escapes] == '\\'; escapes++ {
+		}
+		if escapes%2 == 0 {
 			return i + 1
 		}
 	}
-	return -1
 }
 
 func skipSpace(doc []byte, i int) int {

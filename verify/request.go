@@ -2,13 +2,13 @@ package verify
 
 import (
 	"bytes"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"mime"
 	"mime/multipart"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -172,7 +172,12 @@ func (f fields) sorted() string {
 		}
 		return strings.Compare(a.value, b.value)
 	})
+	size := 0
+	for _, field := range all {
+		size += len(field.name) + len(field.value)
+	}
 	var text strings.Builder
+	text.Grow(size)
 	for _, field := range slices.Compact(all) {
 		text.WriteString(field.name)
 		text.WriteString(field.value)
@@ -186,24 +191,55 @@ func parseForm(raw string) (fields, bool) {
 	if raw == "" {
 		return nil, true
 	}
-	var all fields
+	count := strings.Count(raw, "&") + 1
+	if count > maxFields {
+		return nil, false
+	}
+	all := make(fields, 0, count)
+	var text strings.Builder
+	text.Grow(len(raw)) // all of it fits, so that what was written stays where it is
 	for pair := range strings.SplitSeq(raw, "&") {
 		if pair == "" {
 			continue
 		}
-		if len(all) == maxFields {
+		name, value, _ := strings.Cut(pair, "=")
+		name, ok := unescape(&text, name)
+		if !ok {
 			return nil, false
 		}
-		name, value, _ := strings.Cut(pair, "=")
-		var wrong [2]error
-		name, wrong[0] = url.QueryUnescape(name)
-		value, wrong[1] = url.QueryUnescape(value)
-		if wrong[0] != nil || wrong[1] != nil {
+		if value, ok = unescape(&text, value); !ok {
 			return nil, false
 		}
 		all = append(all, field{name, value})
 	}
 	return all, true
+}
+
+// unescape decodes %xx and '+' by way of text; false for a wrong escape.
+func unescape(text *strings.Builder, escaped string) (string, bool) {
+	if strings.IndexByte(escaped, '%') < 0 && strings.IndexByte(escaped, '+') < 0 {
+		return escaped, true
+	}
+	start := text.Len()
+	for i := 0; i < len(escaped); i++ {
+		switch escaped[i] {
+		case '+':
+			text.WriteByte(' ')
+		case '%':
+			var decoded [1]byte
+			if i+3 > len(escaped) {
+				return "", false
+			}
+			if _, err := hex.Decode(decoded[:], []byte(escaped[i+1:i+3])); err != nil {
+				return "", false
+			}
+			text.WriteByte(decoded[0])
+			i += 2
+		default:
+			text.WriteByte(escaped[i])
+		}
+	}
+	return text.String()[start:], true
 }
 
 // parseMultipart takes the fields of a multipart body that is complete. Files

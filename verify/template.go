@@ -9,7 +9,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"net/url"
 	"slices"
 	"strings"
 )
@@ -252,22 +251,25 @@ func apply(function string, text []byte) ([]byte, error) {
 // withPort spells out the port of a URL, the scheme's own if it says none, or
 // leaves it out. The rest stays as it is written.
 func withPort(text string, out bool) []byte {
-	parsed, err := url.Parse(text)
 	scheme, rest, ok := strings.Cut(text, "://")
-	if err != nil || !ok {
+	if !ok {
 		return []byte(text)
 	}
 	end := strings.IndexAny(rest, "/?#")
 	if end < 0 {
 		end = len(rest)
 	}
-	host, port := rest[:end], parsed.Port()
+	host := rest[:end]
+	// A colon in front of these belongs to credentials or to an IPv6 address.
+	port := strings.LastIndexByte(host, ':')
+	said := port > strings.LastIndexAny(host, "]@")
 	switch {
-	case out && port == "":
-		own := map[string]string{"http": ":80", "https": ":443"}
-		host += own[scheme]
-	case !out && port != "":
-		host = strings.TrimSuffix(host, ":"+port)
+	case out && !said && scheme == "https":
+		host += ":443"
+	case out && !said && scheme == "http":
+		host += ":80"
+	case !out && said:
+		host = host[:port]
 	}
 	return []byte(scheme + "://" + host + rest[end:])
 }

@@ -152,28 +152,3 @@ func TestVectorsWithEmptySecret(t *testing.T) {
 		}
 	}
 }
-
-// BenchmarkVerify is what a request of one KiB costs, hash included; Hash is the
-// hash alone.
-func BenchmarkVerify(b *testing.B) {
-	for _, v := range readVectors(b) {
-		def, ok := verify.Lookup(v.Provider)
-		if !ok || v.Case != "valid" || !slices.Contains([]string{"github", "stripe", "svix", "twilio", "discord"}, v.Provider) {
-			continue
-		}
-		b.Run(v.Provider, func(b *testing.B) {
-			verifier, err := verify.New(def, v.config(def))
-			if err != nil {
-				b.Fatal(err)
-			}
-			req, now := v.request(), time.Unix(v.Now, 0)
-			b.ReportAllocs()
-			b.SetBytes(int64(len(req.Body)))
-			for b.Loop() {
-				if _, err := verifier.Verify(b.Context(), req, now); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
-	}
-}

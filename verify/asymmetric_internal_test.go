@@ -119,14 +119,14 @@ func TestSignaturesWithoutAKeyAreWrong(t *testing.T) {
 		how signing
 		key key
 	}{
-		"no key":            {signing{kind: KindHMAC, hash: crypto.SHA256}, key{}},
-		"empty key":         {signing{kind: KindHMAC, hash: crypto.SHA256}, key{raw: []byte{}}},
-		"no hash":           {signing{kind: KindHMAC}, key{raw: []byte("a")}},
-		"unknown hash":      {signing{kind: KindHMAC, hash: crypto.MD5SHA1}, key{raw: []byte("a")}},
-		"unknown type":      {signing{kind: KindHMAC, hash: crypto.SHA256}, key{raw: []byte("a"), public: "a"}},
-		"no kind":           {signing{hash: crypto.SHA256}, key{raw: []byte("a")}},
-		"small modulus":     {signing{kind: KindRSA, hash: crypto.SHA256}, key{public: &rsa.PublicKey{N: big.NewInt(35), E: 3}}},
-		"another curve":     {signing{kind: KindECDSA, hash: crypto.SHA256, curve: elliptic.P384()}, key{public: makeKeys(t).ec.Public()}},
+		"no key":        {signing{kind: KindHMAC, hash: crypto.SHA256}, key{}},
+		"empty key":     {signing{kind: KindHMAC, hash: crypto.SHA256}, key{raw: []byte{}}},
+		"no hash":       {signing{kind: KindHMAC}, key{raw: []byte("a")}},
+		"unknown hash":  {signing{kind: KindHMAC, hash: crypto.MD5SHA1}, key{raw: []byte("a")}},
+		"unknown type":  {signing{kind: KindHMAC, hash: crypto.SHA256}, key{raw: []byte("a"), public: "a"}},
+		"no kind":       {signing{hash: crypto.SHA256}, key{raw: []byte("a")}},
+		"small modulus": {signing{kind: KindRSA, hash: crypto.SHA256}, key{public: &rsa.PublicKey{N: big.NewInt(35), E: 3}}},
+		"another curve": {signing{kind: KindECDSA, hash: crypto.SHA256, curve: elliptic.P384()}, key{public: makeKeys(t).ec.Public()}},
 	} {
 		if c.how.verify(c.key, []byte("a"), empty.Sum(nil)) {
 			t.Errorf("%s: was right", name)

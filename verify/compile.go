@@ -54,8 +54,15 @@ func (c *compiler) kind(s *scheme, path string, def Scheme) {
 		s.jwt, s.checker = c.jwt(path+"jwt", def.JWT), jwtChecker{s}
 		c.from(s, path, def)
 	case KindHTTPSignature:
-		s.checker = httpSignatureChecker{s}
+		s.checker = c.httpSignature(s, path, def)
 	case KindCode:
+		if def.Hash != "" {
+			s.hash = c.hash(def.Hash, path+"hash")
+		}
+		if def.JWT != nil {
+			s.jwt = c.jwt(path+"jwt", def.JWT)
+		}
+		c.from(s, path, def)
 		var ok bool
 		if s.checker, ok = codeChecker(def.Code, s); !ok {
 			c.fail(path+"code", "is not a scheme that there is")

@@ -123,6 +123,11 @@ func (f keyForm) decode(secret string) (key, error) {
 		public, err := parsePublicKey(f.kind, f.Form, text)
 		return key{public: public}, err
 	}
+	// Where the sender's alg could choose between the two, a public key must not
+	// become a shared secret: everybody has it.
+	if (f.kind == KindJWT || f.kind == KindHTTPSignature) && looksPublic(text) {
+		return key{}, errors.New("is a public key or certificate, must be the shared secret")
+	}
 	raw, err := decodeKey(f.Form, text)
 	if err != nil {
 		return key{}, errors.New("is not " + f.Form)

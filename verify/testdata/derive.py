@@ -10,6 +10,7 @@ same file:
 
 Every request that must be accepted is followed by some that must be rejected.
 """
+import hashlib
 import json
 
 from derive_tools import (B64_KEY, ISO, HEX_KEY, MS, NOW, RFC1123, TEXT_KEY, URL, changed, emit, hash_command, hmac, hmac_command,
@@ -207,5 +208,15 @@ strava = {"method": "POST", "url": URL, "headers": [["Content-Type", "applicatio
 emit("strava", "valid", "of the subscription that is configured; nothing is signed", "accept", strava, origin="printf '%s' 120475")
 for case, reason, to in [("other_subscription", "of another subscription", "120476"), ("longer_subscription", "the subscription has a digit more", "1204750"), ("no_subscription", "without a subscription", "null")]:
     emit("strava", case, reason, "reject", changed(strava, body=strava["body"].replace("120475", to)), of="valid")
+
+# A plain hash with the secret in front can be extended by whoever knows the
+# secret's length: the hash is right, but behind the padding it is not JSON.
+for provider, header, digest in [("recharge", "X-Recharge-Hmac-Sha256", "sha256"), ("sellsy", "x-webhook-signature", "sha1")]:
+    short = b'{"charge":{"id":1}}'
+    length = len(TEXT_KEY) + len(short)
+    longer = short + b"\x80" + b"\0" * ((55 - length) % 64) + (length * 8).to_bytes(8, "big") + b'{"charge":{"id":2}}'
+    emit(provider, "length_extended", "the hash was extended over appended bytes", "reject", {
+        "method": "POST", "url": URL, "headers": [[header, hashlib.new(digest, TEXT_KEY.encode() + longer).hexdigest()]],
+        "body": longer, "secrets": [TEXT_KEY], "now": NOW}, of="valid")
 
 write()

@@ -50,7 +50,7 @@ def rsa_command(text, digest):
 def emit(provider, case, reason, expect, req, origin=None, of=None):
     v = {"id": f"{provider}-derived-{case}", "provider": provider, "case": case, "reason": reason,
          "method": req["method"], "url": req["url"], "headers": req["headers"],
-         "body_base64": base64.b64encode(req["body"].encode()).decode(), "secrets": req["secrets"], "now": req["now"],
+         "body_base64": base64.b64encode(as_bytes(req["body"])).decode(), "secrets": req["secrets"], "now": req["now"],
          "expect": expect, "grade": "must", "origin_kind": "derived"}
     for name in ("config", "meta"):
         if req.get(name) and (name != "meta" or expect == "accept"):
@@ -60,6 +60,10 @@ def emit(provider, case, reason, expect, req, origin=None, of=None):
     if of:
         v["derived_from"] = f"{provider}-derived-{of}"
     out.append(v)
+
+
+def as_bytes(text):
+    return text if isinstance(text, bytes) else text.encode()
 
 
 def changed(req, **to):

@@ -10,6 +10,7 @@ import (
 	"github.com/postern-dev/postern"
 	"github.com/postern-dev/postern/internal/dispatch"
 	"github.com/postern-dev/postern/store"
+	"github.com/postern-dev/postern/verify"
 )
 
 // Config says how an engine runs. Store is required; the zero value of every
@@ -58,6 +59,9 @@ type Config struct {
 	// TrustedProxies are networks whose X-Forwarded-For is believed; none by
 	// default.
 	TrustedProxies []netip.Prefix
+	// Providers are those that sources can have; by default the built-in ones.
+	// verify.NewCatalogue adds one's own.
+	Providers *verify.Catalogue
 
 	// Log gets what an operator should know; silent by default.
 	Log      *slog.Logger

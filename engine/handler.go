@@ -65,7 +65,7 @@ func (e *Engine) intake() *intake.Handler {
 	return intake.New(intake.Config{
 		Sources: e.catalogue, Secrets: e.cfg.Secrets, Publisher: e, EventTypes: e.catalogue,
 		IDs:   &postern.IDSource{Now: e.cfg.Now, Random: rand.Reader},
-		Admit: func(int64) error { return e.Admit() }, Refusals: e.refusals,
+		Admit: func(int64) error { return e.Admit() }, Refusals: e.refusals, Providers: e.cfg.Providers,
 		MaxBody: e.cfg.InboundMaxBody, PublicURL: e.cfg.PublicURL, TrustedProxies: e.cfg.TrustedProxies,
 		Now: e.cfg.Now, Logger: e.cfg.Log,
 		Refused: e.cfg.Observer.Refused,
@@ -105,10 +105,10 @@ func (c *urlChecker) CheckURL(ctx context.Context, url string) error {
 }
 
 // checkSource has the provider's definition judge a source's settings.
-func checkSource(s *postern.Source, secrets [][]byte) error {
-	def, ok := verify.Lookup(s.Provider)
+func (e *Engine) checkSource(s *postern.Source, secrets [][]byte) error {
+	def, ok := e.cfg.Providers.Lookup(s.Provider)
 	if !ok {
-		return postern.InvalidField("unknown provider "+s.Provider+": want one of "+strings.Join(verify.Providers(), ", "), "body", "provider")
+		return postern.InvalidField("unknown provider "+s.Provider+": want one of "+strings.Join(e.cfg.Providers.Providers(), ", "), "body", "provider")
 	}
 	texts := make([]string, len(secrets))
 	for i, secret := range secrets {
@@ -116,6 +116,18 @@ func checkSource(s *postern.Source, secrets [][]byte) error {
 	}
 	_, err := verify.New(def, verify.Config{Secrets: texts, Settings: s.Config, EventTypePrefix: s.EventTypePrefix})
 	return fieldErrors(err)
+}
+
+// secretSettings are the settings of a provider that are kept sealed.
+func (e *Engine) secretSettings(provider string) []string {
+	def, _ := e.cfg.Providers.Lookup(provider)
+	var names []string
+	for _, s := range def.Settings {
+		if s.Secret {
+			names = append(names, s.Name)
+		}
+	}
+	return names
 }
 
 // fieldErrors is a provider's complaint about settings in the API's terms.

@@ -135,7 +135,7 @@ func (s *server) engineConfig(version string, secrets engine.Secrets) (engine.Co
 	c := s.settings
 	cfg := engine.Config{
 		Store: s.store, Secrets: secrets, AdminKey: c.AdminKey.Reveal(), JWTSecret: c.JWTSecret.Reveal(),
-		PublicURL: c.PublicURL, Version: version,
+		PublicURL: c.PublicURL, Version: version, Providers: c.Catalogue,
 		RetrySchedule: c.RetrySchedule, Retention: c.Retention,
 		MaxBody: int64(c.MaxBody), InboundMaxBody: int64(c.InboundMaxBody),
 		DrainTimeout: c.DrainTimeout, EgressAllow: c.EgressAllow, TrustedProxies: c.TrustedProxies,

@@ -70,7 +70,7 @@ func (h *Handler) verifier(s *postern.Source) (verify.Definition, *verify.Verifi
 		}
 		secrets[i] = string(plain)
 	}
-	def, ok := verify.Lookup(s.Provider)
+	def, ok := h.Providers.Lookup(s.Provider)
 	if !ok {
 		return def, nil, errors.New("its provider is not known to this version")
 	}

@@ -95,6 +95,8 @@ type Config struct {
 	EventTypes EventTypes
 	IDs        *postern.IDSource
 
+	// Providers are the definitions that sources name; nil for the built-in ones.
+	Providers *verify.Catalogue
 	// Admit is asked before a body is read, given its length or -1: overload is
 	// refused while it is cheap, with an error of kind Unavailable. Optional.
 	Admit func(size int64) error

@@ -245,6 +245,10 @@ func unescape(text *strings.Builder, escaped string) (string, bool) {
 // parseMultipart takes the fields of a multipart body that is complete. Files
 // are fields like any other: the body is bounded.
 func parseMultipart(body []byte, boundary string) (fields, bool) {
+	// The reader takes a body that breaks off inside a header for one that ends.
+	if !bytes.Contains(body, []byte("\r\n--"+boundary+"--")) {
+		return nil, false
+	}
 	var all fields
 	parts := multipart.NewReader(bytes.NewReader(body), boundary)
 	for {

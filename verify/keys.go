@@ -120,11 +120,7 @@ func rawKey(raw []byte, err error, form string) (material, error) {
 // pemKey reads the first block, which in a chain of certificates is the one
 // that counts.
 func pemKey(text string) (material, error) {
-	// Environment variables and JSON often leave a PEM on one line.
-	if !strings.Contains(text, "\n") {
-		text = strings.ReplaceAll(text, `\n`, "\n")
-	}
-	block, _ := pem.Decode([]byte(text))
+	block, _ := pem.Decode([]byte(linedPEM(text)))
 	if block == nil {
 		return material{}, errors.New("is not PEM: the lines BEGIN and END, or what is between them, are damaged")
 	}
@@ -150,6 +146,24 @@ func pemKey(text string) (material, error) {
 		return material{}, errors.New("is a private key, must be the public one")
 	}
 	return material{}, errors.New("is PEM of something else than a public key or a certificate")
+}
+
+// linedPEM gives a PEM on one line its lines back: environment variables and
+// JSON leave it with \n in letters, and eBay's API without any.
+func linedPEM(text string) string {
+	if strings.Contains(text, "\n") {
+		return text
+	}
+	text = strings.ReplaceAll(text, `\n`, "\n")
+	if strings.Contains(text, "\n") {
+		return text
+	}
+	begin, rest, ok := strings.Cut(strings.TrimPrefix(text, "-----"), "-----")
+	body, end, ended := strings.Cut(rest, "-----")
+	if !ok || !ended {
+		return text
+	}
+	return "-----" + begin + "-----\n" + strings.TrimSpace(body) + "\n-----" + end
 }
 
 // derKey reads a PKIX public key (SubjectPublicKeyInfo).

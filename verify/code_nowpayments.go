@@ -1,0 +1,11 @@
+package verify
+
+// nowPaymentsText is what NOWPayments signs: the body written again with the
+// members of its objects in order.
+func nowPaymentsText(in *input) ([][]byte, *Error) {
+	sorted, err := sortedJSON(in.req.Body)
+	if err != nil {
+		return nil, &Error{ReasonBodyMalformed, "the body is not JSON that can be sorted: it " + err.Error()}
+	}
+	return [][]byte{sorted}, nil
+}

@@ -209,6 +209,12 @@ emit("strava", "valid", "of the subscription that is configured; nothing is sign
 for case, reason, to in [("other_subscription", "of another subscription", "120476"), ("longer_subscription", "the subscription has a digit more", "1204750"), ("no_subscription", "without a subscription", "null")]:
     emit("strava", case, reason, "reject", changed(strava, body=strava["body"].replace("120475", to)), of="valid")
 
+# A standard, by its own rules.
+hmac("websub", "X-Hub-Signature", "<feed/>", value="sha256={sig}", content="application/atom+xml")
+hmac("websub", "X-Hub-Signature", "<feed/>", digest="sha1", value="sha1={sig}", content="application/atom+xml", config={"hash": "sha1"}, case="valid_sha1")
+emit("websub", "hash_by_request", "the request names a weaker function than is set", "reject",
+     {"method": "POST", "url": URL, "headers": [["X-Hub-Signature", "sha1=" + run(hmac_command("<feed/>", TEXT_KEY, digest="sha1"))]], "body": "<feed/>", "secrets": [TEXT_KEY], "now": NOW}, of="valid_sha1")
+
 # A plain hash with the secret in front can be extended by whoever knows the
 # secret's length: the hash is right, but behind the padding it is not JSON.
 for provider, header, digest in [("recharge", "X-Recharge-Hmac-Sha256", "sha256"), ("sellsy", "x-webhook-signature", "sha1")]:

@@ -10,11 +10,12 @@ import (
 // What its kind has no use for is refused, because it would protect nothing.
 func (c *compiler) scheme(path string, def Scheme) *scheme {
 	s := &scheme{kind: def.Kind}
+	s.conditions = c.conditions(path+"if", def.If)
+	s.require = c.requirements(path+"require", def.Require)
 	if def.Kind == KindNone {
 		s.checker = noneChecker{}
 		return s
 	}
-	s.conditions = c.conditions(path+"if", def.If)
 	s.key = c.keyForm(path+"key.", def.Kind, def.Key)
 	s.remote = c.remote(path+"remote", def.Kind, def.Remote)
 	s.signature = def.Signature
@@ -26,7 +27,6 @@ func (c *compiler) scheme(path string, def Scheme) *scheme {
 	s.id = c.selector(def.ID, path+"id")
 	s.template = c.template(def.Template, path+"template")
 	s.each = c.selector(def.Each, path+"each")
-	s.require = c.requirements(path+"require", def.Require)
 	s.digests = c.digests(path+"digests", def.Digests)
 	c.kind(s, path, def)
 	c.covered(s, path, def)

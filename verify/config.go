@@ -34,6 +34,9 @@ type Config struct {
 	// Fetch fetches keys and confirms subscriptions where a definition names an
 	// address. Nil never does: keys are then taken from Secrets alone.
 	Fetch Fetcher `json:"-"`
+	// Keyless makes a Verifier without secrets, too: one that answers handshakes
+	// and refuses events.
+	Keyless bool `json:"-"`
 }
 
 // Format masks the secrets under every verb.
@@ -59,7 +62,7 @@ func newCompiler(known []Setting, cfg Config) *compiler {
 	names := make([]string, len(known))
 	for i, s := range known {
 		names[i] = s.Name
-		c.settings[s.Name] = c.setting(s, cfg.Settings[s.Name])
+		c.settings[s.Name] = c.setting(s, s.given(cfg))
 	}
 	for name := range cfg.Settings {
 		if !slices.Contains(names, name) {
@@ -67,6 +70,23 @@ func newCompiler(known []Setting, cfg Config) *compiler {
 		}
 	}
 	return c
+}
+
+// given is the value that a source gives.
+func (s Setting) given(cfg Config) string {
+	value := cfg.Settings[s.Name]
+	if value != "" || s.Part == "" || len(cfg.Secrets) == 0 {
+		return value
+	}
+	user, password, ok := strings.Cut(cfg.Secrets[0], ":")
+	switch {
+	case !ok:
+		return ""
+	case s.Part == "user":
+		return user
+	default:
+		return password
+	}
 }
 
 // setting checks one given value and fills in its default.

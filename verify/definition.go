@@ -101,6 +101,10 @@ type Setting struct {
 	Values []string `json:"values,omitempty"`
 	// Secret keeps the value out of everything that shows a configuration.
 	Secret bool `json:"secret,omitempty"`
+	// Part has the setting default to a part of the first secret: user or
+	// password, which stand before and behind its first colon. Without secrets
+	// the two settings are one.
+	Part string `json:"part,omitempty"`
 }
 
 // Kind is the primitive behind a Scheme.
@@ -321,10 +325,13 @@ type Handshake struct {
 	Setting string `json:"setting,omitempty"`
 	// Hosts are those that may be fetched, as RemoteKey's (KindConfirm).
 	Hosts []string `json:"hosts,omitempty"`
+	// RefusalStatus is what a request is answered with that is this handshake and
+	// is not right: another token, origin or form of the challenge; 0 is 403.
+	RefusalStatus int `json:"refusalStatus,omitempty"`
 	// Publish makes the request an event as well; it must verify for that.
 	Publish bool `json:"publish,omitempty"`
-	// Answer's Body and Headers are templates that also know {challenge} and
-	// {computed}; in JSON bodies they are escaped as in a string.
+	// Answer's Body and Headers know ${SETTING}, {challenge}, {computed} and
+	// {endpoint}; in JSON bodies they are escaped as in a string.
 	Answer Answer `json:"answer"`
 }
 
@@ -332,9 +339,12 @@ type Handshake struct {
 type Compute struct {
 	// Hash is sha1, sha256 or sha512; with Key it is an HMAC.
 	Hash string `json:"hash"`
-	// Key is "secret" (the first), a template over settings, or "" for a plain hash.
-	Key string `json:"key,omitempty"`
-	// Template is what is hashed: {challenge} and ${settings}.
+	// Key is "secret" (the first), a template over settings, or "" for a plain
+	// hash; Derive hashes such a template: sha1, sha256.
+	Key    string `json:"key,omitempty"`
+	Derive string `json:"derive,omitempty"`
+	// Template is what is hashed: {challenge}, ${SETTING}, and {endpoint}, which
+	// is the setting of that name or else the request's URL without its query.
 	Template string `json:"template"`
 	Encoding string `json:"encoding"`
 }
@@ -440,8 +450,11 @@ func (d Definition) AllSettings() []Setting {
 	for _, h := range d.Handshakes {
 		for _, r := range h.Require {
 			for _, name := range interpolated(r.Equals) {
-				declare(Setting{Name: name, Description: "What " + string(r.Value) + " must be in the provider's handshake."})
+				declare(Setting{Name: name, Description: "What " + string(r.Value) + " must be in the provider's handshake.", Secret: true})
 			}
+		}
+		if h.Kind == HandshakeStore {
+			declare(Setting{Name: h.Setting, Description: "The secret that the provider delivered in its handshake; it is kept once and never overwritten.", Secret: true})
 		}
 	}
 	return all

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -51,6 +52,9 @@ type scheme struct {
 	jwt        *jwtRules // nil but for KindJWT
 	tolerance  time.Duration
 	checker    checker
+	// answers are the texts that whoever asks is told an HMAC of, under the same
+	// secret; such a text is no message.
+	answers []*regexp.Regexp
 }
 
 // condition is one entry of If.

@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"hash"
 	"iter"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -57,12 +58,32 @@ func (c signatureChecker) check(ctx context.Context, in *input) (proof, *Error) 
 	if err != nil {
 		return proof{}, err
 	}
+	if s.isAnswer(pieces) {
+		return proof{}, &Error{ReasonSignatureMismatch, "the signed text is one that a challenge might have got the signature of"}
+	}
 	if !c.matches(in, keys, signatures, pieces) {
 		return proof{}, &Error{ReasonSignatureMismatch, fmt.Sprintf(
 			"no signature in %s is right for %s under any configured secret (%d): another secret, or changed on the way",
 			s.where(), s.template.text, len(keys))}
 	}
 	return proof{id: in.id, signedAt: signedAt}, nil
+}
+
+// isAnswer reports whether a signed text is of the form of a challenge. Texts of
+// messages are longer, or begin otherwise, so that this costs nothing.
+func (s *scheme) isAnswer(pieces [][]byte) bool {
+	if len(s.answers) == 0 {
+		return false
+	}
+	size := 0
+	for _, p := range pieces {
+		size += len(p)
+	}
+	if size > 8*MaxSetting {
+		return false
+	}
+	text := bytes.Join(pieces, nil)
+	return slices.ContainsFunc(s.answers, func(r *regexp.Regexp) bool { return r.Match(text) })
 }
 
 // matches tries every key on every signature. How long it takes tells which key

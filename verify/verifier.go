@@ -41,6 +41,7 @@ type Verifier struct {
 	prefix     string
 	schemes    []*scheme
 	handshakes []handshake
+	answer     answerText
 	eventType  []selector
 	deliveryID []selector
 	replay     []selector
@@ -73,14 +74,16 @@ func New(def Definition, cfg Config) (*Verifier, error) {
 	v := &Verifier{def: def, prefix: cfg.EventTypePrefix}
 	v.schemes = c.schemes(def.Schemes)
 	v.handshakes = c.handshakes("handshakes", def.Handshakes)
+	v.answer = c.answer("answer.", def.Answer)
 	v.eventType = c.selectors("eventType", def.EventType)
 	v.deliveryID = c.selectors("deliveryId", def.DeliveryID)
 	v.replay = c.selectors("replay", def.Replay)
 	if len(v.schemes) == 0 {
 		c.fail("schemes", "must not be empty")
 	} else {
-		secrets := slices.Concat(cfg.Secrets, c.stored(def.Handshakes))
-		c.assign(secrets, v.schemes, bringsKeys(def))
+		secrets := slices.Concat(c.paired(cfg.Secrets, def.Settings), c.stored(def.Handshakes))
+		c.assign(secrets, v.schemes, cfg.Keyless || bringsKeys(def))
+		equip(v.handshakes, secrets, v.schemes)
 	}
 	if err := c.err(); err != nil {
 		return nil, err
@@ -112,6 +115,20 @@ func (c *compiler) schemes(defs []Scheme) []*scheme {
 	return all
 }
 
+// paired are the secrets, or, without any, the one that two settings make.
+func (c *compiler) paired(secrets []string, settings []Setting) []string {
+	var parts []string
+	for _, s := range settings {
+		if s.Part != "" && c.settings[s.Name] != "" {
+			parts = append(parts, c.settings[s.Name])
+		}
+	}
+	if len(secrets) == 0 && len(parts) == 2 {
+		return []string{parts[0] + ":" + parts[1]}
+	}
+	return secrets
+}
+
 // stored are the secrets that handshakes delivered.
 func (c *compiler) stored(handshakes []Handshake) []string {
 	var secrets []string
@@ -134,20 +151,11 @@ func bringsKeys(def Definition) bool {
 // what event it is. The error is an *Error. It panics for no input. ctx bounds
 // the fetching of keys, for the few providers that have them elsewhere.
 func (v *Verifier) Verify(ctx context.Context, req Request, now time.Time) (Event, error) {
-	in := &input{req: req, now: now}
-	if err := v.accept(ctx, in); err != nil {
-		return Event{}, err
-	}
-	// What a verified request says may be compressed; what does not inflate says
-	// nothing, as before.
-	if inflated, err := inflate(in.req.Body); err == nil {
-		in.req.Body = inflated
-	}
-	event, err := v.event(in)
+	result, err := v.take(ctx, &input{req: req, now: now})
 	if err != nil {
 		return Event{}, err
 	}
-	return event, nil
+	return result.Event, nil
 }
 
 // accept tries the schemes in order; in is left as the one that accepts left it.

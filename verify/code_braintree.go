@@ -33,6 +33,9 @@ func (c braintreeChecker) check(ctx context.Context, in *input) (proof, *Error) 
 	if c.s.isAnswer([][]byte{[]byte(payload)}) {
 		return proof{}, &Error{ReasonSignatureMismatch, "bt_payload is one that a challenge might have got the signature of"}
 	}
+	if c.s.isAnswer([][]byte{[]byte(payload)}) {
+		return proof{}, c.s.mismatch(keys) // anybody may ask for the signature of such a text
+	}
 	ours := false
 	for _, k := range keys {
 		public, private, _ := bytes.Cut(k.raw, []byte(":"))

@@ -33,7 +33,9 @@ type vector struct {
 		AppKey    string `json:"app_key"`
 		KeyID     string `json:"key_id"`
 	}
-	Meta struct {
+	// Config are settings of the source beside those in Extra.
+	Config map[string]string
+	Meta   struct {
 		EventType  string `json:"event_type"`
 		DeliveryID string `json:"delivery_id"`
 	}
@@ -59,6 +61,9 @@ func (v vector) config(def verify.Definition) verify.Config {
 	set("api_key", v.Extra.APIKey)
 	set("app_key", v.Extra.AppKey)
 	set("key_id", v.Extra.KeyID)
+	for name, value := range v.Config {
+		set(name, value)
+	}
 	if v.Extra.Tolerance > 0 {
 		set("tolerance", strconv.Itoa(v.Extra.Tolerance))
 	}

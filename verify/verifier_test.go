@@ -504,9 +504,9 @@ func TestSecretsNeverShow(t *testing.T) {
 	}
 }
 
-// FuzzVerify holds that no request panics and that none is accepted without the
+// FuzzGenericHMAC holds that no request panics and that none is accepted without the
 // one right signature in its header.
-func FuzzVerify(f *testing.F) {
+func FuzzGenericHMAC(f *testing.F) {
 	v := newVerifier(f, "hmac", verify.Config{Secrets: []string{secret}, Settings: map[string]string{
 		"header": "X-Sig", "prefix": "v1=", "separator": ",", "template": "{id}.{timestamp}.{body}",
 		"id_header": "X-Id", "timestamp_header": "X-Time", "event_type": "json:a.0.type", "delivery_id": "header:X-Event"}})

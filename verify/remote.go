@@ -1,27 +1,183 @@
 package verify
 
-import "context"
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+)
 
-// Fetcher fetches what a definition allows to be fetched. Fetch returns the
-// whole body of a 200, bounded, over https, without following redirects.
-type Fetcher interface {
-	Fetch(ctx context.Context, url string) ([]byte, error)
-}
+const (
+	// standardTTL is how long a fetched key is kept where a definition does not
+	// say; no definition may say more than a day or less than a minute.
+	standardTTL = time.Hour
+	minTTL      = time.Minute
+	maxTTL      = 24 * time.Hour
+	// standardPattern is what a value that is put into an address must match: no
+	// dot, slash or other character that could lead elsewhere.
+	standardPattern = `[A-Za-z0-9_-]{1,128}`
+)
 
 // remoteKeys are the fetched keys of one scheme; safe for concurrent use.
-type remoteKeys struct{ fetch Fetcher }
+type remoteKeys struct {
+	address template
+	pattern *regexp.Regexp   // of the values in address
+	hosts   []*regexp.Regexp // of the address, one of which must match
+	keyID   selector
+	cache   *keyCache
+}
 
 // remote resolves where a scheme's keys come from, nil for nowhere; path is
 // where def stands.
 func (c *compiler) remote(path string, kind Kind, def *RemoteKey) *remoteKeys {
-	_, _ = path, kind
 	if def == nil {
 		return nil
 	}
-	return &remoteKeys{fetch: c.fetch}
+	r := &remoteKeys{address: c.parsed(def.URL, path+".url"), keyID: c.selector(def.KeyID, path+".keyId")}
+	pattern := def.Pattern
+	if pattern == "" {
+		pattern = standardPattern
+	}
+	r.pattern = c.anchored(pattern, path+".pattern")
+	for i, host := range def.Hosts {
+		r.hosts = append(r.hosts, c.anchored(host, indexed(path+".hosts", i)))
+	}
+	if len(r.hosts) == 0 {
+		c.fail(path+".hosts", "is required")
+	}
+	format := c.oneOf(def.Format, path+".format", "jwks", "pem", "spki", "x509", "jwk")
+	if format == "jwks" && r.keyID.form == "" {
+		r.keyID, _ = parseSelector("claim:kid")
+	}
+	var inside []string
+	if def.Path != "" {
+		var ok bool
+		if inside, ok = parsePath(def.Path); !ok {
+			c.fail(path+".path", "must be names joined by dots")
+		}
+	}
+	ttl := standardTTL
+	if def.TTL != "" {
+		var err error
+		if ttl, err = time.ParseDuration(def.TTL); err != nil || ttl < minTTL || ttl > maxTTL {
+			c.fail(path+".ttl", fmt.Sprintf("must be a duration from %v to %v", minTTL, maxTTL))
+		}
+	}
+	r.cache = &keyCache{fetch: c.fetch, ttl: ttl, parse: func(body []byte) ([]material, error) {
+		return parseFetched(kind, format, inside, body)
+	}}
+	return r
 }
 
-// keys are those that the request names.
-func (r *remoteKeys) keys(context.Context, *input) ([]key, *Error) {
-	return nil, &Error{ReasonKeyUnavailable, "keys cannot be fetched yet"}
+// anchored compiles a regular expression that must match as a whole.
+func (c *compiler) anchored(text, path string) *regexp.Regexp {
+	re, err := regexp.Compile(`^(?:` + text + `)$`)
+	if err != nil {
+		c.fail(path, "is not a regular expression")
+		return regexp.MustCompile(`^\b$`) // matches nothing
+	}
+	return re
+}
+
+// keys are those that the request names. Certificates count within their period
+// at the time of receipt.
+func (r *remoteKeys) keys(ctx context.Context, in *input) ([]key, *Error) {
+	address, err := r.resolve(in)
+	if err != nil {
+		return nil, err
+	}
+	id := ""
+	if r.keyID.form != "" {
+		if id, _, err = in.text(r.keyID); err != nil {
+			return nil, err
+		}
+	}
+	if r.cache.fetch == nil {
+		return nil, &Error{ReasonKeyUnavailable, "the provider's key is not configured, and none is fetched here"}
+	}
+	found, err := r.cache.get(ctx, address, id)
+	if err != nil {
+		return nil, err
+	}
+	var keys []key
+	for _, m := range found {
+		if m.validAt(in.now) && (id == "" || m.id == "" || m.id == id) {
+			keys = append(keys, key{public: m.public, id: m.id})
+		}
+	}
+	if len(keys) == 0 {
+		return nil, &Error{ReasonKeyUnavailable, "the provider has no key of the id that the request names, or its certificate is not valid at this time"}
+	}
+	return keys, nil
+}
+
+// resolve fills the request's values into the address and refuses every one that
+// the provider would not send.
+func (r *remoteKeys) resolve(in *input) (string, *Error) {
+	for _, section := range r.address.sections {
+		for _, p := range section.parts {
+			if p.value.form == "" {
+				continue
+			}
+			value, err := in.required(p.value, ReasonValueMissing)
+			if err != nil {
+				return "", err
+			}
+			if !r.pattern.MatchString(value) {
+				return "", &Error{ReasonKeyForbidden, p.value.label() + " is not written as the provider writes it"}
+			}
+		}
+	}
+	pieces, err := r.address.render(in, nil)
+	if err != nil {
+		return "", err
+	}
+	address := string(slices.Concat(pieces...))
+	target, wrong := fetchable(address)
+	if wrong != nil {
+		return "", &Error{ReasonKeyForbidden, "the address of the key " + wrong.Error()}
+	}
+	host := strings.ToLower(target.Hostname())
+	if !slices.ContainsFunc(r.hosts, func(re *regexp.Regexp) bool { return re.MatchString(host) }) {
+		return "", &Error{ReasonKeyForbidden, "the address of the key is not at one of the provider's hosts"}
+	}
+	return address, nil
+}
+
+// parseFetched reads the keys of an answer. Path leads to the key in a JSON
+// answer: a string, or for jwk an object. In a set, keys that are for another
+// kind are left out.
+func parseFetched(kind Kind, format string, inside []string, body []byte) ([]material, error) {
+	text := string(body)
+	if inside != nil {
+		var ok bool
+		if text, ok = jsonText(body, inside); !ok {
+			text = string(jsonValue(body, inside))
+		}
+		if text == "" {
+			return nil, errors.New("answered without a key")
+		}
+	}
+	if format != "jwks" {
+		m, err := parseMaterial(format, strings.TrimSpace(text))
+		if err == nil {
+			err = fitsKind(kind, m)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("answered with what %w", err)
+		}
+		return []material{m}, nil
+	}
+	set, err := parseKeySet([]byte(text))
+	if err != nil {
+		return nil, fmt.Errorf("answered with what %w", err)
+	}
+	set = slices.DeleteFunc(set, func(m material) bool { return fitsKind(kind, m) != nil })
+	if len(set) == 0 {
+		return nil, errors.New("answered with a set without a key of the right type")
+	}
+	return set, nil
 }

@@ -44,7 +44,7 @@ func (d derived) verify(t *testing.T, def verify.Definition) (verify.Event, erro
 	return v.Verify(t.Context(), req, time.Unix(d.Now, 0))
 }
 
-func readDerived(t *testing.T) []derived {
+func readDerived(t testing.TB) []derived {
 	t.Helper()
 	files, err := filepath.Glob("testdata/derived*.jsonl")
 	if err != nil || len(files) == 0 {
@@ -98,6 +98,31 @@ func TestDerived(t *testing.T) {
 		}
 		if event.ProviderEventType != d.Meta.EventType || event.DeliveryID != d.Meta.DeliveryID {
 			t.Errorf("%s: event type %q, id %q; want %q, %q", d.ID, event.ProviderEventType, event.DeliveryID, d.Meta.EventType, d.Meta.DeliveryID)
+		}
+	}
+}
+
+// TestEveryProviderHasVectors: one request that is accepted and three that are
+// refused for every provider of the catalogue that is somebody's.
+func TestEveryProviderHasVectors(t *testing.T) {
+	accepted, refused := map[string]int{}, map[string]int{}
+	count := func(provider, expect string) {
+		def, _ := verify.Lookup(provider) // an alias counts for its provider
+		if expect == "accept" {
+			accepted[def.ID]++
+		} else {
+			refused[def.ID]++
+		}
+	}
+	for _, d := range readDerived(t) {
+		count(d.Provider, d.Expect)
+	}
+	for _, v := range readVectors(t) {
+		count(v.Provider, v.Expect)
+	}
+	for _, id := range verify.Providers() {
+		if def, _ := verify.Lookup(id); def.Status != verify.StatusGeneric && (accepted[id] == 0 || refused[id] < 3) {
+			t.Errorf("%s: %d vectors that are accepted, %d that are refused", id, accepted[id], refused[id])
 		}
 	}
 }

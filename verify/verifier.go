@@ -3,6 +3,7 @@ package verify
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -45,6 +46,9 @@ type Verifier struct {
 	eventType  []selector
 	deliveryID []selector
 	replay     []selector
+	// given and fetch are the source's, for Diagnose.
+	given map[string]string
+	fetch Fetcher
 }
 
 // For is New for a provider of the catalogue that needs no settings. Whatever is
@@ -71,7 +75,7 @@ func New(def Definition, cfg Config) (*Verifier, error) {
 	if def.Events != "" && def.Events != FormatCloudEvents {
 		c.fail("events", "must be "+FormatCloudEvents+" or empty")
 	}
-	v := &Verifier{def: def, prefix: cfg.EventTypePrefix}
+	v := &Verifier{def: def, prefix: cfg.EventTypePrefix, given: maps.Clone(cfg.Settings), fetch: cfg.Fetch}
 	v.schemes = c.schemes(def.Schemes)
 	v.handshakes = c.handshakes("handshakes", def.Handshakes)
 	v.answer = c.answer("answer.", def.Answer)

@@ -29,10 +29,11 @@ run: build ## start a demo server on this machine (RUN_FLAGS="--listen 127.0.0.1
 	bin/postern serve --demo $(RUN_FLAGS)
 
 .PHONY: test
-test: ## run every test with the race detector, then every fuzz target for a moment
+test: ## run every test of every module with the race detector, then every fuzz target for a moment
 	@.ci/need-cc
 	@.ci/need-node
 	go test -race -timeout $(TEST_TIMEOUT) ./...
+	@.ci/modules test $(TEST_TIMEOUT)
 	@.ci/fuzz $(FUZZ_TIME)
 
 .PHONY: check
@@ -44,6 +45,7 @@ check: $(GOLANGCI) ## format, vet, lint, other systems, go.mod; runs no tests
 	GOOS=darwin go build ./...
 	GOOS=windows go build ./...
 	go mod tidy -diff
+	@.ci/modules check $(CURDIR)/$(GOLANGCI)
 
 .PHONY: soak
 soak: ## run the long tests with their full counts, seeds printed (POSTERN_SEED=N repeats one)

@@ -86,7 +86,7 @@ func (c *compiler) from(s *scheme, path string, def Scheme) {
 
 // signature resolves how the signature is written.
 func (c *compiler) signature(s *scheme, path string, def Scheme) {
-	allowed := []string{"hex", "base64", "base64url"}
+	allowed := []string{"hex", "base64", "base64url", "base64url_unpadded"}
 	if def.Kind == KindToken {
 		allowed = append(allowed, "raw")
 	}

@@ -222,8 +222,8 @@ type Signature struct {
 	Separator string `json:"separator,omitempty"`
 	// Prefix stands before each signature. Elements without it are ignored.
 	Prefix string `json:"prefix,omitempty"`
-	// Encoding is hex, base64 (padded), base64url (padding optional) or raw (a
-	// token, as it is).
+	// Encoding is hex, base64 (padded), base64url (padding optional),
+	// base64url_unpadded (padding refused) or raw (a token, as it is).
 	Encoding string `json:"encoding"`
 	// Repeated allows the header to stand there more than once, where the
 	// provider documents that.

@@ -328,6 +328,8 @@ func decodeText(encoding, text string) ([]byte, error) {
 		return hex.DecodeString(text)
 	case "base64url":
 		return base64.RawURLEncoding.Strict().DecodeString(strings.TrimRight(text, "="))
+	case "base64url_unpadded":
+		return base64.RawURLEncoding.Strict().DecodeString(text)
 	default:
 		return base64.StdEncoding.Strict().DecodeString(text)
 	}

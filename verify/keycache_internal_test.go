@@ -86,10 +86,10 @@ func TestKeysAreKeptForTheirTime(t *testing.T) {
 			wantKeys(t, c, "a", "x", 2)
 		}
 		wantAsked(t, f, "a", 1)
-		time.Sleep(time.Hour - 1)
+		time.Sleep(time.Hour - time.Nanosecond)
 		wantKeys(t, c, "a", "", 2)
 		wantAsked(t, f, "a", 1)
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		wantKeys(t, c, "a", "", 2)
 		wantAsked(t, f, "a", 2)
 		// Keys that are too old are not used, also when there are no others.
@@ -107,10 +107,10 @@ func TestFailuresAreKeptToo(t *testing.T) {
 			for range 5 {
 				wantKeys(t, c, address, "", 0)
 			}
-			time.Sleep(fetchFailed - 1)
+			time.Sleep(fetchFailed - time.Nanosecond)
 			wantKeys(t, c, address, "x", 0)
 			wantAsked(t, f, address, 1)
-			time.Sleep(1)
+			time.Sleep(time.Nanosecond)
 			f.answers[address] = "x"
 			wantKeys(t, c, address, "x", 1)
 			wantAsked(t, f, address, 2)

@@ -229,7 +229,8 @@ func TestRemoteKeysOfADefinitionMustRead(t *testing.T) {
 		}}}
 		var wrong *ConfigError
 		_, err := New(def, Config{})
-		if (err == nil) != (name == "") || err != nil && !(errors.As(err, &wrong) && strings.HasPrefix(wrong.Fields[0].Field, "schemes[0].remote.")) {
+		named := errors.As(err, &wrong) && strings.HasPrefix(wrong.Fields[0].Field, "schemes[0].remote.")
+		if (err == nil) != (name == "") || err != nil && !named {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -14,8 +14,7 @@ import (
 
 // Check a request from GitHub by hand.
 func Example() {
-	def, _ := verify.Lookup("github")
-	v, err := verify.New(def, verify.Config{Secrets: []string{"It's a Secret to Everybody"}})
+	v, err := verify.For("github", "It's a Secret to Everybody")
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -42,8 +41,7 @@ func Example() {
 
 // Protect a handler; whoever gets through has an Event.
 func ExampleMiddleware() {
-	def, _ := verify.Lookup("github")
-	v, err := verify.New(def, verify.Config{Secrets: []string{"It's a Secret to Everybody"}})
+	v, err := verify.For("github", "It's a Secret to Everybody")
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -167,6 +167,30 @@ func TestCloudEventsOfTheSDK(t *testing.T) {
 	}
 }
 
+// TestCloudEventsInBatchesOfTheSDK has every sample in one request, and an empty
+// one.
+func TestCloudEventsInBatchesOfTheSDK(t *testing.T) {
+	t.Parallel()
+	var sent []event.Event
+	for _, name := range slices.Sorted(maps.Keys(samples(t))) {
+		sent = append(sent, samples(t)[name])
+	}
+	for _, batch := range [][]event.Event{{}, sent[:1], sent} {
+		header, body := overHTTP(t, batched, batch...)
+		result, err := ourVerifier(t).Receive(t.Context(), verify.Request{Method: http.MethodPost, Header: header, Body: body}, time.Now())
+		if err != nil || len(result.Events) != len(batch) {
+			t.Fatalf("%d events of %d: %v", len(result.Events), len(batch), err)
+		}
+		for i, got := range result.Events {
+			delivered, err := sdkEvents(&http.Request{Header: http.Header{"Content-Type": {got.ContentType}}, Body: io.NopCloser(bytes.NewReader(got.Payload))})
+			if err != nil {
+				t.Fatalf("%v\n%s", err, got.Payload)
+			}
+			alike(t, delivered[0], batch[i])
+		}
+	}
+}
+
 // overHTTP is a request of the SDK's as a server gets it.
 func overHTTP(t *testing.T, m mode, sent ...event.Event) (http.Header, []byte) {
 	t.Helper()

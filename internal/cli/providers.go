@@ -19,7 +19,7 @@ type providersCmd struct {
 
 // ownDefinitions adds the user's own definitions to a command.
 type ownDefinitions struct {
-	Providers []string `name:"providers" sep:"," placeholder:"FILE,..." help:"Files with provider definitions of your own, YAML or JSON; by default those of POSTERN_PROVIDERS."`
+	Providers []string `name:"providers" sep:"," placeholder:"FILE" help:"Files with provider definitions of your own, YAML or JSON; by default those of POSTERN_PROVIDERS."`
 }
 
 // catalogue is what the command knows.

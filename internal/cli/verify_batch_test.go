@@ -1,0 +1,288 @@
+package cli_test
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/hmac"
+	"crypto/sha1"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"hash"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/postern-dev/postern/internal/cli"
+)
+
+// verdict is a line of what a batch prints.
+type verdict struct {
+	ID         any
+	Accepted   bool
+	Reason     string
+	EventType  string `json:"event_type"`
+	DeliveryID string `json:"delivery_id"`
+	Response   struct {
+		Status  int
+		Headers [][2]string
+		Body    []byte `json:"body_base64"`
+	}
+}
+
+// batchOf runs a batch over the lines of in.
+func batchOf(t *testing.T, in string, args ...string) []verdict {
+	t.Helper()
+	var out, errs bytes.Buffer
+	p := cli.Program{Stdin: strings.NewReader(in), Stdout: &out, Stderr: &errs}
+	if code := p.Run(t.Context(), append([]string{"verify", "--batch", "-"}, args...)); code != cli.ExitOK {
+		t.Fatalf("exit %d: %s", code, errs.String())
+	}
+	var all []verdict
+	dec := json.NewDecoder(&out)
+	dec.DisallowUnknownFields()
+	for dec.More() {
+		var v verdict
+		if err := dec.Decode(&v); err != nil {
+			t.Fatal(err)
+		}
+		if v.Accepted != (v.Reason == "") || v.Response.Status == 0 {
+			t.Errorf("a verdict that is none: %+v", v)
+		}
+		all = append(all, v)
+	}
+	return all
+}
+
+// Every request that vendors' own code made or judged is judged alike.
+func TestBatchAgreesWithVectors(t *testing.T) {
+	for file, atLeast := range map[string]int{"vectors.jsonl": 734, "derived.jsonl": 1000, "derived1.jsonl": 100, "derived_code.jsonl": 100} {
+		text, err := os.ReadFile("../../verify/testdata/" + file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		verdicts := batchOf(t, string(text))
+		lines := bufio.NewScanner(bytes.NewReader(text))
+		lines.Buffer(nil, 1<<20)
+		for _, got := range verdicts {
+			lines.Scan()
+			var want struct {
+				ID, Expect, Grade, Reason string
+				Meta                      struct {
+					EventType  string `json:"event_type"`
+					DeliveryID string `json:"delivery_id"`
+				}
+			}
+			if err := json.Unmarshal(lines.Bytes(), &want); err != nil {
+				t.Fatal(err)
+			}
+			if got.ID != want.ID {
+				t.Fatalf("%v is the verdict on %s", got.ID, want.ID)
+			}
+			if want.Grade != "either" && got.Accepted != (want.Expect == "accept") {
+				t.Errorf("%s (%s): accepted %v (%s), want %s", want.ID, want.Reason, got.Accepted, got.Reason, want.Expect)
+			}
+			if got.Accepted && (want.Meta.EventType != "" && got.EventType != want.Meta.EventType ||
+				want.Meta.DeliveryID != "" && got.DeliveryID != want.Meta.DeliveryID) {
+				t.Errorf("%s: type %q and id %q, want %+v", want.ID, got.EventType, got.DeliveryID, want.Meta)
+			}
+			if status := got.Response.Status; got.Accepted != (status/100 == 2) {
+				t.Errorf("%s: accepted %v, and answered with %d", want.ID, got.Accepted, status)
+			}
+		}
+		if len(verdicts) < atLeast || lines.Scan() {
+			t.Errorf("%d verdicts on %s, which has more", len(verdicts), file)
+		}
+	}
+}
+
+// mac is an HMAC as the vendors' pages write it.
+func mac(newHash func() hash.Hash, key, text string) []byte {
+	h := hmac.New(newHash, []byte(key))
+	h.Write([]byte(text))
+	return h.Sum(nil)
+}
+
+// object is a line in the making.
+type object = map[string]any
+
+// handshakes are requests that are no events, by what is tried.
+func handshakes() map[string]struct {
+	line   object
+	status int    // 0 for a refusal
+	body   string // "" for any
+	header string // NAME: VALUE; "" for none in particular
+} {
+	type row = struct {
+		line   object
+		status int
+		body   string
+		header string
+	}
+	secrets := []string{"s3cret-s3cret"}
+	get := func(provider, query string, more object) object {
+		line := object{"provider": provider, "method": "GET", "url": "https://hooks.example.com/in/x" + query, "secrets": secrets}
+		for name, value := range more {
+			line[name] = value
+		}
+		return line
+	}
+	post := func(provider, body string, headers ...[2]string) object {
+		return object{"provider": provider, "secrets": secrets, "body_base64": []byte(body), "now": 1750000000, "headers": headers}
+	}
+	slackBody, zoomBody := `{"type":"url_verification","challenge":"3eZbrw1aBm2"}`, `{"event":"endpoint.url_validation","payload":{"plainToken":"qgg8vlvZRS6"}}`
+	signed := func(provider, prefix, header, timeHeader, body string) object {
+		return post(provider, body, [2]string{timeHeader, "1750000000"},
+			[2]string{header, prefix + hex.EncodeToString(mac(sha256.New, secrets[0], "v0:1750000000:"+body))})
+	}
+	sha1Key := sha1.Sum([]byte("private"))
+	ebay := sha256.Sum256([]byte("a1b2" + "token" + "https://hooks.example.com/in/x"))
+	html := "?challenge=%3Cscript%3Ealert(1)%3C%2Fscript%3E"
+	return map[string]row{
+		"meta":                     {get("meta", "?hub.mode=subscribe&hub.verify_token=vt&hub.challenge=1158201444", object{"config": object{"verify_token": "vt"}}), 200, "1158201444", "Content-Type: text/plain"},
+		"meta, another token":      {get("meta", "?hub.mode=subscribe&hub.verify_token=no&hub.challenge=1158201444", object{"config": object{"verify_token": "vt"}}), 0, "", ""},
+		"meta, no token set":       {get("meta", "?hub.mode=subscribe&hub.verify_token=&hub.challenge=1158201444", nil), 0, "", ""},
+		"dropbox":                  {get("dropbox", "?challenge=abc-123", nil), 200, "abc-123", "X-Content-Type-Options: nosniff"},
+		"dropbox without a secret": {get("dropbox", "?challenge=abc-123", object{"secrets": nil}), 200, "abc-123", ""},
+		"dropbox, HTML":            {get("dropbox", html, nil), 0, "", ""},
+		"dropbox, a long one":      {get("dropbox", "?challenge="+strings.Repeat("a", 5000), nil), 0, "", ""},
+		"okta": {get("okta", "", object{"headers": [][2]string{{"X-Okta-Verification-Challenge", "abc123"}}}),
+			200, `{"verification":"abc123"}`, "Content-Type: application/json"},
+		"x": {get("x", "?crc_token=foo123", nil), 200,
+			`{"response_token":"sha256=` + base64.StdEncoding.EncodeToString(mac(sha256.New, secrets[0], "foo123")) + `"}`, ""},
+		"x, a message to sign": {get("x", "?crc_token=%7B%22for_user_id%22%3A1%7D", nil), 0, "", ""},
+		"ebay": {get("ebay", "?challenge_code=a1b2", object{"config": object{"verification_token": "token", "endpoint": "https://hooks.example.com/in/x"}, "secrets": nil}),
+			200, `{"challengeResponse":"` + hex.EncodeToString(ebay[:]) + `"}`, ""},
+		"braintree": {get("braintree", "?bt_challenge=20f9f8ed05f77439fe955c977e4c8a53", object{"config": object{"public_key": "public", "private_key": "private"}, "secrets": nil}),
+			200, "public|" + hex.EncodeToString(mac(sha1.New, string(sha1Key[:]), "20f9f8ed05f77439fe955c977e4c8a53")), ""},
+		"slack":             {signed("slack", "v0=", "X-Slack-Signature", "X-Slack-Request-Timestamp", slackBody), 200, "3eZbrw1aBm2", ""},
+		"slack, unsigned":   {post("slack", slackBody), 0, "", ""},
+		"zoom":              {signed("zoom", "v0=", "x-zm-signature", "x-zm-request-timestamp", zoomBody), 200, `{"plainToken":"qgg8vlvZRS6","encryptedToken":"` + hex.EncodeToString(mac(sha256.New, secrets[0], "qgg8vlvZRS6")) + `"}`, ""},
+		"asana":             {object{"provider": "asana", "headers": [][2]string{{"X-Hook-Secret", "b5c7"}}}, 200, "", "X-Hook-Secret: b5c7"},
+		"asana, the second": {object{"provider": "asana", "headers": [][2]string{{"X-Hook-Secret", "b5c7"}}, "config": object{"stored_secret": "first"}}, 0, "", ""},
+		"fitbit":            {get("fitbit", "?verify=code", object{"config": object{"verification_code": "code"}}), 204, "", ""},
+		"fitbit, wrong":     {get("fitbit", "?verify=edoc", object{"config": object{"verification_code": "code"}}), 0, "", ""},
+		"trello":            {object{"provider": "trello", "method": "HEAD", "secrets": secrets}, 200, "", ""},
+		"cloudevents": {object{"provider": "cloudevents", "method": "OPTIONS", "secrets": secrets, "config": object{"allowed_origins": []string{"a.example.com"}, "allowed_rate": 120},
+			"headers": [][2]string{{"WebHook-Request-Origin", "a.example.com"}}}, 200, "", "WebHook-Allowed-Rate: 120"},
+		"cloudevents, another": {object{"provider": "cloudevents", "method": "OPTIONS", "secrets": secrets, "config": object{"allowed_origins": "a.example.com"},
+			"headers": [][2]string{{"WebHook-Request-Origin", "a.example.com.evil.example"}}}, 0, "", ""},
+	}
+}
+
+func TestBatchAnswersHandshakes(t *testing.T) {
+	for name, tt := range handshakes() {
+		t.Run(name, func(t *testing.T) {
+			tt.line["id"] = name
+			line, err := json.Marshal(tt.line)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := batchOf(t, string(line))[0]
+			if got.Accepted != (tt.status != 0) {
+				t.Fatalf("accepted %v (%s)", got.Accepted, got.Reason)
+			}
+			if tt.status == 0 {
+				if got.Response.Status/100 != 4 {
+					t.Errorf("refused, and answered with %d", got.Response.Status)
+				}
+				return
+			}
+			if got.Response.Status != tt.status || tt.body != "" && string(got.Response.Body) != tt.body {
+				t.Errorf("answered with %d %q, want %d %q", got.Response.Status, got.Response.Body, tt.status, tt.body)
+			}
+			found := tt.header == ""
+			for _, h := range got.Response.Headers {
+				found = found || h[0]+": "+h[1] == tt.header
+			}
+			if !found {
+				t.Errorf("headers %v, want %s", got.Response.Headers, tt.header)
+			}
+		})
+	}
+}
+
+// What is wrong with a line is told in its verdict, and the run goes on.
+func TestBatchGoesOn(t *testing.T) {
+	body := []byte("{}")
+	good := object{"id": "good", "provider": "github", "secrets": []string{"old", "new"}, "body_base64": body, "headers": [][2]string{
+		{"X-Hub-Signature-256", "sha256=" + hex.EncodeToString(mac(sha256.New, "new", "{}"))}, {"X-GitHub-Event", "push"}, {"X-GitHub-Delivery", "d1"}}}
+	line := func(change object) string {
+		all := object{}
+		for _, part := range []object{good, change} {
+			for name, value := range part {
+				all[name] = value
+			}
+		}
+		text, err := json.Marshal(all)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	tests := []struct{ line, want string }{
+		{line(object{"id": 1}), ""},
+		{"no JSON", "invalid_request: the line is not a request in JSON"},
+		{line(object{"secrets": "text"}), "invalid_request: "},
+		{line(object{"body_base64": "%"}), "invalid_request: "},
+		{line(object{"headers": [][]string{{"only a name"}}}), "invalid_request: headers must be pairs"},
+		{line(object{"provider": "githb"}), "unknown_provider: "},
+		{line(object{"secrets": []string{""}}), "invalid_config: secrets[0]: is empty"},
+		{line(object{"secrets": []string{"new", ""}}), "invalid_config: secrets[1]: is empty"},
+		{line(object{"secrets": nil}), "secret_missing: "},
+		{line(object{"secrets": []string{"old"}}), "signature_mismatch: "},
+		{line(object{"variant": "v9"}), "invalid_config: config.variant: "},
+		{line(object{"config": object{"verify_tokn": "x"}}), "invalid_config: config.verify_tokn: "},
+		{line(object{"config": object{"verify_token": []any{object{}}}}), "invalid_config: config.verify_token: "},
+		{line(object{"config": object{"verify_token": "for others", "endpoint": "x"}, "extra": object{"api_key": "x", "key_type": "y", "tolerance_s": 5}}), ""},
+		{`{"padding":"` + strings.Repeat("x", 33<<20) + `"}`, "invalid_request: the line is longer than 32 MiB"},
+		{"   ", "-"}, // no verdict
+		{line(object{"id": "last", "method": "PATCH", "now": nil}), ""},
+	}
+	var in strings.Builder
+	var want []string
+	for _, tt := range tests {
+		in.WriteString(tt.line + "\n")
+		if tt.want != "-" {
+			want = append(want, tt.want)
+		}
+	}
+	got := batchOf(t, strings.TrimSuffix(in.String(), "\n"))
+	if len(got) != len(want) {
+		t.Fatalf("%d verdicts on %d lines", len(got), len(want))
+	}
+	for i, v := range got {
+		if !strings.HasPrefix(v.Reason, want[i]) || v.Accepted != (want[i] == "") {
+			t.Errorf("line %d: %q, want %q", i+1, v.Reason, want[i])
+		}
+	}
+	if got[0].ID != 1.0 || got[len(got)-1].ID != "last" || got[1].ID != nil || got[2].ID != "good" {
+		t.Error("ids do not come back as they were")
+	}
+	if diff := cmp.Diff([]string{"push", "d1"}, []string{got[0].EventType, got[0].DeliveryID}); diff != "" {
+		t.Error(diff)
+	}
+	if got[0].Response.Status != 202 || got[1].Response.Status != 401 {
+		t.Errorf("answers %d and %d", got[0].Response.Status, got[1].Response.Status)
+	}
+}
+
+// Configured identities must be the request's.
+func TestBatchIdentities(t *testing.T) {
+	body := `{"time_ms":1750000000000,"events":[{"name":"channel_occupied"}]}`
+	pusher := func(extra object) string {
+		line, err := json.Marshal(object{"provider": "pusher", "secrets": []string{"s"}, "body_base64": []byte(body), "now": 1750000000, "extra": extra, "headers": [][2]string{
+			{"X-Pusher-Key", "k1"}, {"X-Pusher-Signature", hex.EncodeToString(mac(sha256.New, "s", body))}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(line)
+	}
+	got := batchOf(t, pusher(object{"app_key": "k1"})+"\n"+pusher(object{"app_key": "k2"})+"\n"+pusher(object{}))
+	if !got[0].Accepted || got[1].Accepted || !strings.HasPrefix(got[1].Reason, "value_mismatch") || !got[2].Accepted {
+		t.Errorf("%+v", got)
+	}
+}

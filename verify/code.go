@@ -16,9 +16,9 @@ func codeChecker(name string, s *scheme) (checker, bool) {
 	case "apple":
 		return appleChecker{s}, true
 	case "atlassian_connect":
-		return atlassianChecker{s}, true
+		return atlassianChecker{jwtChecker{s}}, true
 	case "aws_sns":
-		return snsChecker{textChecker{s, snsText}}, true
+		return newSNSChecker(s), true
 	case "braintree":
 		return braintreeChecker{s}, true
 	case "contentful":
@@ -38,7 +38,7 @@ func codeChecker(name string, s *scheme) (checker, bool) {
 	case "plivo_v3":
 		return textChecker{s, plivoV3Text}, true
 	case "wix":
-		return wixChecker{s}, true
+		return wixChecker{jwtChecker{s}}, true
 	}
 	return nil, false
 }
@@ -64,6 +64,8 @@ func (c textChecker) check(ctx context.Context, in *input) (proof, *Error) {
 	if err != nil {
 		return proof{}, err
 	}
+	// The text comes before the signatures are decoded: what is wrong with it says
+	// more than that a signature looks wrong, too.
 	pieces, err := c.text(in)
 	if err != nil {
 		return proof{}, err

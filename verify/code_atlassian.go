@@ -12,13 +12,13 @@ import (
 
 // atlassianChecker checks a token whose claim qsh is the hash of method, path
 // and query, written in one certain way.
-type atlassianChecker struct{ s *scheme }
+type atlassianChecker struct{ jwtChecker }
 
 func (c atlassianChecker) check(ctx context.Context, in *input) (proof, *Error) {
 	if in.req.URL == "" {
 		return proof{}, errURLMissing()
 	}
-	p, err := jwtChecker{c.s}.check(ctx, in)
+	p, err := c.jwtChecker.check(ctx, in)
 	if err != nil {
 		return proof{}, err
 	}
@@ -30,6 +30,7 @@ func (c atlassianChecker) check(ctx context.Context, in *input) (proof, *Error) 
 	if !ok {
 		return proof{}, &Error{ReasonBodyMalformed, "path or query has a wrong escape"}
 	}
+	// A token for no request in particular says context-qsh, which is no hash.
 	got, _ := jsonText(p.claims, []string{"qsh"})
 	sum := sha256.Sum256([]byte(text))
 	if !equal([]byte(got), []byte(hex.EncodeToString(sum[:]))) {
@@ -48,6 +49,8 @@ func (c atlassianChecker) base(in *input) (string, *Error) {
 // query, joined by '&'; false for a wrong escape.
 func atlassianText(method, target, base string) (string, bool) {
 	path, rawQuery, _ := strings.Cut(target, "?")
+	// Proxies differ in what they escape, so that the text is made of what the
+	// path means and escaped in one way.
 	path, err := url.PathUnescape(path)
 	if err != nil {
 		return "", false

@@ -7,10 +7,11 @@ import (
 	"crypto/sha1"
 	"encoding/base64"
 	"encoding/hex"
-	"encoding/json"
 	"encoding/xml"
 	"strings"
 )
+
+const base64Alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 
 // braintreeChecker checks bt_signature, which has one signature per public key
 // of the merchant. A secret is publicKey:privateKey, the key the hash of the
@@ -30,8 +31,14 @@ func (c braintreeChecker) check(ctx context.Context, in *input) (proof, *Error) 
 	if err != nil {
 		return proof{}, err
 	}
+	if strings.Trim(payload, base64Alphabet+"=\n") != "" {
+		return proof{}, &Error{ReasonBodyMalformed, "bt_payload is not base64: was a + in it taken for a space?"}
+	}
 	if c.s.isAnswer([][]byte{[]byte(payload)}) {
 		return proof{}, &Error{ReasonSignatureMismatch, "bt_payload is one that a challenge might have got the signature of"}
+	}
+	if strings.Trim(payload, base64Alphabet+"=\n") != "" {
+		return proof{}, &Error{ReasonBodyMalformed, "bt_payload is not base64: was a + in it taken for a space?"}
 	}
 	if c.s.isAnswer([][]byte{[]byte(payload)}) {
 		return proof{}, c.s.mismatch(keys) // anybody may ask for the signature of such a text
@@ -39,6 +46,7 @@ func (c braintreeChecker) check(ctx context.Context, in *input) (proof, *Error) 
 	ours := false
 	for _, k := range keys {
 		public, private, _ := bytes.Cut(k.raw, []byte(":"))
+		// An empty private key would let anybody sign who knows the public one.
 		if len(public) == 0 || len(private) == 0 {
 			return proof{}, &Error{ReasonSecretMissing, "a secret is not publicKey:privateKey"}
 		}
@@ -47,6 +55,7 @@ func (c braintreeChecker) check(ctx context.Context, in *input) (proof, *Error) 
 			if name != string(public) {
 				continue
 			}
+			// Several pairs may be ours while keys are changed; any right one counts.
 			ours = true
 			if braintreeSigned(private, payload, signature) {
 				return braintreeProof(payload), nil
@@ -85,6 +94,5 @@ func braintreeProof(payload string) proof {
 	if dec.Decode(&doc) != nil || doc.Kind == "" {
 		return proof{}
 	}
-	claims, _ := json.Marshal(map[string]string{"kind": doc.Kind}) // one string
-	return proof{claims: claims}
+	return proof{claims: append(appendJSString([]byte(`{"kind":`), doc.Kind), '}')}
 }

@@ -2,7 +2,6 @@ package verify
 
 import (
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"slices"
 )
@@ -38,8 +37,7 @@ func (c ebayChecker) check(ctx context.Context, in *input) (proof, *Error) {
 		}
 		right := func(k key) bool { return c.s.signedBy(k, [][]byte{in.req.Body}, [][]byte{signature}) }
 		if slices.ContainsFunc(keys, right) {
-			claims, _ := json.Marshal(packed) // two strings
-			return proof{claims: claims}, nil
+			return proof{claims: append(appendJSString([]byte(`{"kid":`), packed.KeyID), '}')}, nil
 		}
 	}
 	return proof{}, c.s.mismatch(keys)
@@ -49,7 +47,7 @@ func unpackEbay(text string) (packed ebaySignature, signature []byte, ok bool) {
 	if len(text) > maxEbaySignature {
 		return packed, nil, false
 	}
-	raw, err := base64.StdEncoding.DecodeString(text)
+	raw, err := decodeText("base64", text)
 	if err != nil || json.Unmarshal(raw, &packed) != nil {
 		return packed, nil, false
 	}

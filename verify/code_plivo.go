@@ -25,6 +25,7 @@ func plivoV3Text(in *input) ([][]byte, *Error) {
 	if err != nil {
 		return nil, err
 	}
+	// With a form, '?' is there even if there is no query behind it.
 	text := base
 	if len(query) > 0 || len(params) > 0 {
 		text += "?" + joinFields(query, "=", "&")
@@ -69,10 +70,15 @@ func plivoBase(in *input) (string, *Error) {
 }
 
 // plivoParams are the form's fields. A GET has none, and one with a body would
-// bring in what nobody signed.
+// bring in what nobody signed. The method is not part of the text, so that no
+// other is taken.
 func plivoParams(in *input) (fields, *Error) {
-	if in.req.Method != http.MethodGet {
+	switch in.req.Method {
+	case http.MethodPost:
 		return in.form()
+	case http.MethodGet:
+	default:
+		return nil, &Error{ReasonSchemeUnmet, "the method is neither GET nor POST"}
 	}
 	if len(in.req.Body) > 0 {
 		return nil, &Error{ReasonBodyMalformed, "a GET has a body, which the signature does not cover"}

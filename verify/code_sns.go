@@ -13,7 +13,15 @@ import (
 
 // snsChecker checks messages of Amazon SNS, which name their certificate
 // themselves.
-type snsChecker struct{ textChecker }
+type snsChecker struct {
+	textChecker
+	host *regexp.Regexp // of certificates
+}
+
+// newSNSChecker takes Amazon's hosts in all regions, China's included.
+func newSNSChecker(s *scheme) snsChecker {
+	return snsChecker{textChecker{s, snsText}, regexp.MustCompile(`^sns\.[a-zA-Z0-9-]{3,}\.amazonaws\.com(\.cn)?$`)}
+}
 
 // check looks at the address first: what is not Amazon's must not be fetched,
 // and a certificate from the configuration does not make it any better.
@@ -22,21 +30,20 @@ func (c snsChecker) check(ctx context.Context, in *input) (proof, *Error) {
 	if err != nil {
 		return proof{}, err
 	}
-	if !snsCertificate(address) {
+	if !c.keeps(address) {
 		return proof{}, &Error{ReasonKeyForbidden, "SigningCertURL is not a .pem on a host of Amazon SNS"}
 	}
 	return c.textChecker.check(ctx, in)
 }
 
-// snsCertificate reports whether Amazon keeps its certificates there. User,
+// keeps reports whether Amazon keeps its certificates at the address. User,
 // port, query and fragment, which parsers differ about, are none of it.
-func snsCertificate(address string) bool {
+func (c snsChecker) keeps(address string) bool {
 	u, err := url.Parse(address)
 	if err != nil || u.Scheme != "https" || u.String() != address || strings.ContainsAny(address, "?#@%\\") {
 		return false
 	}
-	host := regexp.MustCompile(`^sns\.[a-zA-Z0-9-]{3,}\.amazonaws\.com(\.cn)?$`)
-	return host.MatchString(u.Host) && strings.HasSuffix(u.Path, ".pem")
+	return c.host.MatchString(u.Host) && strings.HasSuffix(u.Path, ".pem")
 }
 
 // snsText is what Amazon SNS signs: name and value of the members that a message
@@ -48,6 +55,7 @@ func snsText(in *input) ([][]byte, *Error) {
 	}
 	signed := []string{"Message", "MessageId", "Subject", "SubscribeURL", "Timestamp", "TopicArn", "Type"}
 	required := []string{"Message", "MessageId", "Timestamp", "TopicArn", "Type"}
+	// What is about a subscription signs its token as well, and is nothing without.
 	if t := m["Type"]; t == "SubscriptionConfirmation" || t == "UnsubscribeConfirmation" {
 		signed = slices.Insert(signed, 5, "Token")
 		required = append(required, "SubscribeURL", "Token")
@@ -74,6 +82,7 @@ func parseSNS(body []byte) (map[string]string, *Error) {
 	}
 	m := map[string]string{}
 	for _, name := range []string{"Message", "MessageId", "Subject", "SubscribeURL", "Timestamp", "Token", "TopicArn", "Type"} {
+		// Lambda's form of a message has a null subject where there is none.
 		raw, present := all[name]
 		if !present || bytes.Equal(raw, []byte("null")) {
 			continue

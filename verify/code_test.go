@@ -9,6 +9,7 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
 	"errors"
@@ -16,6 +17,7 @@ import (
 	"maps"
 	"math/big"
 	"net/http"
+	"net/url"
 	"slices"
 	"testing"
 	"time"
@@ -186,6 +188,39 @@ func TestBraintreeIsNoOracle(t *testing.T) {
 	_, err = v.Verify(t.Context(), verify.Request{Method: http.MethodPost, Body: []byte(body)}, time.Time{})
 	if reasonOf(t, err) != verify.ReasonSignatureMismatch {
 		t.Errorf("the answer to a challenge signs a notification: %v", err)
+	}
+}
+
+// TestBraintreePayload: signed as it stands, but not the base64 that it must be,
+// and secrets that have lost a half.
+func TestBraintreePayload(t *testing.T) {
+	key := sha1.Sum([]byte("priv"))
+	form := func(payload string) verify.Request {
+		digest := hex.EncodeToString(mac(sha1.New, string(key[:]), payload))
+		return post(url.Values{"bt_signature": {"pub|" + digest}, "bt_payload": {payload}}.Encode())
+	}
+	def, _ := verify.Lookup("braintree")
+	for _, tt := range []struct {
+		secret, payload string
+		want            verify.Reason
+	}{
+		{"pub:priv", "PGE+\n", ""},
+		{"pub:priv", "PGE \n", verify.ReasonBodyMalformed},
+		{"pub:priv", "<a>", verify.ReasonBodyMalformed},
+		{"pub:priv", "", verify.ReasonValueMissing},
+		{"other:priv", "PGE+\n", verify.ReasonSignatureMalformed},
+		{"pub:other", "PGE+\n", verify.ReasonSignatureMismatch},
+		{"pub", "PGE+\n", verify.ReasonSecretMissing},
+		{"pub:", "PGE+\n", verify.ReasonSecretMissing},
+		{":priv", "PGE+\n", verify.ReasonSecretMissing},
+	} {
+		v, err := verify.New(def, verify.Config{Secrets: []string{tt.secret}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := v.Verify(t.Context(), form(tt.payload), time.Time{}); reasonOf(t, err) != tt.want {
+			t.Errorf("%s, %q: %v, want %q", tt.secret, tt.payload, err, tt.want)
+		}
 	}
 }
 

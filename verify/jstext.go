@@ -19,14 +19,18 @@ import (
 // sent.
 func appendJSString(dst []byte, text string) []byte {
 	const hexDigits = "0123456789abcdef"
-	dst = append(dst, '"')
+	dst = append(slices.Grow(dst, len(text)+2), '"')
 	for i := range len(text) {
-		b := text[i]
-		if short := bytes.IndexByte([]byte("\"\\\b\f\n\r\t"), b); short >= 0 {
-			dst = append(dst, '\\', `"\bfnrt`[short])
-		} else if b < 0x20 {
-			dst = append(dst, '\\', 'u', '0', '0', hexDigits[b>>4], hexDigits[b&15])
-		} else {
+		switch b := text[i]; b {
+		case '"', '\\':
+			dst = append(dst, '\\', b)
+		case '\b', '\t', '\n', '\f', '\r': // from 8 to 13
+			dst = append(dst, '\\', "btn-fr"[b-'\b'])
+		default:
+			if b < 0x20 {
+				dst = append(dst, '\\', 'u', '0', '0', hexDigits[b>>4], hexDigits[b&15])
+				continue
+			}
 			dst = append(dst, b)
 		}
 	}

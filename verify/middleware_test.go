@@ -120,3 +120,52 @@ func TestEventFromOutside(t *testing.T) {
 		t.Error("a context without an event has one")
 	}
 }
+
+// Handshakes are answered in front of the handler, which never sees them.
+func TestMiddlewareHandshakes(t *testing.T) {
+	metaConfig := verify.Config{Secrets: []string{secret}, Settings: map[string]string{"verify_token": "meatyhamhock"}}
+	notionBody := `{"verification_token":"secret_tMrlL1qK5vuQAh1b6cZGhFChZTSYJlce98V0pYn7yBl"}`
+	var delivered verify.Delivered
+	keep := func(_ *http.Request, result verify.Result) error {
+		delivered = *result.Store
+		return nil
+	}
+	for name, c := range map[string]struct {
+		provider          string
+		config            verify.Config
+		onHandshake       func(*http.Request, verify.Result) error
+		method, url, body string
+		status            int
+		answer            string
+	}{
+		"echo":            {"meta", metaConfig, nil, "GET", "/h?hub.mode=subscribe&hub.challenge=1158201444&hub.verify_token=meatyhamhock", "", 200, "1158201444"},
+		"echo, forged":    {"meta", metaConfig, nil, "GET", "/h?hub.mode=subscribe&hub.challenge=1158201444&hub.verify_token=x", "", 403, ""},
+		"probe":           {"trello", verify.Config{Secrets: []string{secret}}, nil, "HEAD", "/h", "", 200, ""},
+		"secret":          {"notion", verify.Config{}, keep, "POST", "/h", notionBody, 200, ""},
+		"secret, nobody":  {"notion", verify.Config{}, nil, "POST", "/h", notionBody, 503, ""},
+		"secret, not now": {"notion", verify.Config{}, func(*http.Request, verify.Result) error { return io.EOF }, "POST", "/h", notionBody, 503, ""},
+		"no handshake":    {"github", verify.Config{Secrets: []string{secret}}, nil, "GET", "/h", "", 401, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var refusal error
+			handler := verify.Middleware(newVerifier(t, c.provider, c.config), verify.Options{
+				PublicURL: "https://hooks.example.com", OnHandshake: c.onHandshake,
+				OnRefusal: func(_ *http.Request, err error) { refusal = err },
+			})(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("the handler was reached") }))
+			w := httptest.NewRecorder()
+			handler.ServeHTTP(w, httptest.NewRequest(c.method, c.url, strings.NewReader(c.body)))
+			if w.Code != c.status || (c.status != 200) != (refusal != nil) || w.Header().Get("X-Content-Type-Options") != "nosniff" {
+				t.Errorf("%d %v %s, refusal %v; want %d", w.Code, w.Header(), w.Body, refusal, c.status)
+			}
+			if c.status == 200 && strings.TrimSpace(w.Body.String()) != c.answer {
+				t.Errorf("the answer is %q, want %q", w.Body, c.answer)
+			}
+			if name == "secret, not now" && !errors.Is(refusal, io.EOF) {
+				t.Errorf("the refusal is %v, want what OnHandshake said", refusal)
+			}
+		})
+	}
+	if want := (verify.Delivered{Setting: "stored_secret", Secret: "secret_tMrlL1qK5vuQAh1b6cZGhFChZTSYJlce98V0pYn7yBl"}); delivered != want {
+		t.Errorf("%+v was kept, want %+v", delivered, want)
+	}
+}

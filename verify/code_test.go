@@ -19,6 +19,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -222,6 +223,81 @@ func TestBraintreePayload(t *testing.T) {
 			t.Errorf("%s, %q: %v, want %q", tt.secret, tt.payload, err, tt.want)
 		}
 	}
+}
+
+// stub answers for one address.
+type stub struct {
+	url, answer string
+	asked       []string
+}
+
+func (s *stub) Fetch(_ context.Context, address string) ([]byte, error) {
+	s.asked = append(s.asked, address)
+	if address != s.url {
+		return nil, errors.New("there is nothing")
+	}
+	return []byte(s.answer), nil
+}
+
+// TestFetchedKeys: the requests that verify with a configured key do so with the
+// one that the provider answers with as well, from the one address that it is at.
+func TestFetchedKeys(t *testing.T) {
+	at := map[string]stub{
+		"fal_ai":       {url: "https://rest.fal.ai/.well-known/jwks.json"},
+		"mailchannels": {url: "https://api.mailchannels.net/tx/v1/webhook/public-key?id=mckey"},
+		"paypal":       {url: "https://api.paypal.com/v1/notifications/certs/CERT-360caa42-fca2a594-1d93a270"},
+		"shipengine":   {url: "https://api.shipengine.com/jwks"},
+		"travis_ci":    {url: "https://api.travis-ci.com/config"},
+	}
+	for _, d := range readDerived(t) {
+		answers, ok := at[d.Provider]
+		if !ok || d.Expect != "accept" {
+			continue
+		}
+		t.Run(d.ID, func(t *testing.T) {
+			answers.answer = published(t, d.Provider, d.Secrets[0])
+			d.Secrets = nil
+			def, _ := verify.Lookup(d.Provider)
+			v, err := verify.New(def, verify.Config{Settings: d.Config, Fetch: &answers})
+			if err != nil {
+				t.Fatal(err)
+			}
+			req := verify.Request{Method: d.Method, URL: d.URL, Header: http.Header{}, Body: d.Body}
+			for _, h := range d.Headers {
+				req.Header.Add(h[0], h[1])
+			}
+			if _, err := v.Verify(t.Context(), req, time.Unix(d.Now, 0)); err != nil || len(answers.asked) != 1 {
+				t.Errorf("%v; asked for %q", err, answers.asked)
+			}
+		})
+		delete(at, d.Provider)
+	}
+	if len(at) > 0 {
+		t.Errorf("without a request that verifies: %v", slices.Collect(maps.Keys(at)))
+	}
+}
+
+// published is how a provider publishes the key that a source would configure.
+func published(t *testing.T, provider, secret string) string {
+	t.Helper()
+	quoted, _ := json.Marshal(secret) // a string
+	switch provider {
+	case "fal_ai":
+		return `{"keys":[{"kty":"OKP","crv":"Ed25519","x":"` + strings.Repeat("A", 42) + `E"},{"kty":"OKP","crv":"Ed25519","x":` + string(quoted) + `}]}`
+	case "mailchannels":
+		return `{"id":"mckey","key":` + string(quoted) + `}`
+	case "shipengine":
+		block, _ := pem.Decode([]byte(secret))
+		public, err := x509.ParsePKIXPublicKey(block.Bytes)
+		if err != nil {
+			t.Fatal(err)
+		}
+		modulus := base64.RawURLEncoding.EncodeToString(public.(*rsa.PublicKey).N.Bytes())
+		return `{"keys":[{"kty":"RSA","kid":"k1","alg":"RS256","e":"AQAB","n":"` + modulus + `"}]}`
+	case "travis_ci":
+		return `{"config":{"notifications":{"webhook":{"public_key":` + string(quoted) + `}}}}`
+	}
+	return secret
 }
 
 // FuzzCodeSchemes changes one byte of a request that verifies, anywhere in a

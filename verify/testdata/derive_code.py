@@ -311,7 +311,7 @@ der = lambda *all: [b64(c.public_bytes(serialization.Encoding.DER)) for c in all
 apple = {"notificationType": "DID_RENEW", "subtype": "BILLING_RECOVERY", "notificationUUID": "u1", "version": "2.0", "signedDate": NOW * 1000, "data": {"bundleId": "com.example"}}
 payload = lambda chain, claims=apple, alg="ES256", key=leaf_key: compact({"signedPayload": jws({"alg": alg, "x5c": chain}, claims, es256(key))})
 root_pem = root.public_bytes(serialization.Encoding.PEM).decode().strip()
-derive("apple", [], payload(der(leaf, inter, root)), "DID_RENEW.BILLING_RECOVERY", "u1", secret=root_pem, wrong=pem(OTHER_EC), stamped=True, extra=[
+derive("apple", [], payload(der(leaf, inter, root)), "DID_RENEW", "u1", secret=root_pem, wrong=pem(OTHER_EC), stamped=True, extra=[
     ("other_root", "a chain of somebody else", {"body": payload(der(leaf, other_inter, other_root))}),
     ("root_pasted", "the right root under a chain of somebody else", {"body": payload(der(leaf, other_inter, root))}),
     ("not_app_store", "a certificate that is not for the App Store", {"body": payload(der(plain_leaf, inter, root))}),
@@ -365,6 +365,20 @@ public = ED.public_key().public_bytes(serialization.Encoding.Raw, serialization.
 derive("fal_ai", headers, body, "OK", "r1", secret=b64url(public), wrong=b64url(bytes(31) + b"\x01"), stamped=True, signature="X-Fal-Webhook-Signature", extra=[
     ("other_user", "another account is configured", {"config": {"user_id": "u2"}}),
     ("user_changed", "the account was changed", {"headers": swapped(headers, "X-Fal-Webhook-User-Id", "u2")})])
+
+# mailchannels: an HTTP message signature (RFC 9421) over the digest of the body.
+body = '[{"email":"sender@example.test","event":"processed","request_id":"r1"},{"event":"delivered","request_id":"r1"}]'
+digest = "sha-256=:" + b64(hashlib.sha256(body.encode()).digest()) + ":"
+params = f'("content-digest");created={NOW};alg="ed25519";keyid="mckey"'
+bare = f'();created={NOW};alg="ed25519";keyid="mckey"'
+sign = lambda params, lines: "sig_1=:" + b64(ED.sign((lines + '"@signature-params": ' + params).encode())) + ":"
+headers = [["Content-Digest", digest], ["Signature-Input", "sig_1=" + params], ["Signature", sign(params, f'"content-digest": {digest}\n')]]
+derive("mailchannels", headers, body, "processed", "r1", secret=spki(ED), wrong=spki(ed25519.Ed25519PrivateKey.from_private_bytes(bytes(32))), stamped=True,
+       signature="Signature", extra=[
+    ("time_moved", "another time", {"headers": swapped(headers, "Signature-Input", "sig_1=" + params.replace(str(NOW), str(NOW + 1)))}),
+    ("digest_unsigned", "a right signature that does not cover the digest", {"headers": [headers[0], ["Signature-Input", "sig_1=" + bare], ["Signature", sign(bare, "")]]}),
+    ("digest_missing", "no digest", {"headers": headers[1:]}),
+    ("other_label", "input and signature under different names", {"headers": swapped(headers, "Signature-Input", "sig_2=" + params)})])
 
 # shipengine: RSA over time and body.
 body = '{"resource_type":"API_TRACK","data":{"tracking_number":"1Z"}}'

@@ -109,8 +109,8 @@ func binaryCloudEvent(header http.Header, contentType string) (cloudEvent, *Erro
 
 // structuredCloudEvent reads an event that is a JSON object.
 func structuredCloudEvent(data []byte) (cloudEvent, *Error) {
+	// Member by member, because decoding into a map would drop what is there twice.
 	dec := json.NewDecoder(bytes.NewReader(data))
-	dec.UseNumber()
 	if token, err := dec.Token(); err != nil || token != json.Delim('{') {
 		return cloudEvent{}, notCloudEvent("it is not a JSON object")
 	}
@@ -163,7 +163,7 @@ func batchedCloudEvents(body []byte) ([]cloudEvent, *Error) {
 		if err := dec.Decode(&item); err != nil {
 			return nil, notCloudEvent("the body is not JSON")
 		}
-		end := int(dec.InputOffset())
+		end := int(dec.InputOffset()) // just behind the item, whose white space is not in it
 		e, err := structuredCloudEvent(item)
 		if err != nil {
 			err.Detail = fmt.Sprintf("event %d of the batch: %s", len(events)+1, err.Detail)
@@ -181,7 +181,8 @@ func batchedCloudEvents(body []byte) ([]cloudEvent, *Error) {
 	return events, nil
 }
 
-// cloudEvent makes an event of a CloudEvent.
+// cloudEvent makes an event of a CloudEvent. Its time is the sender's word and not
+// that of a signature: Timestamp stays zero.
 func (v *Verifier) cloudEvent(e cloudEvent) Event {
 	name := e.eventType
 	if len(name) > maxValue {
@@ -233,7 +234,8 @@ func (a attributes) add(name, value string) *Error {
 }
 
 // addJSON takes in an attribute as the JSON format writes it: a string, and for
-// extensions also a boolean or an integer. null counts as absent.
+// extensions also a boolean or an integer. null counts as absent. value is valid
+// JSON without white space around it.
 func (a attributes) addJSON(name string, value json.RawMessage) *Error {
 	var text string
 	switch value[0] {
@@ -241,7 +243,7 @@ func (a attributes) addJSON(name string, value json.RawMessage) *Error {
 		if err := json.Unmarshal(value, &text); err != nil {
 			return notCloudEvent("%.64q is not a string", name)
 		}
-	case 'n':
+	case 'n': // null
 	case '{', '[':
 		return notCloudEvent("%.64q is an object or an array, which attributes are not", name)
 	default:
@@ -256,7 +258,8 @@ func (a attributes) addJSON(name string, value json.RawMessage) *Error {
 	return a.add(name, text)
 }
 
-// event checks the attributes and makes an event of them.
+// event checks the attributes and makes an event of them. What is optional has
+// to be right where it is there: endpoints rely on it.
 func (a attributes) event() (cloudEvent, *Error) {
 	for _, name := range []string{"specversion", "id", "source", "type"} {
 		if a[name] == "" {
@@ -266,6 +269,7 @@ func (a attributes) event() (cloudEvent, *Error) {
 	if a["specversion"] != "1.0" {
 		return cloudEvent{}, notCloudEvent("specversion is %.16q; 1.0 is supported", a["specversion"])
 	}
+	// As loosely as the official library, which accepts blanks in it.
 	if _, err := url.Parse(a["source"]); err != nil {
 		return cloudEvent{}, notCloudEvent("source is not a URI reference")
 	}
@@ -362,13 +366,15 @@ func isCoreAttribute(name string) bool {
 }
 
 // isJSONType reports whether data of that type stands in an event as JSON, which
-// it also does when no type is given.
+// it also does when no type is given. Parameters such as a charset do not count.
 func isJSONType(contentType string) bool {
 	mediaType, _, _ := strings.Cut(strings.ToLower(contentType), ";")
 	mediaType = strings.TrimSpace(mediaType)
 	return mediaType == "" || mediaType == "application/json" || mediaType == "text/json" || strings.HasSuffix(mediaType, "+json")
 }
 
+// notCloudEvent is a refusal. Details may quote names and short values, which are
+// the sender's, and never data.
 func notCloudEvent(format string, args ...any) *Error {
 	return &Error{ReasonEventMalformed, "no CloudEvent: " + fmt.Sprintf(format, args...)}
 }

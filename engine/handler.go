@@ -5,7 +5,9 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"errors"
+	"net"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/postern-dev/postern"
@@ -67,8 +69,29 @@ func (e *Engine) intake() *intake.Handler {
 		IDs:   &postern.IDSource{Now: e.cfg.Now, Random: rand.Reader},
 		Admit: func(int64) error { return e.Admit() }, Refusals: e.refusals, Providers: e.cfg.Providers,
 		MaxBody: e.cfg.InboundMaxBody, PublicURL: e.cfg.PublicURL, TrustedProxies: e.cfg.TrustedProxies,
+		Delivered: e.catalogue, Fetch: e.fetcher(),
 		Now: e.cfg.Now, Logger: e.cfg.Log,
-		Refused: e.cfg.Observer.Refused,
+		Refused: e.cfg.Observer.Refused, Handshake: e.cfg.Observer.Handshake,
+	})
+}
+
+// fetcher gets keys of providers, and confirms subscriptions, where deliveries
+// may go as well.
+func (e *Engine) fetcher() verify.Fetcher {
+	return verify.NewFetcher(verify.FetchOptions{
+		RootCAs: e.cfg.EgressCA,
+		Dial: func(ctx context.Context, _, address string) (net.Conn, error) {
+			host, text, err := net.SplitHostPort(address)
+			if err != nil {
+				return nil, err
+			}
+			port, err := strconv.ParseUint(text, 10, 16)
+			if err != nil {
+				return nil, err
+			}
+			conn, _, err := e.dialer.Dial(ctx, host, uint16(port))
+			return conn, err
+		},
 	})
 }
 
@@ -122,7 +145,7 @@ func (e *Engine) checkSource(s *postern.Source, secrets [][]byte) error {
 func (e *Engine) secretSettings(provider string) []string {
 	def, _ := e.cfg.Providers.Lookup(provider)
 	var names []string
-	for _, s := range def.Settings {
+	for _, s := range def.AllSettings() {
 		if s.Secret {
 			names = append(names, s.Name)
 		}

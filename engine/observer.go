@@ -17,6 +17,9 @@ type Observer struct {
 	// a closed set.
 	Duplicate func()
 	Refused   func(reason string)
+	// Handshake is told of each handshake with a provider that was answered, by
+	// its kind: echo, compute, fixed, consent, confirm, store.
+	Handshake func(kind string)
 	// Attempted is told of each attempt once it is durable.
 	Attempted func(a *postern.Attempt)
 	// OwnFault is told of each try that is no attempt because of a fault on our

@@ -42,6 +42,11 @@ func refusalReasons() []string {
 	}
 }
 
+// handshakeKinds are what providers may want before they send events.
+func handshakeKinds() []string {
+	return []string{"echo", "compute", "fixed", "consent", "confirm", "store"}
+}
+
 // labelled is a counter for each value of a closed set, and one for the rest.
 // It is not changed once it is made.
 type labelled struct {

@@ -32,6 +32,7 @@ func NewPrometheus(stats func(context.Context) (engine.Stats, error)) (engine.Ob
 		Accepted:  m.messageAccepted,
 		Duplicate: m.duplicates.Inc,
 		Refused:   m.requestRefused,
+		Handshake: m.handshakeAnswered,
 		Attempted: m.attempted,
 		OwnFault:  m.ownFault,
 		Ended:     m.deliveryEnded,
@@ -60,6 +61,7 @@ func scrapes(registry *prometheus.Registry, stats func(context.Context) (engine.
 type meters struct {
 	accepted, duplicates prometheus.Counter
 	refused              labelled
+	handshakes           labelled
 
 	succeeded, failed prometheus.Counter
 	attemptSeconds    prometheus.Histogram
@@ -83,6 +85,8 @@ func newMeters(r prometheus.Registerer) *meters {
 		duplicates: counter(r, "postern_messages_duplicate_total", "Second copies of messages that were recognised and not stored."),
 		refused: newLabelled(counters(r, "postern_requests_refused_total",
 			"Inbound requests that did not verify, by reason.", "reason"), refusalReasons()),
+		handshakes: newLabelled(counters(r, "postern_handshakes_answered_total",
+			"Handshakes with providers that were answered, by kind.", "kind"), handshakeKinds()),
 		succeeded: attempts.WithLabelValues("succeeded"),
 		failed:    attempts.WithLabelValues("failed"),
 		attemptSeconds: histogram(r, "postern_attempt_duration_seconds", "Duration of attempts, connecting included.",
@@ -112,6 +116,8 @@ func newMeters(r prometheus.Registerer) *meters {
 func (m *meters) messageAccepted(*postern.Message) { m.accepted.Inc() }
 
 func (m *meters) requestRefused(reason string) { m.refused.of(reason).Inc() }
+
+func (m *meters) handshakeAnswered(kind string) { m.handshakes.of(kind).Inc() }
 
 // attempted counts an attempt by its own outcome, and by what became of its
 // delivery: the two differ when the delivery was ended meanwhile.

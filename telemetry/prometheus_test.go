@@ -102,6 +102,10 @@ func TestObservationsMoveTheirMetrics(t *testing.T) {
 			map[string]float64{`postern_requests_refused_total{reason="signature_mismatch"}`: 1}},
 		"refused for an unknown reason": {func(o engine.Observer) { o.Refused("the user's own words") },
 			map[string]float64{`postern_requests_refused_total{reason="other"}`: 1}},
+		"handshake": {func(o engine.Observer) { o.Handshake("store") },
+			map[string]float64{`postern_handshakes_answered_total{kind="store"}`: 1}},
+		"an unknown handshake": {func(o engine.Observer) { o.Handshake("bow") },
+			map[string]float64{`postern_handshakes_answered_total{kind="other"}`: 1}},
 
 		"delivered": {attempt(postern.Attempt{Succeeded: true, Code: 204, State: postern.Delivered}), attempted("succeeded", "delivered")},
 		"to be retried": {attempt(postern.Attempt{Code: 500, State: postern.Retrying}),

@@ -3,10 +3,13 @@ package intake
 import (
 	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/postern-dev/postern"
+	"github.com/postern-dev/postern/verify"
 )
 
 // rejection is an answer that is not 2xx. The errors of this package are
@@ -23,8 +26,10 @@ type rejection struct {
 // Error is the code.
 func (r *rejection) Error() string { return "intake: " + r.code }
 
-func methodNotAllowed(s *postern.Source) *rejection {
-	allow := strings.Join(append([]string{http.MethodPost}, s.Methods...), ", ")
+func methodNotAllowed(g *gate) *rejection {
+	methods, _ := g.allowed()
+	slices.Sort(methods[1:]) // POST stays in front
+	allow := strings.Join(append(methods[:1], slices.DeleteFunc(slices.Compact(methods[1:]), func(m string) bool { return m == http.MethodPost })...), ", ")
 	return &rejection{status: http.StatusMethodNotAllowed, code: "method_not_allowed", detail: "This source allows " + allow, allow: allow}
 }
 
@@ -36,8 +41,16 @@ func errMisconfigured() *rejection {
 	return &rejection{status: http.StatusInternalServerError, code: "internal", detail: "Something went wrong on our side"}
 }
 
-func errUnverified() *rejection {
-	return &rejection{status: http.StatusUnauthorized, code: "authentication_failed", detail: "The request could not be verified"}
+// errUnverified says the same under every status that a provider may want.
+func errUnverified(status int) *rejection {
+	if status == 0 {
+		status = http.StatusUnauthorized
+	}
+	return &rejection{status: status, code: "authentication_failed", detail: "The request could not be verified"}
+}
+
+func errUnconfirmed() *rejection {
+	return &rejection{status: http.StatusServiceUnavailable, code: "unavailable", detail: "The subscription could not be confirmed", retryAfter: "60"}
 }
 
 func errTooLarge() *rejection {
@@ -52,12 +65,71 @@ func errCutOff() *rejection {
 	return &rejection{status: http.StatusBadRequest, code: "incomplete_body", detail: "The body broke off", hangUp: true}
 }
 
-// answerAccepted answers with the source's status, else with 202.
-func answerAccepted(w http.ResponseWriter, status int, id postern.MessageID) {
-	if status == 0 {
-		status = http.StatusAccepted
+// reply is an answer of 2xx, or of a handshake.
+type reply struct {
+	status      int
+	contentType string // "" for no body
+	body        string
+	headers     map[string]string
+}
+
+// accepted is the answer to a request that was taken: what the provider demands,
+// and for events what the source says in its place; else 202 with the ids.
+func accepted(source *postern.Source, result *verify.Result, ids []postern.MessageID) *reply {
+	given := result.Answer
+	out := &reply{status: given.Status, contentType: given.ContentType, body: given.Body, headers: given.Headers}
+	if result.Handshake != "" {
+		return out
 	}
-	answer(w, status, map[string]string{"id": id.String()})
+	if source.Answer != 0 {
+		out.status = source.Answer
+	}
+	if out.status == 0 {
+		out.status = http.StatusAccepted
+	}
+	switch {
+	case source.AnswerBody != "":
+		out.contentType, out.body = source.AnswerContentType, source.AnswerBody
+		if out.contentType == "" {
+			out.contentType = "text/plain"
+		}
+	case given.Status == 0:
+		out.contentType, out.body = "application/json", idsBody(ids)
+	}
+	return out
+}
+
+// idsBody names the message, or the messages of a batch.
+func idsBody(ids []postern.MessageID) string {
+	if len(ids) == 1 {
+		return `{"id":"` + ids[0].String() + `"}` + "\n"
+	}
+	texts := make([]string, len(ids))
+	for i, id := range ids {
+		texts[i] = `"` + id.String() + `"`
+	}
+	return `{"ids":[` + strings.Join(texts, ",") + "]}\n"
+}
+
+// write answers. What is in a body may be a stranger's choice, or a tenant's, on
+// the operator's domain: no browser is to make a page of it, nobody to keep it.
+func (out *reply) write(w http.ResponseWriter) {
+	header := w.Header()
+	for name, value := range out.headers {
+		header.Set(name, value)
+	}
+	header.Set("X-Content-Type-Options", "nosniff")
+	header.Set("Cache-Control", "no-store")
+	if out.body == "" || out.status == http.StatusNoContent || out.status == http.StatusResetContent {
+		w.WriteHeader(out.status)
+		return
+	}
+	header.Set("Content-Type", out.contentType)
+	header.Set("Content-Security-Policy", "default-src 'none'; sandbox")
+	w.WriteHeader(out.status)
+	if _, err := io.WriteString(w, out.body); err != nil {
+		return // the connection broke: there is nobody left to tell
+	}
 }
 
 // answerError answers an error, and logs what is our own fault.

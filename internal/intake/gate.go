@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
@@ -74,8 +75,40 @@ func (h *Handler) verifier(s *postern.Source) (verify.Definition, *verify.Verifi
 	if !ok {
 		return def, nil, errors.New("its provider is not known to this version")
 	}
-	v, err := verify.New(def, verify.Config{Secrets: secrets, Settings: s.Config, EventTypePrefix: s.EventTypePrefix})
+	settings, err := h.settings(s)
+	if err != nil {
+		return def, nil, err
+	}
+	v, err := verify.New(def, verify.Config{Secrets: secrets, Settings: settings, EventTypePrefix: s.EventTypePrefix, Fetch: h.Fetch})
 	return def, v, err
+}
+
+// settings are a source's, opened.
+func (h *Handler) settings(s *postern.Source) (map[string]string, error) {
+	settings := make(map[string]string, len(s.Config)+len(s.SealedConfig))
+	maps.Copy(settings, s.Config)
+	for name, sealed := range s.SealedConfig {
+		plain, err := h.Secrets.Open(sealed)
+		if err != nil {
+			return nil, fmt.Errorf("open setting %s: %w", name, err)
+		}
+		settings[name] = string(plain)
+	}
+	return settings, nil
+}
+
+// previous is the secret that the source had before, for telling that a request
+// was signed with it; none where it cannot be opened.
+func (h *Handler) previous(ctx context.Context, s *postern.Source) []string {
+	if len(s.Previous) == 0 {
+		return nil
+	}
+	plain, err := h.Secrets.Open(s.Previous)
+	if err != nil {
+		h.Logger.WarnContext(ctx, "previous secret cannot be opened", logSource, s.ID, logError, err)
+		return nil
+	}
+	return []string{string(plain)}
 }
 
 func (g *gates) get(id postern.SourceID) *gate {

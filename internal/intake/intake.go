@@ -8,8 +8,10 @@
 //   - 503 and 500 mean "send it again": nothing was wrong with the request. A
 //     paused source answers 503, because senders retry it and would give up on
 //     a 4xx; those that never retry lose what they send meanwhile.
-//   - 401 is one and the same answer whatever did not verify. Why is kept as a
-//     refusal for the source's owner, and never told to the sender.
+//   - 401, or what the provider's definition has in its place, is one and the
+//     same answer whatever did not verify. Why is kept as a refusal for the
+//     source's owner, and never told to the sender.
+//   - Handshakes are answered as the provider demands, and are no messages.
 //   - There are no redirects and no cookies. A path that is not exactly
 //     /in/TOKEN is 404, a slash at its end included.
 //
@@ -95,6 +97,11 @@ type Config struct {
 	EventTypes EventTypes
 	IDs        *postern.IDSource
 
+	// Delivered keeps secrets of handshakes, Fetch confirms subscriptions and
+	// fetches keys: it decides what it does not reach. Without them a source that
+	// needs one answers 500.
+	Delivered Delivered
+	Fetch     verify.Fetcher
 	// Providers are the definitions that sources name; nil for the built-in ones.
 	Providers *verify.Catalogue
 	// Admit is asked before a body is read, given its length or -1: overload is
@@ -115,9 +122,11 @@ type Config struct {
 	// Logger gets what went wrong on our side; nil for silence.
 	Logger *slog.Logger
 	// Duplicate is told of each second copy, Refused of each request that did
-	// not verify, with a word of verify.Reasons. Optional.
+	// not verify, with a word of verify.Reasons, Handshake of each that was
+	// answered, with its kind. Optional.
 	Duplicate func()
 	Refused   func(reason string)
+	Handshake func(kind string)
 }
 
 // Log keys.
@@ -126,6 +135,7 @@ const (
 	logSource    = "source"
 	logProvider  = "provider"
 	logEventType = "event_type"
+	logHandshake = "handshake"
 )
 
 // Handler takes inbound requests, and looks at refused ones once more. It is
@@ -154,6 +164,9 @@ func New(config Config) *Handler {
 	if config.Duplicate == nil {
 		config.Duplicate = func() {}
 	}
+	if config.Handshake == nil {
+		config.Handshake = func(string) {}
+	}
 	if config.Refused == nil {
 		config.Refused = func(string) {}
 	}
@@ -168,54 +181,86 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.answerError(w, r, nil, postern.ErrNotFound)
 		return
 	}
-	id, err := h.receive(w, r, source, received)
+	out, err := h.receive(w, r, source, received)
 	if err != nil {
 		h.answerError(w, r, source, err)
 		return
 	}
-	answerAccepted(w, source.Answer, id)
+	out.write(w)
 }
 
 // receive takes a request to a source through its life: received, verified and
-// published, or refused.
-func (h *Handler) receive(w http.ResponseWriter, r *http.Request, source *postern.Source, received time.Time) (postern.MessageID, error) {
-	if r.Method != http.MethodPost && !slices.Contains(source.Methods, r.Method) {
-		return postern.MessageID{}, methodNotAllowed(source)
+// published, or answered as a handshake, or refused.
+func (h *Handler) receive(w http.ResponseWriter, r *http.Request, source *postern.Source, received time.Time) (*reply, error) {
+	g := h.gate(r.Context(), source)
+	if g.verifier == nil && !source.Paused {
+		return nil, errMisconfigured()
+	}
+	takesBody := true
+	if g.verifier != nil {
+		var ok bool
+		if ok, takesBody = g.admits(r.Method); !ok {
+			return nil, methodNotAllowed(g)
+		}
 	}
 	if source.Paused {
-		return postern.MessageID{}, errPaused()
-	}
-	g := h.gate(r.Context(), source)
-	if g.verifier == nil {
-		return postern.MessageID{}, errMisconfigured()
+		return nil, errPaused()
 	}
 	if h.Admit != nil {
 		if err := h.Admit(r.ContentLength); err != nil {
-			return postern.MessageID{}, err
+			return nil, err
 		}
 	}
-	body, err := h.read(w, r)
+	var body []byte
+	if takesBody {
+		var err error
+		if body, err = h.read(w, r); err != nil {
+			return nil, err
+		}
+	}
+	in := &arrival{request: h.record(r), contentType: r.Header.Get("Content-Type"), body: body}
+	req := verify.Request{
+		Method: r.Method, URL: h.url(r.URL.EscapedPath(), query(r)), Target: r.RequestURI, Header: r.Header, Body: body,
+	}
+	result, err := g.verifier.Receive(r.Context(), req, received)
+	if err == nil && result.Handshake != "" {
+		err = h.settle(r.Context(), g, &result)
+	}
+	if refused, ok := errors.AsType[*verify.Error](err); ok {
+		h.refuse(r, g, in, req, received, refused)
+		return nil, errUnverified(result.Answer.Status)
+	}
 	if err != nil {
-		return postern.MessageID{}, err
+		return nil, err
 	}
-	in := h.record(r)
-	event, err := g.verifier.Verify(r.Context(), verify.Request{
-		Method: r.Method, URL: h.url(r.URL.EscapedPath(), query(r)), Target: r.URL.EscapedPath() + query(r), Header: r.Header, Body: body,
-	}, received)
+	ids, err := h.publishAll(r.Context(), g, in, result.Events)
 	if err != nil {
-		h.refuse(r, g, in, body, err)
-		return postern.MessageID{}, errUnverified()
+		return nil, err
 	}
-	m, duplicate, err := h.publish(r.Context(), g, &arrival{
-		request: in, contentType: r.Header.Get("Content-Type"), body: body, event: event,
-	})
-	if err != nil {
-		return postern.MessageID{}, err
+	return accepted(source, &result, ids), nil
+}
+
+// publishAll makes messages of a request's events. One that fails fails the
+// request: the sender sends all of them again, and those that are messages by
+// then are recognised as second copies.
+func (h *Handler) publishAll(ctx context.Context, g *gate, in *arrival, events []verify.Event) ([]postern.MessageID, error) {
+	ids := make([]postern.MessageID, 0, len(events))
+	for _, event := range events {
+		one := *in
+		one.event = event
+		if event.ContentType != "" {
+			one.body, one.contentType = event.Payload, event.ContentType
+		}
+		m, duplicate, err := h.publish(ctx, g, &one)
+		if err != nil {
+			return nil, err
+		}
+		if duplicate {
+			h.Duplicate()
+		}
+		ids = append(ids, m.ID)
 	}
-	if duplicate {
-		h.Duplicate()
-	}
-	return m.ID, nil
+	return ids, nil
 }
 
 // find returns the source whose token is the rest of the path, nil for none.
@@ -229,20 +274,21 @@ func (h *Handler) find(r *http.Request) *postern.Source {
 }
 
 // refuse keeps a request that did not verify. Whether that succeeds makes no
-// difference to the sender: the request will never verify.
-func (h *Handler) refuse(r *http.Request, g *gate, in *postern.InboundRequest, body []byte, cause error) {
-	refused := reasonOf(cause)
+// difference to the sender: the request will never verify. What could be the
+// matter is looked for only in what is kept: a flood must not cost more.
+func (h *Handler) refuse(r *http.Request, g *gate, in *arrival, req verify.Request, received time.Time, refused *verify.Error) {
 	h.Refused(string(refused.Reason))
 	refusal := &postern.Refusal{
 		Source: g.source.ID, Reason: string(refused.Reason), Detail: refused.Detail,
-		Request: *in, ContentType: r.Header.Get("Content-Type"), Body: body,
+		Request: *in.request, ContentType: in.contentType, Body: in.body,
 	}
-	if len(body) > MaxRefusedBody {
-		refusal.Body, refusal.BodyTruncated = slices.Clone(body[:MaxRefusedBody]), true
+	if len(in.body) > MaxRefusedBody {
+		refusal.Body, refusal.BodyTruncated = slices.Clone(in.body[:MaxRefusedBody]), true
 	}
 	if !g.mayKeep(refusal, h.Now()) {
 		return // counted above
 	}
+	refusal.Detail = h.diagnosed(r.Context(), g, req, received, refused)
 	id, err := h.IDs.Next()
 	if err == nil {
 		refusal.ID = id
@@ -253,13 +299,13 @@ func (h *Handler) refuse(r *http.Request, g *gate, in *postern.InboundRequest, b
 	}
 }
 
-// reasonOf is why a request did not verify.
-func reasonOf(cause error) *verify.Error {
-	if refused, ok := errors.AsType[*verify.Error](cause); ok {
-		return refused
+// diagnosed is a refusal's detail, with what its owner could do in front of it.
+func (h *Handler) diagnosed(ctx context.Context, g *gate, req verify.Request, received time.Time, refused *verify.Error) string {
+	found := g.verifier.Diagnose(ctx, req, received, h.previous(ctx, g.source))
+	if found == "" {
+		return refused.Detail
 	}
-	// Verify promises an *Error.
-	return &verify.Error{Reason: verify.ReasonSignatureMismatch, Detail: "the request could not be checked"}
+	return found + " (" + refused.Detail + ")"
 }
 
 // arrival is a request that is to become a message.
@@ -275,6 +321,9 @@ type arrival struct {
 // publish makes a request a durable message and returns it, or its first copy.
 func (h *Handler) publish(ctx context.Context, g *gate, a *arrival) (m *postern.Message, duplicate bool, err error) {
 	eventType := a.event.Type
+	if own := g.source.EventTypes[a.event.ProviderEventType]; own != "" {
+		eventType = own
+	}
 	if len(eventType) > maxEventType { // a long name and a long prefix: as if nameless
 		eventType = verify.EventType("", g.provider.ID, "")
 	}
@@ -282,7 +331,7 @@ func (h *Handler) publish(ctx context.Context, g *gate, a *arrival) (m *postern.
 		Application: g.source.Application, Source: g.source.ID,
 		EventType: eventType, ProviderEventType: a.event.ProviderEventType, EventID: a.eventID,
 		ContentType: a.contentType, Payload: a.body, Request: a.request,
-		Duplicate: duplicateKey(g.source, a.event.DeliveryID, a.body),
+		Duplicate: duplicateKey(g.source, &a.event, a.body),
 	})
 	if err != nil || duplicate {
 		return m, duplicate, err
@@ -298,16 +347,21 @@ func (h *Handler) publish(ctx context.Context, g *gate, a *arrival) (m *postern.
 // duplicateKey is over the delivery id and the body together, since many
 // providers do not sign the id: a forged one can neither suppress an event nor
 // bring one in twice under the same id. Without an id there is a key only where
-// the source asks for the body alone.
-func duplicateKey(s *postern.Source, deliveryID string, body []byte) postern.DuplicateKey {
-	if deliveryID == "" && !s.DedupeBody {
-		return postern.DuplicateKey{}
+// the source asks for the body alone. A token that is signed and good for one
+// use is a key by itself: the body beside it may be forged.
+func duplicateKey(s *postern.Source, event *verify.Event, body []byte) postern.DuplicateKey {
+	var content [sha256.Size]byte // of no body, for a token
+	id := event.Replay
+	if id == "" {
+		if event.DeliveryID == "" && !s.DedupeBody {
+			return postern.DuplicateKey{}
+		}
+		content, id = sha256.Sum256(body), event.DeliveryID
 	}
-	content := sha256.Sum256(body)
 	text := make([]byte, 0, 128)
 	text = append(text, s.ID[:]...)
 	text = append(text, content[:]...)
-	text = append(text, deliveryID...) // last, because its length varies
+	text = append(text, id...) // last, because its length varies
 	sum := sha256.Sum256(text)
 	return postern.DuplicateKey{Digest: [16]byte(sum[:16]), Window: DuplicateWindow}
 }

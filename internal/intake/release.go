@@ -2,6 +2,7 @@ package intake
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strings"
 
@@ -57,12 +58,17 @@ func (h *Handler) again(ctx context.Context, s *postern.Source, r *postern.Refus
 	for _, header := range r.Request.Headers {
 		req.Header.Add(header.Name, header.Value)
 	}
-	event, refused := g.verifier.Verify(ctx, req, r.CreatedAt())
-	if refused == nil {
+	event, err := g.verifier.Verify(ctx, req, r.CreatedAt())
+	if err == nil {
 		return g, event, postern.Verification{}, nil
 	}
-	cause := reasonOf(refused)
-	return g, g.verifier.Describe(req), postern.Verification{Reason: string(cause.Reason), Detail: cause.Detail}, nil
+	refused, ok := errors.AsType[*verify.Error](err)
+	if !ok {
+		return none(err) // Verify promises an *Error
+	}
+	return g, g.verifier.Describe(req), postern.Verification{
+		Reason: string(refused.Reason), Detail: h.diagnosed(ctx, g, req, r.CreatedAt(), refused),
+	}, nil
 }
 
 // signedURL is the address that a kept request was sent to, as the outside knows

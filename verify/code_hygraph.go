@@ -10,7 +10,7 @@ func hygraphText(in *input) ([][]byte, *Error) {
 	if !present {
 		return nil, &Error{ReasonSignatureMalformed, "env= is missing beside the signature"}
 	}
-	text := appendJSString([]byte(`{"Body":`), string(in.req.Body))
+	text := appendJSString([]byte(`{"Body":`), in.req.Body)
 	text = appendJSString(append(text, `,"EnvironmentName":`...), environment)
 	text = append(text, `,"TimeStamp":`...)
 	return [][]byte{append(append(text, in.timestamp...), '}')}, nil

@@ -17,45 +17,46 @@ import (
 // escaped is only what must be, and what has a short escape gets that. Bytes
 // that are not UTF-8 stay as they are, so that nothing verifies that was not
 // sent.
-func appendJSString(dst []byte, text string) []byte {
+func appendJSString[T string | []byte](dst []byte, text T) []byte {
 	const hexDigits = "0123456789abcdef"
-	dst = append(slices.Grow(dst, len(text)+2), '"')
+	dst = append(slices.Grow(dst, len(text)+len(text)/8+2), '"')
+	plain := 0 // where what needs no escape begins
 	for i := range len(text) {
-		switch b := text[i]; b {
+		b := text[i]
+		if b >= 0x20 && b != '"' && b != '\\' {
+			continue
+		}
+		dst = append(dst, text[plain:i]...)
+		plain = i + 1
+		switch b {
 		case '"', '\\':
 			dst = append(dst, '\\', b)
 		case '\b', '\t', '\n', '\f', '\r': // from 8 to 13
 			dst = append(dst, '\\', "btn-fr"[b-'\b'])
 		default:
-			if b < 0x20 {
-				dst = append(dst, '\\', 'u', '0', '0', hexDigits[b>>4], hexDigits[b&15])
-				continue
-			}
-			dst = append(dst, b)
+			dst = append(dst, '\\', 'u', '0', '0', hexDigits[b>>4], hexDigits[b&15])
 		}
 	}
-	return append(dst, '"')
+	return append(append(dst, text[plain:]...), '"')
 }
 
-// compareUTF16 orders as JavaScript does, by UTF-16 code units: beyond U+FFFF
-// that is not the order of the bytes.
+// compareUTF16 orders as JavaScript does, by UTF-16 code units. That is the order
+// of the bytes, but that what takes two units, which begins with the byte f0 or
+// more, stands before U+E000 to U+FFFF, which begin with ee and ef.
 func compareUTF16(a, b string) int {
-	for a != "" && b != "" {
-		r, n := utf8.DecodeRuneInString(a)
-		s, m := utf8.DecodeRuneInString(b)
-		if r != s {
-			return cmp.Or(cmp.Compare(firstUnit(r), firstUnit(s)), cmp.Compare(r, s))
+	for i := range min(len(a), len(b)) {
+		x, y := a[i], b[i]
+		switch {
+		case x == y:
+			continue
+		case x >= 0xf0 && (y == 0xee || y == 0xef):
+			return -1
+		case y >= 0xf0 && (x == 0xee || x == 0xef):
+			return 1
 		}
-		a, b = a[n:], b[m:]
+		return cmp.Compare(x, y)
 	}
 	return cmp.Compare(len(a), len(b))
-}
-
-func firstUnit(r rune) rune {
-	if r > 0xffff {
-		return 0xd800 + (r-0x10000)>>10
-	}
-	return r
 }
 
 // maxSortedDepth bounds how deep sortedJSON follows: each level is a call.

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf16"
+	"unicode/utf8"
 )
 
 // TestAppendJSString: the literals are what node prints for
@@ -19,10 +21,29 @@ func TestAppendJSString(t *testing.T) {
 		`{"k":"v\u00e9","n":1}`:   `"{\"k\":\"v\\u00e9\",\"n\":1}"`,
 		"line\r\nbreak \u0085 ok": "\"line\\r\\nbreak \u0085 ok\"",
 	} {
+		if got := string(appendJSString([]byte("x"), []byte(text))); got != "x"+want {
+			t.Errorf("bytes %q: %s, want %s", text, got, want)
+		}
 		if got := string(appendJSString(nil, text)); got != want {
 			t.Errorf("%q: %s, want %s", text, got, want)
 		}
 	}
+}
+
+// FuzzCompareUTF16: it is the order of the code units themselves.
+func FuzzCompareUTF16(f *testing.F) {
+	f.Add("\uffff", "😀")
+	f.Add("é😀", "é～")
+	f.Add("a", "ab")
+	f.Fuzz(func(t *testing.T, a, b string) {
+		if !utf8.ValidString(a) || !utf8.ValidString(b) {
+			return
+		}
+		want := slices.Compare(utf16.Encode([]rune(a)), utf16.Encode([]rune(b)))
+		if got := compareUTF16(a, b); got != want {
+			t.Errorf("%q and %q: %d, want %d", a, b, got, want)
+		}
+	})
 }
 
 // TestCompareUTF16: an emoji begins with the unit d83d and stands before

@@ -141,7 +141,7 @@ func (c *compiler) signed(field, name string, t template, from selector, body bo
 	switch {
 	case from.form == "" && t.has(form):
 		c.fail(field, "must contain {"+name+"} only if the scheme says where it stands")
-	case from.form != "" && !within && !(body && from.inBody()):
+	case from.form != "" && !within && (!body || !from.inBody()):
 		c.fail(field, "must contain {"+name+"} if the scheme says where it stands")
 	}
 }

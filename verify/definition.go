@@ -74,13 +74,14 @@ const FormatCloudEvents = "cloudevents"
 // Status is how far a definition can be relied on.
 type Status string
 
+// The statuses, best first.
 const (
 	StatusGeneric      Status = "generic"      // ours or a standard's; nobody's in particular
-	StatusSDK          Status = "sdk"          // agrees with the vendor's own SDK, which was run  (S)
-	StatusVector       Status = "vector"       // reproduces an example that the vendor published  (F)
-	StatusDocumented   Status = "documented"   // follows the vendor's own page                    (V)
-	StatusReported     Status = "reported"     // follows independent code that cites the vendor   (T)
-	StatusExperimental Status = "experimental" // sources disagree, or only part of it was seen    (T?, U)
+	StatusSDK          Status = "sdk"          // agrees with the vendor's own SDK, which was run
+	StatusVector       Status = "vector"       // reproduces an example that the vendor published
+	StatusDocumented   Status = "documented"   // follows the vendor's own page
+	StatusReported     Status = "reported"     // follows independent code that cites the vendor
+	StatusExperimental Status = "experimental" // sources disagree, or only part of it was seen
 )
 
 // Setup is help for whoever connects the provider.

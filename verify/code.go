@@ -84,6 +84,8 @@ func (c textChecker) check(ctx context.Context, in *input) (proof, *Error) {
 // signedBy reports whether one of the signatures is k's, under the hash that the
 // definition names.
 func (s *scheme) signedBy(k key, pieces, signatures [][]byte) bool {
+	// A key is either; which one was decided when it was configured, not by what
+	// the request looks like.
 	if k.public != nil {
 		text := bytes.Join(pieces, nil)
 		return slices.ContainsFunc(signatures, func(sig []byte) bool {

@@ -31,6 +31,8 @@ func (c appleChecker) check(ctx context.Context, in *input) (proof, *Error) {
 	if err != nil {
 		return proof{}, err
 	}
+	// Unlike other tokens this one may be long, and its key is in its header, so
+	// that it is taken apart here.
 	texts, err := c.s.signatureTexts(in)
 	if err != nil {
 		return proof{}, err
@@ -52,6 +54,7 @@ func (c appleChecker) check(ctx context.Context, in *input) (proof, *Error) {
 	if !es256.verify(key{public: public}, t.signed, t.signature) {
 		return proof{}, c.s.mismatch(keys)
 	}
+	// Where there is no date the text is empty, which is no time.
 	text, _ := jsonText(t.payload, []string{"signedDate"})
 	signedAt, err := c.s.clock.parse(text)
 	return proof{claims: t.payload, signedAt: signedAt}, err
@@ -61,11 +64,13 @@ func (c appleChecker) check(ctx context.Context, in *input) (proof, *Error) {
 type appleToken struct {
 	algorithm    string
 	certificates []*x509.Certificate // leaf first
-	signed       []byte
-	payload      []byte
-	signature    []byte
+	signed       []byte              // header and payload, as they are encoded
+	payload      []byte              // JSON
+	signature    []byte              // r and s side by side
 }
 
+// parseAppleToken is strict about the number of certificates: each one more is
+// work that a forged request could ask for.
 func parseAppleToken(text string) (t appleToken, ok bool) {
 	parts := strings.Split(text, ".")
 	if len(parts) != 3 || len(text) > maxAppleToken {
@@ -116,6 +121,8 @@ func (t appleToken) leaf(roots []key, now time.Time) (crypto.PublicKey, bool) {
 	if !hasExtension(leaf, appStore) || !hasExtension(intermediate, relations) {
 		return nil, false
 	}
+	// The root is taken for what it is because its key is configured; its name and
+	// dates are then checked like those of the others.
 	options := x509.VerifyOptions{
 		Roots: x509.NewCertPool(), Intermediates: x509.NewCertPool(),
 		CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny},

@@ -55,6 +55,7 @@ func atlassianText(method, target, base string) (string, bool) {
 	if err != nil {
 		return "", false
 	}
+	// The base is taken off only as whole names of the path: /in is no base of /inner.
 	if base = strings.TrimRight(base, "/"); strings.HasPrefix(path, base+"/") || path == base {
 		path = path[len(base):]
 	}

@@ -37,6 +37,8 @@ func contentfulHeaders(in *input) (string, *Error) {
 	if err != nil {
 		return "", err
 	}
+	// Names are compared as they are written, which is in lower case; one in any
+	// other form is of no header that is signed.
 	names := append(strings.Split(list, ","), strings.ToLower(contentfulSigned), strings.ToLower(contentfulTimestamp))
 	if len(names) > maxSignedHeaders {
 		return "", &Error{ReasonSignatureMalformed, fmt.Sprintf("%s lists more than %d headers", contentfulSigned, maxSignedHeaders)}
@@ -50,6 +52,8 @@ func contentfulHeaders(in *input) (string, *Error) {
 		if err != nil {
 			return "", err
 		}
+		// An empty header is signed as such; one that is not there at all would
+		// have the sender's list say more than the request.
 		if !present && len(in.req.Header[key]) == 0 {
 			return "", &Error{ReasonHeaderMissing, fmt.Sprintf("%q is listed in %s and is not there", name, contentfulSigned)}
 		}

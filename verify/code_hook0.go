@@ -21,6 +21,7 @@ func hook0Text(in *input) ([][]byte, *Error) {
 	if len(names) > maxSignedHeaders {
 		return nil, &Error{ReasonSignatureMalformed, fmt.Sprintf("h= lists more than %d headers", maxSignedHeaders)}
 	}
+	// One that is listed must be there, or anybody on the way could take it off.
 	values := make([]string, len(names))
 	for i, name := range names {
 		if values[i], err = in.header(textproto.CanonicalMIMEHeaderKey(name)); err != nil {

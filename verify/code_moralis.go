@@ -24,6 +24,7 @@ func (c moralisChecker) check(ctx context.Context, in *input) (proof, *Error) {
 	if err != nil {
 		return proof{}, err
 	}
+	// The secret stands behind the body, so that each key takes a hash of its own.
 	for _, k := range keys {
 		h := newKeccak256()
 		h.Write(in.req.Body)

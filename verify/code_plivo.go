@@ -37,7 +37,8 @@ func plivoV3Text(in *input) ([][]byte, *Error) {
 	return [][]byte{[]byte(text)}, nil
 }
 
-// plivoV2Text leaves out the query and the body.
+// plivoV2Text leaves out the query and the body, so that the signature says no
+// more than that Plivo sent something to this address with this nonce.
 func plivoV2Text(in *input) ([][]byte, *Error) {
 	base, err := plivoBase(in)
 	if err != nil {
@@ -61,6 +62,7 @@ func plivoBase(in *input) (string, *Error) {
 	if !ok {
 		return base, nil
 	}
+	// Nothing is normalised: what Plivo signed is what was entered there.
 	host, path := rest, ""
 	if i := strings.IndexByte(rest, '/'); i >= 0 {
 		host, path = rest[:i], rest[i:]

@@ -57,6 +57,7 @@ func (k *keccak256) Size() int { return 32 }
 // BlockSize is the rate of the sponge, in bytes.
 func (k *keccak256) BlockSize() int { return keccakRate }
 
+// absorb takes a full buffer into the state.
 func (k *keccak256) absorb() {
 	for i := range keccakRate / 8 {
 		k.state[i] ^= binary.LittleEndian.Uint64(k.buffer[8*i:])

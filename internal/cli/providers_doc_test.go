@@ -12,7 +12,7 @@ import (
 
 const (
 	providersFile = "../../docs/providers.md"
-	leftOutFile   = "../../docs/providers-left-out.json"
+	leftOutFile   = "../../verify/testdata/leftout.json"
 )
 
 // leftOut is a provider that is known of and not in the catalogue.
@@ -48,6 +48,18 @@ func TestProvidersDocumentIsUpToDate(t *testing.T) {
 	}
 	if string(got) != document {
 		t.Errorf("%s differs from the catalogue; run: make docs", providersFile)
+	}
+}
+
+// Every scheme that is code is described.
+func TestCodeHasWords(t *testing.T) {
+	for _, id := range verify.Providers() {
+		def, _ := verify.Lookup(id)
+		for _, s := range def.Schemes {
+			if primitive, _ := codeWords(s.Code); s.Kind == verify.KindCode && primitive == "a scheme of its own" {
+				t.Errorf("%s: %s has no words", id, s.Code)
+			}
+		}
 	}
 }
 

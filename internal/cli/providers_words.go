@@ -89,9 +89,44 @@ func primitiveWords(s verify.Scheme) string {
 	case verify.KindNone:
 		return "nothing"
 	case verify.KindCode:
-		return "a scheme of its own (" + s.Code + ")"
+		primitive, _ := codeWords(s.Code)
+		return primitive
 	}
 	return string(s.Kind)
+}
+
+// codeWords names the primitive of a scheme that is code, and says what is signed
+// with it. A test holds that each has its words.
+func codeWords(name string) (primitive, text string) {
+	switch name {
+	case "apple":
+		return "JWS ES256 with certificates", "the whole payload; the chain of certificates in the token must end at the configured root"
+	case "atlassian_connect":
+		return "JWT HS256", "method, path and sorted query, the hash of which is its claim `qsh`"
+	case "aws_sns":
+		return "RSA with a certificate", "the names and values of the members that a message of its type has, a line each; the certificate comes from Amazon's own hosts alone"
+	case "braintree":
+		return "HMAC-SHA1", "the form field `bt_payload`; the secret is `PUBLIC_KEY:PRIVATE_KEY`, the SHA-1 of the private key is the key"
+	case "contentful":
+		return "HMAC-SHA256", "method, path, the headers that `X-Contentful-Signed-Headers` lists, and body, a line each"
+	case "ebay":
+		return "ECDSA SHA-1", "the body, with the key that the header names"
+	case "hook0_v1":
+		return "HMAC-SHA256", "the timestamp, the names of some headers, their values, and the body, joined by dots"
+	case "hygraph":
+		return "HMAC-SHA256", "a JSON object of the body as a string, the environment and the timestamp"
+	case "moralis":
+		return "Keccak-256 with the secret", "the body with the secret behind it"
+	case "nowpayments":
+		return "HMAC-SHA512", "the body, written again with the members of its objects sorted"
+	case "plivo_v2":
+		return "HMAC-SHA256", "the URL without its query, and a nonce"
+	case "plivo_v3":
+		return "HMAC-SHA256", "the URL with its query sorted, the form's fields sorted, and a nonce"
+	case "wix":
+		return "JWT RS256", "the body, which is the token"
+	}
+	return "a scheme of its own", "what " + code(name) + " says"
 }
 
 // hashWords is how people write the name of a hash function.
@@ -110,6 +145,10 @@ func schemeWords(s verify.Scheme) string {
 	parts := []string{primitiveWords(s)}
 	if s.Template != "" {
 		parts[0] += " of " + code(s.Template)
+	}
+	if s.Kind == verify.KindCode {
+		_, text := codeWords(s.Code)
+		parts[0] += " of " + text
 	}
 	if len(s.Signature.From) > 0 {
 		parts = append(parts, signatureWords(s.Signature))

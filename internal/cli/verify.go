@@ -79,9 +79,11 @@ func (c *verifyCmd) Run(ctx context.Context, p *Program) error {
 		now = time.Unix(*c.Now, 0)
 	}
 	explanation := v.Explain(ctx, req, now)
-	hint := ""
+	var hint string
 	if explanation.Accepted {
 		hint = whichSecret(ctx, def, cfg, req, now)
+	} else {
+		hint = v.Diagnose(ctx, req, now, c.Previous)
 	}
 	if err := c.print(p.Stdout, def, &explanation, hint); err != nil {
 		return err

@@ -136,7 +136,7 @@ func (b *batch) line(ctx context.Context, line []byte) *batchVerdict {
 // among its own.
 func (b *batch) verdict(ctx context.Context, in *batchRequest, v *verify.Verifier, req verify.Request) *batchVerdict {
 	result, err := v.Receive(ctx, req, in.at(b.now()))
-	out := &batchVerdict{ID: in.ID, Accepted: err == nil, Response: responseTo(result.Answer, err)}
+	out := &batchVerdict{ID: in.ID, Accepted: err == nil, Response: responseTo(&result, err)}
 	if refused, ok := errors.AsType[*verify.Error](err); ok {
 		out.Reason = string(refused.Reason) + ": " + refused.Detail
 	}
@@ -228,7 +228,7 @@ func (in *batchRequest) at(now time.Time) time.Time {
 }
 
 func refusedLine(id json.RawMessage, reason, detail string) *batchVerdict {
-	return &batchVerdict{ID: id, Reason: reason + ": " + detail, Response: responseTo(verify.Answer{}, errRefused)}
+	return &batchVerdict{ID: id, Reason: reason + ": " + detail, Response: responseTo(&verify.Result{}, errRefused)}
 }
 
 var errLongLine = errors.New("line too long")

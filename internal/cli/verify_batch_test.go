@@ -173,6 +173,23 @@ func handshakes() map[string]struct {
 	}
 }
 
+// What a batch shows is what a server would have said.
+func TestBatchShowsTheServersWords(t *testing.T) {
+	got := batchOf(t, `{"provider":"none","body_base64":"e30="}`+"\n"+`{"provider":"github","secrets":["s"]}`+"\n"+`{"provider":"ebay","method":"POST","secrets":[]}`)
+	for i, want := range []struct {
+		status int
+		body   string
+	}{
+		{202, `{"id":"msg_`},
+		{401, `{"code":"authentication_failed","detail":"The request could not be verified"}`},
+		{412, `{"code":"authentication_failed","detail":"The request could not be verified"}`},
+	} {
+		if r := got[i].Response; r.Status != want.status || !strings.HasPrefix(string(r.Body), want.body) {
+			t.Errorf("answered with %d %s, want %d %s", r.Status, r.Body, want.status, want.body)
+		}
+	}
+}
+
 func TestBatchAnswersHandshakes(t *testing.T) {
 	for name, tt := range handshakes() {
 		t.Run(name, func(t *testing.T) {
@@ -196,7 +213,7 @@ func TestBatchAnswersHandshakes(t *testing.T) {
 			}
 			found := tt.header == ""
 			for _, h := range got.Response.Headers {
-				found = found || h[0]+": "+h[1] == tt.header
+				found = found || strings.EqualFold(h[0]+": "+h[1], tt.header)
 			}
 			if !found {
 				t.Errorf("headers %v, want %s", got.Response.Headers, tt.header)

@@ -1,41 +1,48 @@
 package cli
 
 import (
-	"cmp"
-	"encoding/json"
+	"bytes"
 	"maps"
 	"net/http"
 	"slices"
 
-	"github.com/postern-dev/postern"
+	"github.com/postern-dev/postern/internal/intake"
 	"github.com/postern-dev/postern/verify"
 )
 
-// responseTo is what a source answers: what the provider wants to hear, else the
-// server's own words. The message's id in them is one of zeros, as there is none.
-func responseTo(answer verify.Answer, refused error) batchResponse {
-	out := batchResponse{Status: answer.Status, Headers: [][2]string{}, Body: []byte(answer.Body)}
-	for _, name := range slices.Sorted(maps.Keys(answer.Headers)) {
-		out.Headers = append(out.Headers, [2]string{name, answer.Headers[name]})
-	}
-	switch {
-	case answer.ContentType != "":
-		out.Headers = append(out.Headers, [2]string{"Content-Type", answer.ContentType})
-	case refused != nil:
-		out.Status = cmp.Or(out.Status, http.StatusUnauthorized)
-		out.json(map[string]string{"code": "authentication_failed", "detail": "The request could not be verified"})
-	case out.Status == 0:
-		out.Status = http.StatusAccepted
-		out.json(map[string]string{"id": postern.MessageID{}.String()})
-	}
-	return out
+// recorder keeps an answer. The zero value is ready.
+type recorder struct {
+	header http.Header
+	status int
+	body   bytes.Buffer
 }
 
-func (r *batchResponse) json(body map[string]string) {
-	text, err := json.Marshal(body)
-	if err != nil {
-		return // a map of strings marshals
+var _ http.ResponseWriter = (*recorder)(nil)
+
+// Header implements http.ResponseWriter.
+func (r *recorder) Header() http.Header {
+	if r.header == nil {
+		r.header = http.Header{}
 	}
-	r.Body = append(text, '\n')
-	r.Headers = append(r.Headers, [2]string{"Content-Type", "application/json"})
+	return r.header
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (r *recorder) WriteHeader(status int) { r.status = status }
+
+// Write implements http.ResponseWriter.
+func (r *recorder) Write(p []byte) (int, error) { return r.body.Write(p) }
+
+// responseTo is what a source answers, with the headers sorted by name. The ids
+// of messages in it are made up.
+func responseTo(result *verify.Result, refused error) batchResponse {
+	var r recorder
+	intake.Preview(&r, result, refused)
+	out := batchResponse{Status: r.status, Headers: [][2]string{}, Body: append([]byte{}, r.body.Bytes()...)}
+	for _, name := range slices.Sorted(maps.Keys(r.Header())) {
+		for _, value := range r.header[name] {
+			out.Headers = append(out.Headers, [2]string{name, value})
+		}
+	}
+	return out
 }

@@ -35,6 +35,7 @@ func TestCatalogue(t *testing.T) {
 		t.Fatal(files, err)
 	}
 	ids, secrets := verify.Providers(), sampleSecrets(t)
+	named := map[string]string{} // ids by every name
 	if len(ids) != len(files) || !slices.IsSorted(ids) {
 		t.Errorf("Providers() = %v for %d files", ids, len(files))
 	}
@@ -61,6 +62,12 @@ func TestCatalogue(t *testing.T) {
 			}
 		}
 		checkWords(t, def)
+		for _, alias := range append(def.Aliases, id) {
+			if other, taken := named[alias]; taken || !name.MatchString(alias) {
+				t.Errorf("%s and %s are both called %q, or it is no name", id, other, alias)
+			}
+			named[alias] = id
+		}
 		for _, settings := range sampleSettings(def) {
 			if _, err := sampleVerifier(def, settings, secrets); err != nil {
 				t.Errorf("%s with %v: %v", id, settings, err)
@@ -193,6 +200,11 @@ func TestAllSettings(t *testing.T) {
 func TestLookup(t *testing.T) {
 	if def, ok := verify.Lookup("standard-webhooks"); !ok || def.ID != "standard_webhooks" {
 		t.Errorf("standard-webhooks: %v %v", def.ID, ok)
+	}
+	for alias, id := range map[string]string{"forgejo": "gitea", "x": "twitter"} {
+		if def, ok := verify.Lookup(alias); !ok || def.ID != id {
+			t.Errorf("%s finds %q", alias, def.ID)
+		}
 	}
 	for _, id := range []string{"", "GitHub", "nobody", "../providers/github", "github.json", "./github"} {
 		if _, ok := verify.Lookup(id); ok {

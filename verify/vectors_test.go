@@ -3,6 +3,7 @@ package verify_test
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"os"
 	"slices"
@@ -119,6 +120,9 @@ func TestVectors(t *testing.T) {
 			continue
 		}
 		if err != nil {
+			if refused, ok := errors.AsType[*verify.Error](err); ok && !slices.Contains(verify.Reasons(), refused.Reason) {
+				t.Errorf("%s: the reason of %v is not in the set", v.ID, err)
+			}
 			continue
 		}
 		if want := v.Meta.EventType; want != "" && event.ProviderEventType != want {

@@ -33,7 +33,8 @@ type batchRequest struct {
 	Secrets  []string        `json:"secrets"`
 	Now      *float64        `json:"now"` // Unix seconds; null is the clock's
 	// Extra is what is known of the receiver besides its secrets: tolerance_s,
-	// the identities api_key, app_key and key_id, and descriptions.
+	// identities such as api_key, app_key and key_id, and descriptions. What
+	// names a setting of the provider is one.
 	Extra map[string]any `json:"extra"`
 	// Config are the settings of the source.
 	Config map[string]any `json:"config"`
@@ -146,39 +147,51 @@ func (b *batch) verdict(ctx context.Context, in *batchRequest, v *verify.Verifie
 	return out
 }
 
-// configured are the settings of a source that the line describes.
+// configured are the settings of a source that the line describes. What another
+// provider can be configured with is passed over, so that lines may be alike.
 func (b *batch) configured(def verify.Definition, in *batchRequest) (map[string]string, error) {
-	has := map[string]bool{}
+	declared := map[string]verify.Setting{}
 	for _, s := range def.AllSettings() {
-		has[s.Name] = true
+		declared[s.Name] = s
 	}
 	settings := map[string]string{}
+	for name, value := range in.Extra {
+		if name == "tolerance_s" {
+			name = "tolerance"
+		}
+		setting, ok := declared[name]
+		if text, err := settingText(value); ok && err == nil {
+			settings[name] = described(setting, text)
+		}
+	}
 	for name, value := range in.Config {
 		text, err := settingText(value)
-		switch {
-		case err != nil:
+		if err != nil {
 			return nil, fmt.Errorf("config.%s: %w", name, err)
-		case has[name] || !b.settings[name]:
-			settings[name] = text // what nobody has is an error, told by verify.New
+		}
+		if _, ok := declared[name]; ok || !b.settings[name] {
+			settings[name] = text // one that nobody has is an error of verify.New
 		}
 	}
 	if in.Variant != "" {
 		settings["variant"] = in.Variant
 	}
-	// What only some providers look at is for those that do.
-	for name, value := range map[string]any{
-		"tolerance": in.Extra["tolerance_s"], "api_key": in.Extra["api_key"],
-		"app_key": in.Extra["app_key"], "key_id": in.Extra["key_id"],
-	} {
-		text, err := settingText(value)
-		if err != nil {
-			return nil, fmt.Errorf("extra: %s: %w", name, err)
-		}
-		if has[name] && text != "" {
-			settings[name] = text
+	return settings, nil
+}
+
+// described is the value of a setting that a description means: "HMAC-SHA256" is
+// sha256. A closed set of values without it leaves the setting at its default.
+func described(s verify.Setting, text string) string {
+	plain := strings.NewReplacer("-", "", "_", "", " ", "", ",", "")
+	for _, value := range s.Values {
+		if strings.Contains(strings.ToLower(plain.Replace(text)), strings.ToLower(plain.Replace(value))) {
+			return value
 		}
 	}
-	return settings, nil
+	if s.Values != nil {
+		return ""
+	}
+	return text
 }
 
 // settingText is a value as a source's configuration has it.

@@ -303,3 +303,16 @@ func TestBatchIdentities(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 }
+
+// A description chooses what an account can choose, and nothing else does.
+func TestBatchDescriptions(t *testing.T) {
+	line := func(algorithm string) string {
+		text := `{"provider":"sumsub","secrets":["s"],"body_base64":"e30=","extra":{"algorithm":"` + algorithm + `"},"headers":[["X-Payload-Digest-Alg","HMAC_SHA1_HEX"],["X-Payload-Digest","` +
+			hex.EncodeToString(mac(sha1.New, "s", "{}")) + `"]]}`
+		return text
+	}
+	got := batchOf(t, line("HMAC-SHA1, hex")+"\n"+line("HMAC_SHA256_HEX")+"\n"+line(""))
+	if !got[0].Accepted || got[1].Accepted || got[2].Accepted {
+		t.Errorf("%+v", got)
+	}
+}

@@ -1,6 +1,9 @@
 package client_test
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"iter"
@@ -313,6 +316,49 @@ func TestSources(t *testing.T) {
 	ok(t, w.Sources.Delete(ctx, "shop", "gh"))
 	if page := must[*client.List[client.Source]](t)(w.Sources.List(ctx, "shop", client.Page{})); len(page.Data) != 0 || page.Iterator != "" || !page.Done {
 		t.Errorf("after deleting: %+v", page)
+	}
+}
+
+// TestDeliveredSecret has a provider deliver its secret in a handshake, once, and
+// sign an event with it. What is secret of the source is not shown.
+func TestDeliveredSecret(t *testing.T) {
+	w, ctx := newWorld(t), t.Context()
+	must[*client.Application](t)(w.Applications.Create(ctx, client.ApplicationIn{Name: "Shop", UID: "shop"}))
+	source := must[*client.Source](t)(w.Sources.Create(ctx, "shop", client.SourceIn{
+		Name: "Asana", UID: "asana", Provider: "asana", EventTypePrefix: "asana.",
+	}))
+	send := func(body string, header ...string) *http.Response {
+		r, err := http.NewRequest(http.MethodPost, source.IngestURL, strings.NewReader(body))
+		ok(t, err)
+		r.Header.Set(header[0], header[1])
+		res, err := http.DefaultClient.Do(r)
+		ok(t, err)
+		res.Body.Close()
+		return res
+	}
+	if got := must[string](t)(w.Sources.Secret(ctx, "shop", "asana")); got != "" {
+		t.Errorf("before the handshake: %q", got)
+	}
+	if res := send("{}", "X-Hook-Secret", "b537207f20cb"); res.StatusCode != 200 || res.Header.Get("X-Hook-Secret") != "b537207f20cb" {
+		t.Fatalf("the handshake was answered %d %v", res.StatusCode, res.Header)
+	}
+	if res := send("{}", "X-Hook-Secret", "0123456789ab"); res.StatusCode != 403 {
+		t.Errorf("the second was answered %d", res.StatusCode)
+	}
+	if got := must[string](t)(w.Sources.Secret(ctx, "shop", "asana")); got != "b537207f20cb" {
+		t.Errorf("the secret is %q", got)
+	}
+	if got := must[*client.Source](t)(w.Sources.Get(ctx, "shop", "asana")); got.Config["stored_secret"] != "***" {
+		t.Errorf("the settings are shown as %v", got.Config)
+	}
+	body := `{"events":[{"action":"changed"}]}`
+	mac := hmac.New(sha256.New, []byte("b537207f20cb"))
+	mac.Write([]byte(body))
+	if res := send(body, "X-Hook-Signature", hex.EncodeToString(mac.Sum(nil))); res.StatusCode/100 != 2 {
+		t.Errorf("an event was answered %d", res.StatusCode)
+	}
+	if all := collect(t, w.Messages.All(ctx, "shop", client.History{})); len(all) != 1 {
+		t.Errorf("messages: %+v", all)
 	}
 }
 

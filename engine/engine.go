@@ -86,10 +86,10 @@ func (e *Engine) loadCatalogue(ctx context.Context, head store.Head) error {
 		IDs:            &postern.IDSource{Now: e.cfg.Now, Random: rand.Reader},
 		Now:            e.cfg.Now,
 		Secrets:        e.cfg.Secrets,
-		ValidateSource: e.checkSource,
-		MaxSchedule:    e.cfg.Retention,
-		Replays:        e.replays.Add,
-		OnChange:       func(n postern.EndpointNumber) { e.dispatcher.Changed(n) },
+		ValidateSource: e.checkSource, SecretSettings: e.secretSettings,
+		MaxSchedule: e.cfg.Retention,
+		Replays:     e.replays.Add,
+		OnChange:    func(n postern.EndpointNumber) { e.dispatcher.Changed(n) },
 	})
 	return err
 }

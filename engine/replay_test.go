@@ -275,6 +275,12 @@ func TestReplayHeaderIsOurs(t *testing.T) {
 	if want := 4; len(got) != want { // X-Own, and ours of method, path and query
 		t.Errorf("%d headers are passed on, want %d: %v", len(got), want, got)
 	}
+	if got := forwarded(in, []string{"x-OWN", "X-Other", "Postern-Replay"}); len(got) != 4 {
+		t.Errorf("%d headers are passed on of those named: %v", len(got), got)
+	}
+	if got := forwarded(in, []string{"X-Other"}); len(got) != 3 {
+		t.Errorf("%d headers are passed on when none named is there: %v", len(got), got)
+	}
 	if own := replayHeader(postern.ReplayID{1}); len(own) != 1 {
 		t.Errorf("the header of a replay: %v", own)
 	}

@@ -295,6 +295,8 @@ func (d *clientDriver) sources() {
 	d.refuses(errorOf(api.Put(ctx, d.app, "client-source", ours.SourceIn{})), postern.ErrInvalid)
 	d.does(errorOf(api.Patch(ctx, d.app, "client-source", ours.Patch{"eventTypePrefix": "client."})))
 	d.refuses(errorOf(api.Patch(ctx, d.app, noOne, ours.Patch{"name": "Client"})), postern.ErrNotFound)
+	d.does(errorOf(api.Secret(ctx, d.app, "client-source")))
+	d.refuses(errorOf(api.Secret(ctx, d.app, noOne)), postern.ErrNotFound)
 	d.does(api.RotateSecret(ctx, d.app, "client-source", "client-secret-2"))
 	d.refuses(api.RotateSecret(ctx, d.app, "client-source", ""), postern.ErrInvalid)
 

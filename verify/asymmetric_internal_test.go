@@ -134,6 +134,20 @@ func TestSignaturesWithoutAKeyAreWrong(t *testing.T) {
 	}
 }
 
+// ES256 is for P-256 alone: the hash by itself does not pin the curve.
+func TestAlgorithmsPinTheCurve(t *testing.T) {
+	keys := makeKeys(t)
+	text := []byte("signed text")
+	for name, private := range map[string]*ecdsa.PrivateKey{"ES256": keys.ec, "ES384": keys.ec3, "ES512": keys.ec5} {
+		for _, other := range []*ecdsa.PrivateKey{keys.ec, keys.ec3, keys.ec5} {
+			how, _ := tokenAlgorithm(name)
+			if got := how.verify(key{public: other.Public()}, text, sign(t, how, other, text)); got != (private == other) {
+				t.Errorf("%s with %s: %v", name, other.Curve.Params().Name, got)
+			}
+		}
+	}
+}
+
 // What a Scheme signs: ASN.1 and PKCS #1, by the type of the key.
 func TestSchemesSignByTheTypeOfTheKey(t *testing.T) {
 	keys := makeKeys(t)

@@ -20,7 +20,9 @@ import (
 	"time"
 )
 
-// httpSignatureChecker checks signatures by RFC 9421.
+// httpSignatureChecker checks signatures by RFC 9421. The secrets of the source
+// are its keys, or the keys of Remote, one of which a keyid may name. Proofs have
+// the time of creation; nonces are not remembered, since bodies are.
 type httpSignatureChecker struct {
 	s     *scheme
 	rules messageRules
@@ -92,7 +94,8 @@ func (h httpSignatureChecker) check(ctx context.Context, in *input) (proof, *Err
 	return proof{}, failure
 }
 
-// one checks the signature of one name. While its key is looked for, claim:kid
+// one checks the signature of one name, of which Signature-Input declares what
+// it covers and Signature has the bytes. While its key is looked for, claim:kid
 // is the keyid of the signature.
 func (h httpSignatureChecker) one(ctx context.Context, in *input, declared fieldMember, item fieldItem) (proof, *Error) {
 	sig, isBytes := item.value.([]byte)
@@ -116,7 +119,9 @@ func (h httpSignatureChecker) one(ctx context.Context, in *input, declared field
 	return proof{id: in.id, signedAt: p.created}, err
 }
 
-// check looks at coverage, the signature itself, the digest of the body, and
+// check looks first at what the signature has to cover, because everything else
+// could be right for a signature that covers nothing; then at the signature
+// itself, the digest of the body, and
 // the window last.
 func (r messageRules) check(req Request, input fieldItem, p messageParameters, sig []byte, keys []key, now time.Time) *Error {
 	for _, id := range r.covered {
@@ -140,7 +145,8 @@ func (r messageRules) check(req Request, input fieldItem, p messageParameters, s
 }
 
 // match tries the keys of the id that the signature names, or all where one of
-// both has none; at most MaxSignatures of them.
+// both has none; at most MaxSignatures of them. The algorithm is that of the
+// key, so that a request which names another is refused unchecked.
 func (r messageRules) match(p messageParameters, keys []key, base, sig []byte) *Error {
 	tried, forbidden := 0, false
 	for _, k := range keys {
@@ -208,6 +214,8 @@ func readParameters(input fieldMember) (messageParameters, *Error) {
 	return p, nil
 }
 
+// unixParameter refuses zero and what no calendar prints, so that a zero time
+// always means that there is none.
 func unixParameter(value any) (time.Time, bool) {
 	n, ok := value.(int64)
 	return time.Unix(n, 0).UTC(), ok && n > 0 && n <= maxUnix
@@ -221,6 +229,7 @@ func signatureBase(req Request, input fieldItem) ([]byte, *Error) {
 		target = nil // refused when a component needs it
 	}
 	var b strings.Builder
+	// A component that stands there twice could have two values in one signature.
 	seen := make(map[string]bool, len(input.list))
 	for _, component := range input.list {
 		id := component.String()
@@ -233,7 +242,8 @@ func signatureBase(req Request, input fieldItem) ([]byte, *Error) {
 		if err != nil {
 			return nil, err
 		}
-		// A line break would let one component speak for another.
+		// A line break would let one component speak for another. No server
+		// lets one into a header, but a library's user may.
 		if strings.ContainsAny(value, "\r\n") {
 			return nil, &Error{ReasonSignatureMalformed, id + " contains a line break"}
 		}
@@ -244,6 +254,8 @@ func signatureBase(req Request, input fieldItem) ([]byte, *Error) {
 }
 
 // componentValue is one component of the request (RFC 9421 sections 2.1, 2.2).
+// Those of the address come from the public URL, not from what a proxy made of
+// it. What is of responses alone, such as @status, is refused.
 func componentValue(req Request, target *url.URL, name string, params []fieldMember) (string, *Error) {
 	derived := strings.HasPrefix(name, "@")
 	if !derived {
@@ -259,6 +271,7 @@ func componentValue(req Request, target *url.URL, name string, params []fieldMem
 		wanted, _ := params[0].item.value.(string)
 		return queryParameter(target.RawQuery, wanted)
 	}
+	// As it was sent: a decoded and encoded path could be another one.
 	path := target.EscapedPath()
 	if path == "" {
 		path = "/"
@@ -346,6 +359,7 @@ func queryParameter(query, wanted string) (string, *Error) {
 }
 
 // encodeComponent percent-encodes by the URL standard's component set.
+// In Go there is no such set: QueryEscape encodes more, PathEscape less.
 func encodeComponent(text string) string {
 	var b strings.Builder
 	for _, c := range []byte(text) {
@@ -372,7 +386,8 @@ func authority(target *url.URL) string {
 }
 
 // checkContentDigest recomputes every digest of RFC 9530 that is known. One
-// must be, and all of those must be right.
+// must be, and all of those must be right: a sender that adds a stronger one
+// beside a wrong weak one would otherwise be read differently by two receivers.
 func checkContentDigest(req Request) *Error {
 	digests, err := dictionaryOf(req.Header, "Content-Digest")
 	if err != nil {
@@ -402,7 +417,8 @@ func checkContentDigest(req Request) *Error {
 	return nil
 }
 
-// dictionaryOf reads a header that must stand there once.
+// dictionaryOf reads a header that must stand there once. RFC 8941 would join
+// several, and an attacker could add one that only one side of a proxy sees.
 func dictionaryOf(header http.Header, name string) ([]fieldMember, *Error) {
 	values := header.Values(name)
 	if len(values) > 1 {

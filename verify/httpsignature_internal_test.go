@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -327,6 +328,32 @@ func TestSignaturesKeyedWithThePublicKeyAreRefused(t *testing.T) {
 		}}}
 		if _, err := New(def, Config{Secrets: []string{secret}}); err == nil {
 			t.Errorf("%s took a public key for a shared secret", kind)
+		}
+	}
+}
+
+func TestFewKeysAreTriedOnASignature(t *testing.T) {
+	keys, others := makeKeys(t), makeKeys(t)
+	how := signing{kind: KindEd25519}
+	sig := sign(t, how, keys.ed, []byte("base"))
+	wrong, right := key{public: others.ed.Public(), id: "other"}, key{public: keys.ed.Public(), id: "own"}
+	for name, c := range map[string]struct {
+		p    messageParameters
+		keys []key
+		want Reason
+	}{
+		"the last":     {messageParameters{}, append(slices.Repeat([]key{wrong}, MaxSignatures-1), right), ""},
+		"too many":     {messageParameters{}, append(slices.Repeat([]key{wrong}, MaxSignatures), right), ReasonSignatureMismatch},
+		"its id":       {messageParameters{keyID: "own"}, append(slices.Repeat([]key{wrong}, MaxSignatures), right), ""},
+		"another's id": {messageParameters{keyID: "other"}, []key{wrong, right}, ReasonSignatureMismatch},
+		"no keys":      {messageParameters{}, nil, ReasonSignatureMismatch},
+	} {
+		var got Reason
+		if err := (messageRules{}).match(c.p, c.keys, []byte("base"), sig); err != nil {
+			got = err.Reason
+		}
+		if got != c.want {
+			t.Errorf("%s: %q, want %q", name, got, c.want)
 		}
 	}
 }

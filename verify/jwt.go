@@ -81,6 +81,7 @@ func (c *compiler) jwt(path string, def *JWT) *jwtRules {
 
 // jwtChecker checks the token at the scheme's signature. Its proof has the
 // token's claims; digests and requirements over them are the scheme's to check.
+// A token without a digest of the body proves who sends, and no more.
 type jwtChecker struct{ s *scheme }
 
 func (j jwtChecker) check(ctx context.Context, in *input) (proof, *Error) {
@@ -135,11 +136,13 @@ type token struct {
 	claims          claims
 }
 
-// claims are the members of a token's payload as JSON, by name.
+// claims are the members of a token's payload as JSON, by name. They are read
+// for the rules; digests and selectors read the payload as it is.
 type claims map[string]json.RawMessage
 
 // parseToken takes a compact JWS apart: three parts of strict base64url, two
-// JSON objects in which no name stands twice, and no critical extension.
+// JSON objects in which no name stands twice, and no critical extension, which
+// would have to be understood and none of which is. Nothing is checked yet.
 func parseToken(text string) (token, *Error) {
 	malformed := func(detail string) (token, *Error) {
 		return token{}, &Error{ReasonSignatureMalformed, "the token " + detail}
@@ -180,6 +183,8 @@ func parseToken(text string) (token, *Error) {
 // check decides about a token: signature first, then what it says, and the
 // clock last. publicURL is for rules that want it as the subject.
 func (r *jwtRules) check(t token, keys []key, publicURL string, now time.Time) *Error {
+	// Both, although each would do: a rule that names an algorithm which is none
+	// must not make it one.
 	how, known := tokenAlgorithm(t.alg)
 	if !known || !slices.Contains(r.algorithms, t.alg) {
 		return &Error{ReasonAlgorithmForbidden, "the token is signed with an algorithm other than " + list(r.algorithms)}
@@ -193,8 +198,10 @@ func (r *jwtRules) check(t token, keys []key, publicURL string, now time.Time) *
 	return r.checkTimes(t.claims, now)
 }
 
-// checkClaims compares whom the token is from and for.
+// checkClaims compares whom the token is from and for. The platform's signature
+// proves the platform: without these, anybody with an account there could send.
 func (r *jwtRules) checkClaims(c claims, publicURL string) *Error {
+	// The issuer is a claim like others, with a member of its own in a definition.
 	wanted := map[string]string{"iss": r.issuer}
 	maps.Copy(wanted, r.claims)
 	if wanted["sub"] = r.subject; r.subject == "{url}" {
@@ -231,6 +238,7 @@ func (r *jwtRules) checkTimes(c claims, now time.Time) *Error {
 		}
 	}
 	exp, nbf, iat := at[0], at[1], at[2]
+	// The leeway is for clocks that differ. A token is over at exp, not after it.
 	switch {
 	case !exp.IsZero() && !now.Before(exp.Add(r.leeway)):
 		return outside(fmt.Sprintf("expired %.0f s ago", now.Sub(exp).Seconds()))
@@ -270,7 +278,8 @@ func (c claims) text(name string) (string, bool) {
 	return string(raw), true
 }
 
-// texts is a claim that is a string or a list of strings.
+// texts is a claim that is a string or a list of strings, as aud is either. A
+// list with anything else in it is no list.
 func (c claims) texts(name string) []string {
 	if text, ok := c.text(name); ok {
 		return []string{text}
@@ -293,6 +302,7 @@ func (c claims) time(name string) (time.Time, bool) {
 	if raw[0] == 'n' || json.Unmarshal(raw, &seconds) != nil || !(seconds > 0 && seconds <= maxUnix) {
 		return time.Time{}, false
 	}
+	// Some issuers write milliseconds behind the point.
 	whole, fraction := math.Modf(seconds)
 	return time.Unix(int64(whole), int64(fraction*float64(time.Second))).UTC(), true
 }
@@ -316,7 +326,9 @@ func matchesAnyKey(how signing, id string, keys []key, text, sig []byte) bool {
 	return false
 }
 
-// tokenAlgorithm finds an algorithm of RFC 7518. There is no "none".
+// tokenAlgorithm finds an algorithm of RFC 7518, or RFC 8037's for Ed25519.
+// There is no "none". The curve of ECDSA is pinned by the name, and its
+// signature is r and s side by side.
 func tokenAlgorithm(name string) (signing, bool) {
 	family, bits := name, ""
 	if len(name) == 5 {
@@ -352,7 +364,8 @@ func strictObject(data []byte) (map[string]json.RawMessage, bool) {
 	return object, namesAreUnique(data)
 }
 
-// namesAreUnique walks valid JSON.
+// namesAreUnique walks valid JSON. Names are compared after their escapes are
+// decoded; the depth costs memory, which the length of a token bounds.
 func namesAreUnique(data []byte) bool {
 	type frame struct {
 		names map[string]bool // nil in an array
@@ -371,6 +384,7 @@ func namesAreUnique(data []byte) bool {
 			continue
 		}
 		if top := len(stack) - 1; top >= 0 && stack[top].names != nil {
+			// In an object every second thing is a name.
 			if stack[top].value = !stack[top].value; stack[top].value {
 				name := tok.(string)
 				if stack[top].names[name] {

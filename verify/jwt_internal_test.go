@@ -284,6 +284,31 @@ func TestTokensMustBeOfTheBody(t *testing.T) {
 	}
 }
 
+// A kid picks among the keys that there are; keys without one are always tried,
+// and no token has more than a few tried.
+func TestKeysOfATokenArePickedByID(t *testing.T) {
+	how, text := hs256(), []byte("signed text")
+	sig := sign(t, how, []byte("two"), text)
+	for name, c := range map[string]struct {
+		id   string
+		keys []key
+		want bool
+	}{
+		"its id":        {"2", []key{{raw: []byte("one"), id: "1"}, {raw: []byte("two"), id: "2"}}, true},
+		"another's id":  {"1", []key{{raw: []byte("one"), id: "1"}, {raw: []byte("two"), id: "2"}}, false},
+		"unknown id":    {"3", []key{{raw: []byte("one"), id: "1"}, {raw: []byte("two"), id: "2"}}, false},
+		"no id":         {"", []key{{raw: []byte("one"), id: "1"}, {raw: []byte("two"), id: "2"}}, true},
+		"keys of no id": {"1", []key{{raw: []byte("one")}, {raw: []byte("two")}}, true},
+		"no keys":       {"", nil, false},
+		"the last":      {"", append(slices.Repeat([]key{{raw: []byte("one")}}, MaxSignatures-1), key{raw: []byte("two")}), true},
+		"too many":      {"", append(slices.Repeat([]key{{raw: []byte("one")}}, MaxSignatures), key{raw: []byte("two")}), false},
+	} {
+		if got := matchesAnyKey(how, c.id, c.keys, text, sig); got != c.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
+
 func FuzzJWT(f *testing.F) {
 	good := tokenOf(f, hs256(), []byte(tokenSecret), `{"alg":"HS256","kid":"a"}`, `{"iss":"APIkey123","exp":1792000010,"aud":["here"],"a":{"b":[1,{}]}}`)
 	f.Add(good)

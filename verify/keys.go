@@ -106,7 +106,9 @@ func parseMaterial(form, text string) (material, error) {
 	return material{}, fmt.Errorf("has the form %q, which no public key has", form)
 }
 
-// rawKey is an Ed25519 key as its bytes; err is what decoding them said.
+// rawKey is an Ed25519 key as its bytes; err is what decoding them said. Whether
+// they are a point on the curve shows when a signature is checked, and is no
+// match if they are not.
 func rawKey(raw []byte, err error, form string) (material, error) {
 	if err != nil {
 		return material{}, errors.New("is not " + form)
@@ -166,7 +168,7 @@ func linedPEM(text string) string {
 	return "-----" + begin + "-----\n" + strings.TrimSpace(body) + "\n-----" + end
 }
 
-// derKey reads a PKIX public key (SubjectPublicKeyInfo).
+// derKey reads a PKIX public key (SubjectPublicKeyInfo), to the last byte.
 func derKey(der []byte) (material, error) {
 	key, err := x509.ParsePKIXPublicKey(der)
 	if err != nil {
@@ -175,7 +177,8 @@ func derKey(der []byte) (material, error) {
 	return usable(key)
 }
 
-// usable refuses types and sizes of key that no signature is checked with.
+// usable refuses types and sizes of key that no signature is checked with. An
+// exponent of 1 would make every message its own signature.
 func usable(key crypto.PublicKey) (material, error) {
 	switch k := key.(type) {
 	case ed25519.PublicKey:
@@ -206,13 +209,14 @@ type jwk struct {
 	Y      string   `json:"y"`
 	N      string   `json:"n"`
 	E      string   `json:"e"`
-	D      string   `json:"d"`
+	D      string   `json:"d"` // nothing of it is kept
 	Kid    string   `json:"kid"`
 	Use    string   `json:"use"`
 	KeyOps []string `json:"key_ops"`
 }
 
-// jwkKey reads one JSON Web Key.
+// jwkKey reads one JSON Web Key. Members that are not known are ignored, as RFC
+// 7517 wants; x5u and x5c are such ones, and lead nowhere.
 func jwkKey(data []byte) (material, error) {
 	var j jwk
 	if json.Unmarshal(data, &j) != nil {
@@ -246,6 +250,8 @@ func parseKeySet(data []byte) ([]material, error) {
 	return keys, nil
 }
 
+// public refuses a private key as well, although the public one is part of it:
+// who pasted it should hear that it is known now.
 func (j jwk) public() (material, error) {
 	switch {
 	case j.D != "":
@@ -315,6 +321,8 @@ func kindOf(public crypto.PublicKey) Kind {
 	return ""
 }
 
+// curveNamed is a curve by its name in a JWK, nil for others. P-224 and secp256k1
+// are no algorithms of the tokens and signatures that are checked here.
 func curveNamed(name string) elliptic.Curve {
 	switch name {
 	case "P-256":

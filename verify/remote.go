@@ -22,7 +22,9 @@ const (
 	standardPattern = `[A-Za-z0-9_-]{1,128}`
 )
 
-// remoteKeys are the fetched keys of one scheme; safe for concurrent use.
+// remoteKeys are the fetched keys of one scheme; safe for concurrent use. What a
+// request says only fills gaps in an address that the definition has, and what
+// comes of it must be https, on port 443, at a host of the definition.
 type remoteKeys struct {
 	address template
 	pattern *regexp.Regexp   // of the values in address
@@ -148,9 +150,10 @@ func (r *remoteKeys) resolve(in *input) (string, *Error) {
 	return address, nil
 }
 
-// parseFetched reads the keys of an answer. Path leads to the key in a JSON
-// answer: a string, or for jwk an object. In a set, keys that are for another
-// kind are left out.
+// parseFetched reads the keys of an answer. Its errors are kept and shown to the
+// operator, and have nothing of the answer in them. Inside leads to the key in a
+// JSON answer: a string, or for jwk an object. In a set, keys that are for
+// another kind are left out.
 func parseFetched(kind Kind, format string, inside []string, body []byte) ([]material, error) {
 	text := string(body)
 	if inside != nil {
@@ -245,7 +248,9 @@ func (c *keyCache) get(ctx context.Context, address, id string) ([]material, *Er
 	}
 }
 
-// outdated reports whether an entry does not answer a request any more.
+// outdated reports whether an entry does not answer a request any more: its time
+// is over, or the provider may have a key by now that it had not then. A failure
+// is news for a while, whatever else is known.
 func (e *cachedKeys) outdated(now time.Time, ttl time.Duration, id string) bool {
 	if e.err != nil && now.Sub(e.asked) < fetchFailed {
 		return false
@@ -257,7 +262,8 @@ func (e *cachedKeys) outdated(now time.Time, ttl time.Duration, id string) bool 
 	return !known && now.Sub(e.asked) >= fetchRotated
 }
 
-// answer is the keys while they count, also when fetching them again failed.
+// answer is the keys while they count, also when fetching them again failed. An
+// entry that is neither fresh nor failed is outdated, and is not asked.
 func (e *cachedKeys) answer(now time.Time, ttl time.Duration) ([]material, *Error) {
 	if e.keys != nil && now.Sub(e.fetched) < ttl {
 		return e.keys, nil
@@ -266,7 +272,8 @@ func (e *cachedKeys) answer(now time.Time, ttl time.Duration) ([]material, *Erro
 }
 
 // begin marks an address as being fetched; busy means that there have been too
-// many of late.
+// many of late. The limit is for all addresses together: forged requests may
+// hold up a key that is new, and none that is here.
 func (c *keyCache) begin(address string, e *cachedKeys, now time.Time) (entry *cachedKeys, busy bool) {
 	c.begun = slices.DeleteFunc(c.begun, func(t time.Time) bool { return now.Sub(t) >= fetchWindow })
 	if len(c.begun) >= fetchesWithin {

@@ -13,6 +13,8 @@ const (
 	maxMembers = 64      // of a dictionary, an inner list or the parameters of one item
 )
 
+// errField says no more on purpose: what is wrong with a forged header helps
+// nobody but who forged it.
 var errField = errors.New("is not a structured field")
 
 // fieldItem is an item or an inner list of a structured field (RFC 8941).
@@ -30,6 +32,8 @@ type fieldMember struct {
 	item fieldItem
 }
 
+// Types of their own tell what is written alike: "a" from a, 1 from 1.0. In a
+// signature base the difference shows.
 type (
 	fieldToken   string
 	fieldDecimal string // as it is written again
@@ -82,6 +86,8 @@ func (f fieldItem) String() string {
 	return b.String()
 }
 
+// write leaves out what is true by being there, and puts one blank between the
+// items of an inner list.
 func (f fieldItem) write(b *strings.Builder) {
 	switch v := f.value.(type) {
 	case int64:
@@ -119,7 +125,10 @@ func (f fieldItem) write(b *strings.Builder) {
 	}
 }
 
-// fieldParser holds what is not read yet.
+// fieldParser holds what is not read yet. Its methods read one thing each and
+// report whether it was there; after a false nothing is to be read any more.
+// None calls itself, so that nesting cannot exhaust the stack: RFC 8941 has one
+// level of lists.
 type fieldParser struct{ rest string }
 
 // eat takes one character if it comes next.
@@ -142,6 +151,7 @@ func (p *fieldParser) take(in func(c byte) bool) string {
 	return taken
 }
 
+// member reads name=value with parameters, or a name that alone is true.
 func (p *fieldParser) member() (m fieldMember, ok bool) {
 	if m.name, ok = p.name(); !ok {
 		return m, false
@@ -160,6 +170,7 @@ func (p *fieldParser) member() (m fieldMember, ok bool) {
 	return m, ok
 }
 
+// name reads a key: lower case alone, because names are compared as bytes.
 func (p *fieldParser) name() (string, bool) {
 	if p.rest == "" || p.rest[0] != '*' && !isLower(p.rest[0]) {
 		return "", false
@@ -193,6 +204,8 @@ func (p *fieldParser) inner() ([]fieldItem, bool) {
 	return nil, false
 }
 
+// parameters reads what follows an item. Like a dictionary's, its names stand
+// there once.
 func (p *fieldParser) parameters() ([]fieldMember, bool) {
 	var params []fieldMember
 	for p.eat(';') {
@@ -212,6 +225,8 @@ func (p *fieldParser) parameters() ([]fieldMember, bool) {
 	return params, true
 }
 
+// bare reads an item without parameters. The first character says what it is;
+// dates and display strings, which RFC 9651 added, are in no signature header.
 func (p *fieldParser) bare() (value any, ok bool) {
 	if p.rest == "" {
 		return nil, false
@@ -238,6 +253,7 @@ func (p *fieldParser) bare() (value any, ok bool) {
 	return nil, false
 }
 
+// quoted reads a string: printable ASCII, with two escapes and no others.
 func (p *fieldParser) quoted() (any, bool) {
 	var b strings.Builder
 	for i := 1; i < len(p.rest); i++ {
@@ -259,6 +275,8 @@ func (p *fieldParser) quoted() (any, bool) {
 	return nil, false
 }
 
+// bytes reads base64 between colons. Padding may be missing, as RFC 8941 asks
+// parsers to allow; loose bits at the end may not be set.
 func (p *fieldParser) bytes() (any, bool) {
 	text, rest, found := strings.Cut(p.rest[1:], ":")
 	raw, err := decodeBase64(base64.RawStdEncoding, text)
@@ -266,6 +284,9 @@ func (p *fieldParser) bytes() (any, bool) {
 	return raw, found && err == nil
 }
 
+// number reads an integer of at most 15 digits, which no float would garble, or
+// a decimal with at most three behind the point. Zeros in front are allowed, and
+// gone when it is written again.
 func (p *fieldParser) number() (any, bool) {
 	sign := ""
 	if p.eat('-') {

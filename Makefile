@@ -89,6 +89,10 @@ soak-retention: build ## measure while a day of 1M messages is dropped (13 minut
 soak-faults: ## meet full disks and faults on our own side, with full counts (10 minutes)
 	POSTERN_SOAK=1 go test -v -count=1 -timeout $(SOAK_TIMEOUT) -run 'TestSoakDisk|TestSoakFullDisk|TestNoDescriptors|TestResolverDown|TestNoRoute|TestPayloadsBeyond' ./internal/e2e
 
+.PHONY: soak-fuzz
+soak-fuzz: ## fuzz every scheme, handshake and parser of package verify for 30 s each (12 minutes)
+	@.ci/fuzz 30s ./verify
+
 .PHONY: soak-long
 soak-long: build ## half an hour at 60 % of full speed under random SIGKILLs
 	bin/postern bench --runs soak --rounds 1 $(BENCH_FLAGS)

@@ -3,6 +3,7 @@ package verify
 import (
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,14 +22,14 @@ const (
 )
 
 // Config is what one source adds to the Definition of its provider. Printing
-// or logging one does not show the secrets.
+// or logging one shows neither secrets nor settings, some of which are secret.
 type Config struct {
 	// Secrets are those that may have signed; any match is enough. White space
 	// at either end is refused: it usually is a badly copied secret.
 	Secrets []string `json:"-"`
 	// Settings are the values of the definition's settings by name; in the API
 	// they are the source's config.
-	Settings map[string]string
+	Settings map[string]string `json:"-"`
 	// EventTypePrefix stands before every event type that the provider names.
 	EventTypePrefix string
 	// Fetch fetches keys and confirms subscriptions where a definition names an
@@ -39,12 +40,12 @@ type Config struct {
 	Keyless bool `json:"-"`
 }
 
-// Format masks the secrets under every verb.
+// Format shows how many secrets there are and what is set, under every verb.
 func (c Config) Format(f fmt.State, _ rune) {
-	fmt.Fprintf(f, "{secrets:%d settings:%q prefix:%q}", len(c.Secrets), c.Settings, c.EventTypePrefix)
+	fmt.Fprintf(f, "{secrets:%d settings:%q prefix:%q}", len(c.Secrets), slices.Sorted(maps.Keys(c.Settings)), c.EventTypePrefix)
 }
 
-// LogValue masks the secrets in slog output.
+// LogValue is Format for slog.
 func (c Config) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(c)) }
 
 // compiler turns a Definition and a Config into a Verifier and collects all
@@ -238,7 +239,7 @@ func (c *compiler) conditions(path string, defs []string) []condition {
 		if made.value = c.selector(Selector(def), indexed(path, i)); made.value.form == "" || equals && !ok && text != "" {
 			continue
 		}
-		made.equals, made.text = equals, filled
+		made.equals, made.text, made.secret = equals, filled, filled != text
 		all = append(all, made)
 	}
 	return all

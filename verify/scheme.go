@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -63,6 +62,7 @@ type condition struct {
 	absent bool
 	equals bool
 	text   string
+	secret bool // text has a setting in it, which may be
 }
 
 // requirement is a Requirement whose Equals is not empty.
@@ -178,6 +178,8 @@ func (c condition) check(in *input) *Error {
 		return err
 	}
 	switch {
+	case c.equals && value != c.text && c.secret:
+		return &Error{ReasonSchemeUnmet, c.value.String() + " is not what is configured"}
 	case c.equals && value != c.text:
 		return &Error{ReasonSchemeUnmet, fmt.Sprintf("%s is not %q", c.value, c.text)}
 	case c.absent && value != "":
@@ -236,8 +238,10 @@ func (c condition) String() string {
 	switch {
 	case c.absent:
 		return "!" + c.value.String()
+	case c.equals && c.secret:
+		return c.value.String() + "=***"
 	case c.equals:
 		return c.value.String() + "=" + c.text
 	}
-	return strings.TrimSpace(c.value.String())
+	return c.value.String()
 }

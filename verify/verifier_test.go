@@ -479,6 +479,7 @@ func TestSecretsNeverShow(t *testing.T) {
 	const secret = "0123456789abcdef"
 	cfg := verify.Config{Secrets: []string{secret}}
 	v := newVerifier(t, "github", cfg)
+	cfg.Settings = map[string]string{"verify_token": secret}
 	var out bytes.Buffer
 	slog.New(slog.NewTextHandler(&out, nil)).Info("m", "cfg", cfg, "v", v)
 	slog.New(slog.NewJSONHandler(&out, nil)).Info("m", "cfg", cfg, "v", v)

@@ -92,3 +92,27 @@ func TestVectorsByGenericHMAC(t *testing.T) {
 		t.Errorf("providers that ran: %v", ran)
 	}
 }
+
+// TestGenericTokens: a provider that only sends what it was told is a matter of
+// settings, too.
+func TestGenericTokens(t *testing.T) {
+	for _, tc := range []struct {
+		provider, secret string
+		settings         map[string]string
+		good, bad        verify.Request
+	}{
+		{"token", "t0k", map[string]string{"header": "X-Token", "event_type": "json:type"}, post(`{"type":"a"}`, "X-Token", "t0k"), post(`{"type":"a"}`, "X-Token", "T0K")},
+		{"token", "t0k", map[string]string{"header": "Authorization", "prefix": "Bearer "}, post("", "Authorization", "bearer t0k"), post("", "Authorization", "t0k")},
+		{"token", "t0k", map[string]string{"query": "access_token"}, verify.Request{Target: "/in?access_token=t0k"}, verify.Request{Target: "/in?token=t0k"}},
+		{"token", "t0k", map[string]string{"field": "auth.token"}, post(`{"auth":{"token":"t0k"}}`), post(`{"auth":{"token":"t0"}}`)},
+		{"basic", "u:p", nil, post("", "Authorization", "Basic dTpw"), post("", "Authorization", "Basic dTpx")},
+	} {
+		v := newVerifier(t, tc.provider, verify.Config{Secrets: []string{tc.secret}, Settings: tc.settings})
+		if _, err := v.Verify(t.Context(), tc.good, now()); err != nil {
+			t.Errorf("%s %v: %v", tc.provider, tc.settings, err)
+		}
+		if _, err := v.Verify(t.Context(), tc.bad, now()); err == nil {
+			t.Errorf("%s %v: another token is taken", tc.provider, tc.settings)
+		}
+	}
+}

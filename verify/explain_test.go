@@ -111,6 +111,34 @@ func TestExplain(t *testing.T) {
 	}
 }
 
+// A handshake is a step of its own, and the only one where nothing is signed.
+func TestExplainHandshakes(t *testing.T) {
+	def, _ := verify.Lookup("meta")
+	v, err := verify.New(def, verify.Config{Secrets: []string{"s"}, Settings: map[string]string{"verify_token": "vt"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for token, want := range map[string]string{"vt": "", "no": "handshake"} {
+		e := v.Explain(t.Context(), verify.Request{Method: "GET", URL: "https://x.example/in?hub.mode=subscribe&hub.challenge=1&hub.verify_token=" + token}, time.Now())
+		if got := differs(t, e); got != want || len(e.Steps) != 2 {
+			t.Errorf("%s: %q differs of %+v", token, got, e.Steps)
+		}
+	}
+	def, _ = verify.Lookup("slack")
+	if v, err = verify.New(def, verify.Config{Secrets: []string{"s"}}); err != nil {
+		t.Fatal(err)
+	}
+	body := `{"type":"url_verification","challenge":"c"}`
+	for secret, want := range map[string]string{"s": "", "other": "signature"} {
+		e := v.Explain(t.Context(), verify.Request{Method: "POST", Body: []byte(body), Header: http.Header{
+			"X-Slack-Request-Timestamp": {"1750000000"}, "X-Slack-Signature": {"v0=" + hmacHex(secret, "v0:1750000000:"+body)},
+		}}, time.Unix(1750000000, 0))
+		if got := differs(t, e); got != want || e.Steps[len(e.Steps)-1].Name != "handshake" {
+			t.Errorf("%s: %q differs of %+v", secret, got, e.Steps)
+		}
+	}
+}
+
 // Explain and Receive always agree, and a refusal has its step.
 func TestExplainAgrees(t *testing.T) {
 	for _, v := range readVectors(t) {

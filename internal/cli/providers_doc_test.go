@@ -138,8 +138,7 @@ const providersHead = `# Providers
 
 Postern knows %d providers by name. A definition is data: a file of verify/providers
 says how requests are signed, what they are called and how the provider's handshake
-is answered. ` + "`postern providers`" + ` prints this list, ` + "`postern providers NAME`" + ` one of it, and
-` + "`postern verify NAME`" + ` explains why a request does or does not verify.
+is answered. ` + "`postern providers`" + ` prints this list, ` + "`postern providers NAME`" + ` one of it.
 
 How far a definition can be relied on is its status:
 
@@ -183,6 +182,36 @@ deliveryId: ["header:Acme-Delivery"]
 ` + "```" + `
 
 ` + "`postern providers --providers acme.yaml acme`" + ` says how it was understood.
+
+## Asking why
+
+` + "`postern verify NAME`" + ` takes the secrets of a source and one request, goes through the
+steps of its verification and names the first that differs, with a guess at the cause.
+It prints no secret and no expected signature, fetches nothing, and exits with 0 for a
+request that is accepted, 1 for one that is refused, 2 for a mistake in the command.
+
+` + "`postern verify --batch FILE`" + ` reads one request per line, in JSON, and prints one verdict
+per line; ` + "`-`" + ` is standard input, and a line has at most 32 MiB. It exits with 0 whatever
+the verdicts are.
+
+| of a request | |
+|---|---|
+| ` + "`id`" + ` | comes back in the verdict as it is |
+| ` + "`provider`, `variant`" + ` | a name of this page; its setting ` + "`variant`" + `, if it has one |
+| ` + "`method`, `url`" + ` | POST unless said otherwise; the address as the provider has it |
+| ` + "`headers`" + ` | a list of [name, value], repeats and all |
+| ` + "`body_base64`" + ` | the raw body |
+| ` + "`secrets`" + ` | those of the source, any of which may match; keys and certificates that a server would fetch stand here, too |
+| ` + "`now`" + ` | when it was received, in Unix seconds; the present without it |
+| ` + "`config`" + ` | the source's settings; those of other providers are passed over |
+| ` + "`extra`" + ` | ` + "`tolerance_s`" + ` is the window in seconds; what else names a setting of the provider, such as ` + "`key_id`" + `, is one |
+
+| of a verdict | |
+|---|---|
+| ` + "`accepted`" + ` | it verifies; a handshake is accepted if it is answered as the provider wants it |
+| ` + "`reason`" + ` | why not: a word, a colon and the particulars |
+| ` + "`event_type`, `delivery_id`" + ` | as the provider writes them |
+| ` + "`response`" + ` | what a source would answer: ` + "`status`, `headers`, `body_base64`" + `. Ids of messages in it are made up, and what a handshake has a server fetch counts as fetched |
 
 ## All of them
 

@@ -10,6 +10,7 @@ import (
 	"io"
 	"math"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -52,6 +53,8 @@ type batchVerdict struct {
 	EventType  string        `json:"event_type"`
 	DeliveryID string        `json:"delivery_id"`
 	Response   batchResponse `json:"response"`
+	// handshake: the request is one, and was answered.
+	handshake bool
 }
 
 // batchResponse is what a source with this configuration would answer.
@@ -126,18 +129,27 @@ func (b *batch) line(ctx context.Context, line []byte) *batchVerdict {
 		return refusedLine(in.ID, "invalid_config", err.Error())
 	}
 	// Without secrets a source can answer handshakes; all else it refuses.
-	v, err := verify.New(def, verify.Config{Secrets: in.Secrets, Settings: settings, Keyless: len(in.Secrets) == 0})
-	if err != nil {
-		return refusedLine(in.ID, "invalid_config", strings.TrimPrefix(err.Error(), "verify: "))
+	source := verify.Config{Secrets: in.Secrets, Settings: settings, Keyless: len(in.Secrets) == 0}
+	v, err := verify.New(def, source)
+	if err == nil {
+		return b.verdict(ctx, &in, v, req)
 	}
-	return b.verdict(ctx, &in, v, req)
+	// So it does with secrets that do not read as this provider's, as long as the
+	// owner has not mended them.
+	source.Secrets, source.Keyless = nil, true
+	if v, keyless := verify.New(def, source); keyless == nil && !slices.Contains(in.Secrets, "") {
+		if out := b.verdict(ctx, &in, v, req); out.handshake {
+			return out
+		}
+	}
+	return refusedLine(in.ID, "invalid_config", strings.TrimPrefix(err.Error(), "verify: "))
 }
 
 // verdict asks the verifier. The source is taken to have the request's method
 // among its own.
 func (b *batch) verdict(ctx context.Context, in *batchRequest, v *verify.Verifier, req verify.Request) *batchVerdict {
 	result, err := v.Receive(ctx, req, in.at(b.now()))
-	out := &batchVerdict{ID: in.ID, Accepted: err == nil, Response: responseTo(&result, err)}
+	out := &batchVerdict{ID: in.ID, Accepted: err == nil, Response: responseTo(&result, err), handshake: err == nil && result.Handshake != ""}
 	if refused, ok := errors.AsType[*verify.Error](err); ok {
 		out.Reason = string(refused.Reason) + ": " + refused.Detail
 	}

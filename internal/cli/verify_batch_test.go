@@ -3,13 +3,10 @@ package cli_test
 import (
 	"bufio"
 	"bytes"
-	"crypto/hmac"
 	"crypto/sha1"
 	"crypto/sha256"
-	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
-	"hash"
 	"os"
 	"strings"
 	"testing"
@@ -99,80 +96,6 @@ func TestBatchAgreesWithVectors(t *testing.T) {
 	}
 }
 
-// mac is an HMAC as the vendors' pages write it.
-func mac(newHash func() hash.Hash, key, text string) []byte {
-	h := hmac.New(newHash, []byte(key))
-	h.Write([]byte(text))
-	return h.Sum(nil)
-}
-
-// object is a line in the making.
-type object = map[string]any
-
-// handshakes are requests that are no events, by what is tried.
-func handshakes() map[string]struct {
-	line   object
-	status int    // 0 for a refusal
-	body   string // "" for any
-	header string // NAME: VALUE; "" for none in particular
-} {
-	type row = struct {
-		line   object
-		status int
-		body   string
-		header string
-	}
-	secrets := []string{"s3cret-s3cret"}
-	get := func(provider, query string, more object) object {
-		line := object{"provider": provider, "method": "GET", "url": "https://hooks.example.com/in/x" + query, "secrets": secrets}
-		for name, value := range more {
-			line[name] = value
-		}
-		return line
-	}
-	post := func(provider, body string, headers ...[2]string) object {
-		return object{"provider": provider, "secrets": secrets, "body_base64": []byte(body), "now": 1750000000, "headers": headers}
-	}
-	slackBody, zoomBody := `{"type":"url_verification","challenge":"3eZbrw1aBm2"}`, `{"event":"endpoint.url_validation","payload":{"plainToken":"qgg8vlvZRS6"}}`
-	signed := func(provider, prefix, header, timeHeader, body string) object {
-		return post(provider, body, [2]string{timeHeader, "1750000000"},
-			[2]string{header, prefix + hex.EncodeToString(mac(sha256.New, secrets[0], "v0:1750000000:"+body))})
-	}
-	sha1Key := sha1.Sum([]byte("private"))
-	ebay := sha256.Sum256([]byte("a1b2" + "token" + "https://hooks.example.com/in/x"))
-	html := "?challenge=%3Cscript%3Ealert(1)%3C%2Fscript%3E"
-	return map[string]row{
-		"meta":                     {get("meta", "?hub.mode=subscribe&hub.verify_token=vt&hub.challenge=1158201444", object{"config": object{"verify_token": "vt"}}), 200, "1158201444", "Content-Type: text/plain"},
-		"meta, another token":      {get("meta", "?hub.mode=subscribe&hub.verify_token=no&hub.challenge=1158201444", object{"config": object{"verify_token": "vt"}}), 0, "", ""},
-		"meta, no token set":       {get("meta", "?hub.mode=subscribe&hub.verify_token=&hub.challenge=1158201444", nil), 0, "", ""},
-		"dropbox":                  {get("dropbox", "?challenge=abc-123", nil), 200, "abc-123", "X-Content-Type-Options: nosniff"},
-		"dropbox without a secret": {get("dropbox", "?challenge=abc-123", object{"secrets": nil}), 200, "abc-123", ""},
-		"dropbox, HTML":            {get("dropbox", html, nil), 0, "", ""},
-		"dropbox, a long one":      {get("dropbox", "?challenge="+strings.Repeat("a", 5000), nil), 0, "", ""},
-		"okta": {get("okta", "", object{"headers": [][2]string{{"X-Okta-Verification-Challenge", "abc123"}}}),
-			200, `{"verification":"abc123"}`, "Content-Type: application/json"},
-		"x": {get("x", "?crc_token=foo123", nil), 200,
-			`{"response_token":"sha256=` + base64.StdEncoding.EncodeToString(mac(sha256.New, secrets[0], "foo123")) + `"}`, ""},
-		"x, a message to sign": {get("x", "?crc_token=%7B%22for_user_id%22%3A1%7D", nil), 0, "", ""},
-		"ebay": {get("ebay", "?challenge_code=a1b2", object{"config": object{"verification_token": "token", "endpoint": "https://hooks.example.com/in/x"}, "secrets": nil}),
-			200, `{"challengeResponse":"` + hex.EncodeToString(ebay[:]) + `"}`, ""},
-		"braintree": {get("braintree", "?bt_challenge=20f9f8ed05f77439fe955c977e4c8a53", object{"config": object{"public_key": "public", "private_key": "private"}, "secrets": nil}),
-			200, "public|" + hex.EncodeToString(mac(sha1.New, string(sha1Key[:]), "20f9f8ed05f77439fe955c977e4c8a53")), ""},
-		"slack":             {signed("slack", "v0=", "X-Slack-Signature", "X-Slack-Request-Timestamp", slackBody), 200, "3eZbrw1aBm2", ""},
-		"slack, unsigned":   {post("slack", slackBody), 0, "", ""},
-		"zoom":              {signed("zoom", "v0=", "x-zm-signature", "x-zm-request-timestamp", zoomBody), 200, `{"plainToken":"qgg8vlvZRS6","encryptedToken":"` + hex.EncodeToString(mac(sha256.New, secrets[0], "qgg8vlvZRS6")) + `"}`, ""},
-		"asana":             {object{"provider": "asana", "headers": [][2]string{{"X-Hook-Secret", "b5c7"}}}, 200, "", "X-Hook-Secret: b5c7"},
-		"asana, the second": {object{"provider": "asana", "headers": [][2]string{{"X-Hook-Secret", "b5c7"}}, "config": object{"stored_secret": "first"}}, 0, "", ""},
-		"fitbit":            {get("fitbit", "?verify=code", object{"config": object{"verification_code": "code"}}), 204, "", ""},
-		"fitbit, wrong":     {get("fitbit", "?verify=edoc", object{"config": object{"verification_code": "code"}}), 0, "", ""},
-		"trello":            {object{"provider": "trello", "method": "HEAD", "secrets": secrets}, 200, "", ""},
-		"cloudevents": {object{"provider": "cloudevents", "method": "OPTIONS", "secrets": secrets, "config": object{"allowed_origins": []string{"a.example.com"}, "allowed_rate": 120},
-			"headers": [][2]string{{"WebHook-Request-Origin", "a.example.com"}}}, 200, "", "WebHook-Allowed-Rate: 120"},
-		"cloudevents, another": {object{"provider": "cloudevents", "method": "OPTIONS", "secrets": secrets, "config": object{"allowed_origins": "a.example.com"},
-			"headers": [][2]string{{"WebHook-Request-Origin", "a.example.com.evil.example"}}}, 0, "", ""},
-	}
-}
-
 // What a batch shows is what a server would have said.
 func TestBatchShowsTheServersWords(t *testing.T) {
 	got := batchOf(t, `{"provider":"none","body_base64":"e30="}`+"\n"+`{"provider":"github","secrets":["s"]}`+"\n"+`{"provider":"ebay","method":"POST","secrets":[]}`)
@@ -187,38 +110,6 @@ func TestBatchShowsTheServersWords(t *testing.T) {
 		if r := got[i].Response; r.Status != want.status || !strings.HasPrefix(string(r.Body), want.body) {
 			t.Errorf("answered with %d %s, want %d %s", r.Status, r.Body, want.status, want.body)
 		}
-	}
-}
-
-func TestBatchAnswersHandshakes(t *testing.T) {
-	for name, tt := range handshakes() {
-		t.Run(name, func(t *testing.T) {
-			tt.line["id"] = name
-			line, err := json.Marshal(tt.line)
-			if err != nil {
-				t.Fatal(err)
-			}
-			got := batchOf(t, string(line))[0]
-			if got.Accepted != (tt.status != 0) {
-				t.Fatalf("accepted %v (%s)", got.Accepted, got.Reason)
-			}
-			if tt.status == 0 {
-				if got.Response.Status/100 != 4 {
-					t.Errorf("refused, and answered with %d", got.Response.Status)
-				}
-				return
-			}
-			if got.Response.Status != tt.status || tt.body != "" && string(got.Response.Body) != tt.body {
-				t.Errorf("answered with %d %q, want %d %q", got.Response.Status, got.Response.Body, tt.status, tt.body)
-			}
-			found := tt.header == ""
-			for _, h := range got.Response.Headers {
-				found = found || strings.EqualFold(h[0]+": "+h[1], tt.header)
-			}
-			if !found {
-				t.Errorf("headers %v, want %s", got.Response.Headers, tt.header)
-			}
-		})
 	}
 }
 

@@ -14,13 +14,13 @@ import (
 // snsChecker checks messages of Amazon SNS, which name their certificate
 // themselves.
 type snsChecker struct {
-	textChecker
+	signatureChecker
 	host *regexp.Regexp // of certificates
 }
 
 // newSNSChecker takes Amazon's hosts in all regions, China's included.
 func newSNSChecker(s *scheme) snsChecker {
-	return snsChecker{textChecker{s, snsText}, regexp.MustCompile(`^sns\.[a-zA-Z0-9-]{3,}\.amazonaws\.com(\.cn)?$`)}
+	return snsChecker{signatureChecker{s, snsText}, regexp.MustCompile(`^sns\.[a-zA-Z0-9-]{3,}\.amazonaws\.com(\.cn)?$`)}
 }
 
 // check looks at the address first: what is not Amazon's must not be fetched,
@@ -33,7 +33,7 @@ func (c snsChecker) check(ctx context.Context, in *input) (proof, *Error) {
 	if !c.keeps(address) {
 		return proof{}, &Error{ReasonKeyForbidden, "SigningCertURL is not a .pem on a host of Amazon SNS"}
 	}
-	return c.textChecker.check(ctx, in)
+	return c.signatureChecker.check(ctx, in)
 }
 
 // keeps reports whether Amazon keeps its certificates at the address. User,

@@ -35,7 +35,7 @@ func (c *compiler) scheme(path string, def Scheme) *scheme {
 
 // kind resolves what only some kinds have, and gives the scheme its checker.
 func (c *compiler) kind(s *scheme, path string, def Scheme) {
-	signature := func() { s.checker = signatureChecker{s}; c.signature(s, path, def) }
+	signature := func() { s.checker = signatureChecker{s: s}; c.signature(s, path, def) }
 	switch def.Kind {
 	case KindHMAC, KindHash:
 		s.hash = c.hash(def.Hash, path+"hash")

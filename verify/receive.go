@@ -57,16 +57,13 @@ func (v *Verifier) Receive(ctx context.Context, req Request, now time.Time) (Res
 // Methods are those that a source takes requests in: POST, and what the
 // definition names.
 func (v *Verifier) Methods() []string {
-	methods := []string{http.MethodPost}
+	methods := slices.Clone(v.def.Methods)
 	for _, h := range v.handshakes {
 		methods = append(methods, h.methods...)
 	}
-	methods = append(methods, v.def.Methods...)
-	slices.Sort(methods[1:])
-	return slices.Compact(slices.DeleteFunc(methods, func() func(string) bool {
-		n := 0
-		return func(m string) bool { n++; return n > 1 && m == http.MethodPost }
-	}()))
+	methods = slices.DeleteFunc(methods, func(m string) bool { return m == http.MethodPost })
+	slices.Sort(methods)
+	return append([]string{http.MethodPost}, slices.Compact(methods)...)
 }
 
 // take verifies a request and reads its events.

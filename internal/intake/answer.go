@@ -28,8 +28,9 @@ func (r *rejection) Error() string { return "intake: " + r.code }
 
 func methodNotAllowed(g *gate) *rejection {
 	methods, _ := g.allowed()
-	slices.Sort(methods[1:]) // POST stays in front
-	allow := strings.Join(append(methods[:1], slices.DeleteFunc(slices.Compact(methods[1:]), func(m string) bool { return m == http.MethodPost })...), ", ")
+	methods = slices.DeleteFunc(methods, func(m string) bool { return m == http.MethodPost })
+	slices.Sort(methods)
+	allow := strings.Join(append([]string{http.MethodPost}, slices.Compact(methods)...), ", ")
 	return &rejection{status: http.StatusMethodNotAllowed, code: "method_not_allowed", detail: "This source allows " + allow, allow: allow}
 }
 

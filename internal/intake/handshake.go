@@ -2,6 +2,7 @@ package intake
 
 import (
 	"context"
+	"log/slog"
 	"net/http"
 	"slices"
 	"time"
@@ -66,7 +67,11 @@ func (h *Handler) settle(ctx context.Context, g *gate, result *verify.Result) er
 			return errUnconfirmed()
 		}
 	}
-	h.Logger.InfoContext(ctx, "handshake answered", logSource, g.source.ID, logProvider, g.source.Provider, logHandshake, string(result.Handshake))
+	level := slog.LevelDebug // anybody who has the address may greet, as often as they like
+	if result.Store != nil || result.Confirm != "" {
+		level = slog.LevelInfo
+	}
+	h.Logger.Log(ctx, level, "handshake answered", logSource, g.source.ID, logProvider, g.source.Provider, logHandshake, string(result.Handshake))
 	h.Handshake(string(result.Handshake))
 	return nil
 }

@@ -28,6 +28,8 @@ func (c *compiler) scheme(path string, def Scheme) *scheme {
 	s.template = c.template(def.Template, path+"template")
 	s.each = c.selector(def.Each, path+"each")
 	s.digests = c.digests(path+"digests", def.Digests)
+	// The checker is given s before s has its keys: those come last, because every
+	// scheme has to be known before a secret is given to one of them.
 	c.kind(s, path, def)
 	c.covered(s, path, def)
 	return s
@@ -41,13 +43,13 @@ func (c *compiler) kind(s *scheme, path string, def Scheme) {
 		s.hash = c.hash(def.Hash, path+"hash")
 		s.size = s.hash.size
 		signature()
-	case KindEd25519:
+	case KindEd25519: // it hashes by itself
 		s.size = ed25519.SignatureSize
 		signature()
-	case KindECDSA, KindRSA:
+	case KindECDSA, KindRSA: // how long a signature is depends on the key
 		s.hash = c.hash(def.Hash, path+"hash")
 		signature()
-	case KindToken, KindBasic:
+	case KindToken, KindBasic: // no text is signed
 		s.checker = tokenChecker{s}
 		c.signature(s, path, def)
 	case KindJWT:
@@ -72,7 +74,8 @@ func (c *compiler) kind(s *scheme, path string, def Scheme) {
 	}
 }
 
-// from refuses a scheme whose signature stands nowhere.
+// from refuses a scheme whose signature stands nowhere. Where that is because a
+// setting is empty, it is the setting that is at fault.
 func (c *compiler) from(s *scheme, path string, def Scheme) {
 	if len(s.places) > 0 {
 		return
@@ -137,6 +140,8 @@ func (c *compiler) signed(field, name string, t template, from selector, body bo
 	if name == "id" {
 		form = "signed id"
 	}
+	// A value may also stand in the text by its own selector, or in a body that is
+	// signed whole.
 	within := t.has(form) || t.any(func(s selector) bool { return s.String() == from.String() })
 	switch {
 	case from.form == "" && t.has(form):

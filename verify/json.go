@@ -15,6 +15,7 @@ import (
 // it can be followed. Of repeated names the last counts, as for encoding/json
 // and most receivers.
 func jsonText(doc []byte, path []string) (text string, present bool) {
+	// The name of a member, for providers that put the event's type there.
 	if n := len(path) - 1; n >= 0 && strings.HasPrefix(path[n], "?") {
 		name, _ := child(jsonValue(doc, path[:n]), path[n][1:])
 		return unquote(name)
@@ -100,6 +101,7 @@ func members(doc []byte, each func(quoted, value []byte)) bool {
 	}
 	object := doc[i] == '{'
 	closing := doc[i] + 2 // in ASCII, of both
+	// An empty one, which the loop below would take for one that is cut off.
 	if next := skipSpace(doc, i+1); next < len(doc) && doc[next] == closing {
 		return true
 	}

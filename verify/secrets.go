@@ -25,6 +25,7 @@ type keyForm struct {
 func (c *compiler) keyForm(path string, kind Kind, def KeyForm) keyForm {
 	f := keyForm{KeyForm: def, kind: kind}
 	f.Suffix, _ = c.value(def.Suffix, path+"suffix")
+	// Code decides itself what its secrets are, and may do without.
 	forms := append([]string{"utf8", "hex", "base64", "base64url"}, publicForms()...)
 	if kind == KindCode {
 		forms = append(forms, "")
@@ -75,7 +76,9 @@ func (c *compiler) assign(secrets []string, schemes []*scheme, keyless bool) {
 	}
 }
 
-// give adds the key in secret to all schemes that take it.
+// give adds the key in secret to all schemes that take it. A secret that one
+// scheme claims by its prefix goes to no other, lest a public key become the key
+// of an HMAC, which everybody could then make.
 func give(secret string, schemes []*scheme) error {
 	marked := slices.ContainsFunc(schemes, func(s *scheme) bool { return s.key.marks(secret) })
 	taken := false
@@ -112,9 +115,11 @@ func (f keyForm) decode(secret string) (key, error) {
 	if f.strip != nil {
 		text = text[len(f.strip.FindString(text)):]
 	}
+	// EasyPost signs with the decomposed form of what its page shows.
 	if f.Normalize == "nfkd" {
 		text = norm.NFKD.String(text)
 	}
+	// Before the suffix: "&" alone is a key that anybody has.
 	if text == "" {
 		return key{}, errors.New("is empty after its prefix")
 	}
@@ -138,6 +143,7 @@ func (f keyForm) decode(secret string) (key, error) {
 	if f.kind == KindBasic && !strings.Contains(text, ":") {
 		return key{}, errors.New("must be user:password")
 	}
+	// Derived last, so that the hash of nothing is never a key.
 	switch f.Derive {
 	case "sha1":
 		sum := sha1.Sum(raw)

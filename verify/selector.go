@@ -23,7 +23,9 @@ type selector struct {
 	next *selector
 }
 
-// parseSelector reads a Selector without settings in it.
+// parseSelector reads a Selector without settings in it. It is strict, because a
+// selector that selects nothing is not noticed until an event has no type, or a
+// condition holds for every request.
 func parseSelector(text string) (selector, bool) {
 	first, rest, more := strings.Cut(text, "+")
 	s, ok := parseOne(first)
@@ -45,6 +47,7 @@ func parseOne(text string) (selector, bool) {
 	case "literal", "query":
 		s.name = rest
 	case "header":
+		// In the form in which net/http has them, so that a request costs no folding.
 		s.name = textproto.CanonicalMIMEHeaderKey(rest)
 		ok = isHeaderName(strings.TrimSuffix(rest, "-#"))
 	case "element":
@@ -54,6 +57,8 @@ func parseOne(text string) (selector, bool) {
 			ok = err == nil
 		}
 	case "form", "multipart":
+		// What follows the name is the way within its JSON: Slack and Dropbox Sign
+		// put a document into a field.
 		name, path, inside := strings.Cut(rest, ":")
 		s.name = name
 		if inside {
@@ -113,6 +118,7 @@ func (in *input) text(s selector) (value string, present bool, err *Error) {
 	return value + "." + rest, true, nil
 }
 
+// one is text for a selector that is not joined to another.
 func (in *input) one(s selector) (value string, present bool, err *Error) {
 	switch s.form {
 	case "header":
@@ -209,6 +215,7 @@ func (in *input) element(name string) (value string, present bool, err *Error) {
 			return "", false, nil
 		}
 	}
+	// By position for those that write no names: Recurly begins with the time.
 	position, byPosition := strings.CutPrefix(name, "#")
 	n := 0
 	for element := range elements(in.place, in.scheme.signature.Separator) {
@@ -236,6 +243,8 @@ func (in *input) element(name string) (value string, present bool, err *Error) {
 func (in *input) first(selectors []selector) (string, *Error) {
 	for _, s := range selectors {
 		value, _, err := in.text(s)
+		// Headers are mostly unsigned, and a second one may come from a stranger; in
+		// the body, which is signed, two of a name are the provider's own affair.
 		if err != nil && err.Reason == ReasonDuplicateHeader {
 			return "", err
 		}

@@ -180,6 +180,7 @@ func (c tokenChecker) same(token, secret []byte) bool {
 	if c.s.kind == KindToken {
 		return equal(token, secret)
 	}
+	// At the first colon alone: user names have none, and passwords may.
 	user, password, ok := bytes.Cut(token, []byte(":"))
 	wantUser, wantPassword, _ := bytes.Cut(secret, []byte(":"))
 	users, passwords := equal(user, wantUser), equal(password, wantPassword)
@@ -195,6 +196,8 @@ func equal(a, b []byte) bool {
 // signatureTexts returns what stands behind the prefix in all places of the
 // signature, not decoded yet.
 func (s *scheme) signatureTexts(in *input) ([]string, *Error) {
+	// found is about places and texts about prefixes: a header with signatures of
+	// other versions alone is malformed, and not missing.
 	var texts []string
 	found := false
 	for _, place := range s.places {
@@ -253,6 +256,8 @@ func (in *input) values(place selector, repeated bool) ([]string, *Error) {
 
 // numbered returns the values of NAME-1, NAME-2 and so on, gaps allowed.
 func (in *input) numbered(name string) ([]string, *Error) {
+	// A stranger may add a hundred headers and does not get to choose how many are
+	// looked up.
 	var numbers []int
 	for header := range in.req.Header {
 		if text, ok := strings.CutPrefix(header, name+"-"); ok {

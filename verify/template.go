@@ -13,7 +13,8 @@ import (
 	"strings"
 )
 
-// template is a text with placeholders, taken apart once.
+// template is a text with placeholders, taken apart once. It is never filled in
+// twice: what a request brings cannot bring placeholders.
 type template struct {
 	text     string // as written, for details
 	sections []section
@@ -37,6 +38,8 @@ type part struct {
 // ${NAME}, which is literal; false if there is no such setting.
 func parseTemplate(text string, setting func(name string) (string, bool)) (template, error) {
 	t := template{text: text}
+	// at is the section that is being read; flush ends it, and an empty one leaves
+	// no trace.
 	at := section{}
 	flush := func() {
 		if len(at.parts) > 0 {
@@ -53,6 +56,7 @@ func parseTemplate(text string, setting func(name string) (string, bool)) (templ
 		literal := text[:i]
 		symbol := text[i]
 		text = text[i+1:]
+		// ${NAME} and {NAME} begin with the same symbol; the text before it tells.
 		isSetting := symbol == '{' && strings.HasSuffix(literal, "$")
 		if isSetting {
 			literal = literal[:len(literal)-1]
@@ -165,6 +169,8 @@ func (t template) render(in *input, extra map[string][]byte) ([][]byte, *Error) 
 			if err != nil {
 				return nil, err
 			}
+			// What of the section is there already goes with it: "id:" without an id
+			// would be neither what was sent nor what was signed.
 			if !present && section.optional {
 				pieces = pieces[:start]
 				break
@@ -185,7 +191,7 @@ func (p part) render(in *input, extra map[string][]byte) (piece []byte, present 
 		return []byte(p.literal), true, nil
 	case "body":
 		piece, present = in.req.Body, true
-	case "secret", "challenge", "computed":
+	case "secret", "challenge", "computed": // absent where they mean nothing
 		piece, present = extra[p.value.form]
 	default:
 		var text string

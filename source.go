@@ -59,9 +59,12 @@ type Refusal struct {
 	// Reason is a word of a closed set, such as "signature_mismatch"; Detail
 	// explains it and holds neither secrets nor expected signatures.
 	Reason, Detail string
-	Request        InboundRequest
-	ContentType    string
-	Body           []byte
+	// Request has masks in the places of credentials. Credentials holds what
+	// stood there, for checking the request once more; nil for nothing.
+	Request     InboundRequest
+	Credentials Sealed
+	ContentType string
+	Body        []byte
 	// BodyTruncated: the body was over the cap, and Body is its beginning.
 	BodyTruncated bool
 }

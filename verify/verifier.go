@@ -46,6 +46,8 @@ type Verifier struct {
 	eventType  []selector
 	deliveryID []selector
 	replay     []selector
+	// credentials are what must not be kept of a request.
+	credentials []credential
 	// given and fetch are the source's, for Diagnose.
 	given map[string]string
 	fetch Fetcher
@@ -89,6 +91,7 @@ func New(def Definition, cfg Config) (*Verifier, error) {
 		c.assign(secrets, v.schemes, cfg.Keyless || bringsKeys(def))
 		equip(v.handshakes, secrets, v.schemes)
 	}
+	v.credentials = c.credentials(def, v.schemes)
 	if err := c.err(); err != nil {
 		return nil, err
 	}

@@ -19,7 +19,9 @@
 // bounded, duplicates are looked for only after the signature has been checked,
 // a body that broke off leaves nothing behind, and refusals of a flood are
 // counted but not all written. The token is a credential: no log line has it,
-// and what is kept of a request has [MaskedToken] in its place.
+// and what is kept of a request has [MaskedToken] in its place. So it is with
+// what a request is believed for word for word, a shared token or a password in
+// a header or the query: it is kept of refusals alone, sealed.
 package intake
 
 import (
@@ -63,8 +65,9 @@ type Sources interface {
 	SourceByTokenHash(hash [32]byte) *postern.Source
 }
 
-// Secrets opens the secrets of sources.
+// Secrets opens the secrets of sources, and seals credentials of refused requests.
 type Secrets interface {
+	Seal(plain []byte) (postern.Sealed, error)
 	Open(sealed postern.Sealed) ([]byte, error)
 }
 
@@ -233,6 +236,7 @@ func (h *Handler) receive(w http.ResponseWriter, r *http.Request, source *poster
 	if err != nil {
 		return nil, err
 	}
+	g.mask(in.request)
 	ids, err := h.publishAll(r.Context(), g, in, result.Events)
 	if err != nil {
 		return nil, err
@@ -289,14 +293,21 @@ func (h *Handler) refuse(r *http.Request, g *gate, in *arrival, req verify.Reque
 		return // counted above
 	}
 	refusal.Detail = h.diagnosed(r.Context(), g, req, received, refused)
-	id, err := h.IDs.Next()
-	if err == nil {
-		refusal.ID = id
-		err = h.Refusals.Refuse(r.Context(), refusal)
-	}
+	err := h.keep(r.Context(), g, refusal)
 	if err != nil && r.Context().Err() == nil {
 		h.Logger.ErrorContext(r.Context(), "refusal not kept", logSource, g.source.ID, logError, err)
 	}
+}
+
+// keep gives a refusal its id, and keeps it without credentials in plain text.
+func (h *Handler) keep(ctx context.Context, g *gate, refusal *postern.Refusal) (err error) {
+	if refusal.ID, err = h.IDs.Next(); err != nil {
+		return err
+	}
+	if refusal.Credentials, err = h.seal(g.mask(&refusal.Request)); err != nil {
+		return err
+	}
+	return h.Refusals.Refuse(ctx, refusal)
 }
 
 // diagnosed is a refusal's detail, with what its owner could do in front of it.

@@ -218,7 +218,7 @@ func (q *Quota) forgetIdle(source postern.SourceID, now time.Time) {
 
 // refusalSize is what a refusal comes to on disk, nearly.
 func refusalSize(r *postern.Refusal) int64 {
-	size := 256 + len(r.Body) + len(r.Detail) + len(r.ContentType) + len(r.Request.Path) + len(r.Request.Query) + len(r.Request.URL)
+	size := 256 + len(r.Body) + len(r.Credentials) + len(r.Detail) + len(r.ContentType) + len(r.Request.Path) + len(r.Request.Query) + len(r.Request.URL)
 	for _, header := range r.Request.Headers {
 		size += len(header.Name) + len(header.Value)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/postern-dev/postern"
@@ -29,6 +30,8 @@ func (h *Handler) Release(ctx context.Context, s *postern.Source, r *postern.Ref
 		return nil, found, false, err
 	}
 	request := r.Request
+	request.Headers = slices.Clone(request.Headers)
+	g.mask(&request) // the source may have learnt since where its credential stands
 	m, duplicate, err = h.publish(ctx, g, &arrival{
 		request: &request, contentType: r.ContentType, body: r.Body, event: event, eventID: r.ID.String(),
 	})
@@ -51,11 +54,15 @@ func (h *Handler) again(ctx context.Context, s *postern.Source, r *postern.Refus
 	if err != nil {
 		return none(err)
 	}
+	request, err := h.unmasked(r)
+	if err != nil {
+		return none(err)
+	}
 	req := verify.Request{
-		Method: r.Request.Method, URL: h.signedURL(&r.Request, string(token)), Target: target(&r.Request, string(token)),
+		Method: request.Method, URL: h.signedURL(request, string(token)), Target: target(request, string(token)),
 		Header: make(http.Header), Body: r.Body,
 	}
-	for _, header := range r.Request.Headers {
+	for _, header := range request.Headers {
 		req.Header.Add(header.Name, header.Value)
 	}
 	event, err := g.verifier.Verify(ctx, req, r.CreatedAt())

@@ -368,10 +368,11 @@ func appendRefusal(b []byte, r *postern.Refusal) []byte {
 	b = appendString(append(b, encodingVersion), r.Reason)
 	b = appendRequest(appendString(b, r.Detail), &r.Request)
 	b = appendString(b, r.ContentType)
+	truncated := byte(0)
 	if r.BodyTruncated {
-		return append(b, 1)
+		truncated = 1
 	}
-	return append(b, 0)
+	return appendBytes(append(b, truncated), r.Credentials)
 }
 
 func decodeRefusal(source postern.SourceID, id postern.RefusalID, value []byte) (*postern.Refusal, error) {
@@ -380,5 +381,8 @@ func decodeRefusal(source postern.SourceID, id postern.RefusalID, value []byte) 
 	d.request(&r.Request)
 	r.ContentType = d.string()
 	r.BodyTruncated = d.byte() == 1
+	if d.more() { // added later
+		r.Credentials = d.bytes()
+	}
 	return r, d.err
 }

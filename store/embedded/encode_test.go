@@ -61,7 +61,7 @@ func TestRoutesTo(t *testing.T) {
 func TestTruncated(t *testing.T) {
 	m := testMessage()
 	d := store.DeliveryKey{Application: 7, Endpoint: 3, Message: m.ID}
-	later := map[string]int{"head": 1, "health": 1, "outcome": 2} // so many of their last bytes are such fields
+	later := map[string]int{"head": 1, "health": 1, "outcome": 2, "refusal": 1} // so many of their last bytes are such fields
 	for name, c := range map[string]struct {
 		value  []byte
 		decode func([]byte) error

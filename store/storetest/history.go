@@ -313,7 +313,7 @@ func testRefusals(t *testing.T, h Harness) {
 		batch.Refusals = append(batch.Refusals, &postern.Refusal{
 			ID: postern.RefusalID(w.id()), Source: source, Reason: "signature_mismatch", Detail: "no key fits", ContentType: "text/plain",
 			Request: postern.InboundRequest{Method: "POST", Path: "/in/x", Headers: []postern.Header{{Name: "A", Value: "b"}}},
-			Body:    []byte{byte(i), 0xff}, BodyTruncated: i%2 == 0,
+			Body:    []byte{byte(i), 0xff}, BodyTruncated: i%2 == 0, Credentials: postern.Sealed{1, byte(i)},
 		}, &postern.Refusal{ID: postern.RefusalID(w.id()), Source: other})
 		w.advance(7 * time.Hour)
 	}

@@ -23,6 +23,7 @@ func (v *Verifier) Diagnose(ctx context.Context, req Request, now time.Time, pre
 	if len(req.Body) > maxDiagnosed {
 		return ""
 	}
+	// A secret that does not fit the settings of today is no reason to stop.
 	if old, err := New(v.def, Config{Secrets: previous, Settings: v.given, Fetch: v.fetch}); err == nil && len(previous) > 0 && old.verifies(ctx, req, now) {
 		return "the signature matches the previous secret: the provider has not got the new one yet"
 	}
@@ -47,7 +48,8 @@ func (v *Verifier) Diagnose(ctx context.Context, req Request, now time.Time, pre
 	return ""
 }
 
-// verifies reports whether a request verifies now.
+// verifies reports whether a request verifies now. Handshakes are left out: they
+// are not signed, or no other way of writing them is known.
 func (v *Verifier) verifies(ctx context.Context, req Request, now time.Time) bool {
 	return v.accept(ctx, &input{req: req, now: now}) == nil
 }
@@ -59,6 +61,8 @@ type bodyChange struct {
 	of      func(body []byte) []byte
 }
 
+// bodyChanges are what gateways, frameworks and editors do to bodies, those that
+// change least in front: an ending that was cut off also compacts.
 func bodyChanges() []bodyChange {
 	const encoded = "the body was re-encoded on its way: it verifies "
 	const ending = "the end of the body was changed on its way: it verifies "
@@ -87,6 +91,8 @@ func bodyChanges() []bodyChange {
 	}
 }
 
+// compacted is a JSON text without white space between its parts, which is how
+// most senders write it.
 func compacted(body []byte) []byte {
 	var out bytes.Buffer
 	if json.Compact(&out, body) != nil {
@@ -95,6 +101,7 @@ func compacted(body []byte) []byte {
 	return out.Bytes()
 }
 
+// htmlEscaped is a JSON text as Go writes it, and some others do.
 func htmlEscaped(body []byte) []byte {
 	if !json.Valid(body) {
 		return nil
@@ -141,7 +148,7 @@ func urlChanges(address string) []urlChange {
 	if end < 0 {
 		end = len(rest)
 	}
-	host, target := rest[:end], rest[end:]
+	host, target := rest[:end], rest[end:] // by hand, so that no byte is written otherwise
 	path, query, asked := strings.Cut(target, "?")
 	if asked {
 		query = "?" + query

@@ -11,6 +11,7 @@ import (
 	"math"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -68,20 +69,28 @@ type batchResponse struct {
 // one to the next.
 type batch struct {
 	catalogue *verify.Catalogue
-	// settings are the names of all that some provider can be configured with.
+	// settings are the names of all that some provider can be configured with;
+	// nil until one is asked for.
 	settings map[string]bool
 	now      func() time.Time
 }
 
 func newBatch(catalogue *verify.Catalogue) *batch {
-	b := &batch{catalogue: catalogue, settings: map[string]bool{}, now: time.Now}
-	for _, id := range catalogue.Providers() {
-		def, _ := catalogue.Lookup(id)
-		for _, s := range def.AllSettings() {
-			b.settings[s.Name] = true
+	return &batch{catalogue: catalogue, now: time.Now}
+}
+
+// knows reports whether some provider has a setting of the name.
+func (b *batch) knows(name string) bool {
+	if b.settings == nil {
+		b.settings = map[string]bool{}
+		for _, id := range b.catalogue.Providers() {
+			def, _ := b.catalogue.Lookup(id)
+			for _, s := range def.AllSettings() {
+				b.settings[s.Name] = true
+			}
 		}
 	}
-	return b
+	return b.settings[name]
 }
 
 // run reads requests from in and prints verdicts to out. What is wrong with a
@@ -169,7 +178,7 @@ func (b *batch) configured(def verify.Definition, in *batchRequest) (map[string]
 	settings := map[string]string{}
 	for name, value := range in.Extra {
 		if name == "tolerance_s" {
-			name = "tolerance"
+			name, value = "tolerance", window(value)
 		}
 		setting, ok := declared[name]
 		if text, err := settingText(value); ok && err == nil {
@@ -181,7 +190,7 @@ func (b *batch) configured(def verify.Definition, in *batchRequest) (map[string]
 		if err != nil {
 			return nil, fmt.Errorf("config.%s: %w", name, err)
 		}
-		if _, ok := declared[name]; ok || !b.settings[name] {
+		if _, ok := declared[name]; ok || !b.knows(name) {
 			settings[name] = text // one that nobody has is an error of verify.New
 		}
 	}
@@ -189,6 +198,16 @@ func (b *batch) configured(def verify.Definition, in *batchRequest) (map[string]
 		settings["variant"] = in.Variant
 	}
 	return settings, nil
+}
+
+// window is a tolerance_s within the bounds of a source's; what is no time says
+// nothing.
+func window(value any) any {
+	seconds, ok := value.(float64)
+	if !ok || seconds <= 0 {
+		return nil
+	}
+	return math.Ceil(min(max(seconds, verify.MinTolerance.Seconds()), verify.MaxTolerance.Seconds()))
 }
 
 // described is the value of a setting that a description means: "HMAC-SHA256" is
@@ -213,8 +232,10 @@ func settingText(value any) (string, error) {
 		return "", nil
 	case string:
 		return value, nil
-	case bool, float64:
-		return fmt.Sprint(value), nil
+	case bool:
+		return strconv.FormatBool(value), nil
+	case float64:
+		return strconv.FormatFloat(value, 'f', -1, 64), nil
 	case []any:
 		parts := make([]string, len(value))
 		for i, part := range value {

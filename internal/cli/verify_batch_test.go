@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -206,4 +207,47 @@ func TestBatchDescriptions(t *testing.T) {
 	if !got[0].Accepted || got[1].Accepted || got[2].Accepted {
 		t.Errorf("%+v", got)
 	}
+}
+
+// The window is the line's, within what a source can have.
+func TestBatchWindows(t *testing.T) {
+	line := func(age int, tolerance string) string {
+		return fmt.Sprintf(`{"provider":"slack","secrets":["s"],"now":%d,"extra":{"tolerance_s":%s},"headers":[["X-Slack-Request-Timestamp","1750000000"],["X-Slack-Signature","v0=%x"]]}`+"\n",
+			1750000000+age, tolerance, mac(sha256.New, "s", "v0:1750000000:"))
+	}
+	tests := []struct {
+		age       int
+		tolerance string
+		want      bool
+	}{
+		{299, "null", true}, {301, "null", false}, {301, "0", false}, {299, "0", true}, {301, "600", true}, {-301, "600", true},
+		{-301, "300", false}, {6, "5", false}, {5, "5.0", true}, {1, "0.5", true}, {80000, "1e9", true}, {90000, "1e9", false}, {301, `"x"`, false},
+	}
+	var in strings.Builder
+	for _, tt := range tests {
+		in.WriteString(line(tt.age, tt.tolerance))
+	}
+	for i, got := range batchOf(t, in.String()) {
+		if got.Accepted != tests[i].want {
+			t.Errorf("%d s with a window of %s: %v (%s)", tests[i].age, tests[i].tolerance, got.Accepted, got.Reason)
+		}
+	}
+}
+
+// Whatever is in a file, each line that is not blank has a verdict.
+func FuzzBatch(f *testing.F) {
+	f.Add(`{"id":1,"provider":"stripe","secrets":["a"],"headers":[["Stripe-Signature","t=1,v1=00"]],"now":1}` + "\n\n{}")
+	f.Add(`{"provider":"twilio","url":"https://x.example/?bodySHA256=1","secrets":["a"],"method":"GET","extra":{"tolerance_s":1e400}}`)
+	f.Add(`{"provider":"meta","config":{"verify_token":["a",1,true,null,{}]},"headers":[["a"],["","\u0000"]],"body_base64":"e30="}`)
+	f.Fuzz(func(t *testing.T, in string) {
+		want := 0
+		for line := range strings.Lines(in) {
+			if len(bytes.TrimSpace([]byte(line))) > 0 {
+				want++
+			}
+		}
+		if got := batchOf(t, in); len(got) != want {
+			t.Fatalf("%d verdicts on %d lines", len(got), want)
+		}
+	})
 }

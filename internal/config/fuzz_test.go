@@ -1,10 +1,12 @@
 package config_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/postern-dev/postern/internal/config"
+	"github.com/postern-dev/postern/verify"
 )
 
 // Whatever stands in the file and in the environment, Load ends with a valid
@@ -29,6 +31,33 @@ func FuzzLoad(f *testing.F) {
 		for _, e := range c.Entries() {
 			if e.Default != "" && e.Value == "" {
 				t.Fatalf("%s lost its value", e.Name)
+			}
+		}
+	})
+}
+
+// Whatever a file of definitions holds, there is a catalogue or a fault, and
+// what is taken reads back.
+func FuzzReadProviders(f *testing.F) {
+	f.Add(acmeYAML)
+	f.Add(acmeJSON)
+	f.Add("- id: a\n- {id: b, schemes: [{kind: none}]}\n")
+	f.Add("? [a, b]\n: &x {y: *x}\n")
+	builtIn := verify.Providers()
+	f.Fuzz(func(t *testing.T, text string) {
+		catalogue, faults := config.ReadProviders([]string{"a.yaml"}, func(string) ([]byte, error) { return []byte(text), nil })
+		if (catalogue == nil) != (len(faults) > 0) {
+			t.Fatalf("a catalogue %v with faults %v", catalogue != nil, faults)
+		}
+		if catalogue == nil {
+			return
+		}
+		for _, id := range catalogue.Providers() {
+			if slices.Contains(builtIn, id) {
+				continue
+			}
+			if def, ok := catalogue.Lookup(id); !ok || def.ID != id {
+				t.Fatalf("%q is listed and not found", id)
 			}
 		}
 	})

@@ -69,7 +69,7 @@ func atlassianText(method, target, base string) (string, bool) {
 // atlassianQuery sorts the fields by name; the values of one name are sorted and
 // joined by commas. The token itself is not part of it.
 func atlassianQuery(raw string) (string, bool) {
-	all, ok := parseForm(raw)
+	all, ok := parseForm([]byte(raw))
 	values := map[string][]string{}
 	for _, f := range all {
 		if f.name != "jwt" {

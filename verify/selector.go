@@ -170,9 +170,6 @@ func (in *input) context(form string) (value string, present bool, err *Error) {
 		}
 		_, query, _ := strings.Cut(target, "?")
 		return query, true, nil
-	case "form_sorted":
-		fields, err := in.form()
-		return fields.sorted(), err == nil, err
 	}
 	return "", false, nil
 }

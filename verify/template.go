@@ -191,6 +191,10 @@ func (p part) render(in *input, extra map[string][]byte) (piece []byte, present 
 		return []byte(p.literal), true, nil
 	case "body":
 		piece, present = in.req.Body, true
+	case "form_sorted":
+		var all fields
+		all, err = in.form()
+		piece, present = all.sorted(), true
 	case "secret", "challenge", "computed": // absent where they mean nothing
 		piece, present = extra[p.value.form]
 	default:
@@ -251,7 +255,7 @@ func apply(function string, text []byte) ([]byte, error) {
 	case "port", "noport":
 		return withPort(string(text), function == "port"), nil
 	}
-	return nil, fmt.Errorf("has the function %s, which is none of md5 sha1 sha256 sha512 hex base64 base64url lower upper port noport gunzip json weight crc32 unescape", function)
+	return nil, fmt.Errorf("has the function %s, which is none of md5 sha1 sha256 sha512 hex base64 base64url lower upper port noport gunzip json weight ascii crc32 unescape", function)
 }
 
 // withPort spells out the port of a URL, the scheme's own if it says none, or

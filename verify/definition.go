@@ -159,7 +159,7 @@ type Scheme struct {
 	// lower upper; for {url} port and noport, which spell the port out or leave it
 	// out, and unescape, which decodes some of its %-escapes; for {body} gunzip,
 	// json, which refuses what is none, weight, which gives whole weights a fraction,
-	// and crc32, in decimal digits). {path} is path and query as sent, {query} the query alone. A part in
+	// ascii, which escapes all else in JSON, and crc32, in decimal digits). {path} is path and query as sent, {query} the query alone. A part in
 	// [brackets] is left out as a whole when a value in it is absent; elsewhere an
 	// absent value refuses, but {item:...} of Each, which is then empty.
 	Template string `json:"template,omitempty"`

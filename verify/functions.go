@@ -4,11 +4,14 @@ import (
 	"bytes"
 	"compress/gzip"
 	"encoding/json"
+	"fmt"
 	"hash/crc32"
 	"io"
 	"regexp"
 	"strconv"
 	"strings"
+	"unicode/utf16"
+	"unicode/utf8"
 )
 
 // maxInflated bounds what a compressed body may become, in bytes: a thousandth
@@ -26,6 +29,8 @@ func convert(function string, text []byte) (converted []byte, known bool, err *E
 		converted, err = oneJSON(text)
 	case "weight":
 		converted = wholeWeights().ReplaceAll(text, []byte("${1}${2}.0${3}"))
+	case "ascii":
+		converted = toASCII(text)
 	case "crc32":
 		converted = strconv.AppendUint(nil, uint64(crc32.ChecksumIEEE(text)), 10)
 	case "unescape":
@@ -70,9 +75,34 @@ func oneJSON(text []byte) ([]byte, *Error) {
 }
 
 // wholeWeights finds the weights of EasyPost that its signature has with a
-// fraction and bodies that were decoded on the way have without.
+// fraction and bodies that were decoded on the way have without. White space
+// behind them goes, as it does in the vendor's own SDK.
 func wholeWeights() *regexp.Regexp {
-	return regexp.MustCompile(`("weight":\s*)(\d+)(\s*[,}])`)
+	return regexp.MustCompile(`("weight":\s*)(\d+)\s*([,}])`)
+}
+
+// toASCII writes JSON as Box signs it, where a body was decoded on the way: what
+// is beyond ASCII as the escapes of UTF-16, and slashes escaped. Either form is
+// the same JSON, so that nobody gains by exchanging them. What is no UTF-8 stays.
+func toASCII(text []byte) []byte {
+	escaped := make([]byte, 0, len(text))
+	for i, size := 0, 0; i < len(text); i += size {
+		var r rune
+		r, size = utf8.DecodeRune(text[i:])
+		switch {
+		case r == utf8.RuneError && size == 1:
+			escaped = append(escaped, text[i])
+		case r == '/' && (i == 0 || text[i-1] != '\\'):
+			escaped = append(escaped, `\/`...)
+		case r < 0x7f:
+			escaped = append(escaped, byte(r))
+		default:
+			for _, unit := range utf16.AppendRune(nil, r) {
+				escaped = fmt.Appendf(escaped, `\u%04x`, unit)
+			}
+		}
+	}
+	return escaped
 }
 
 // delimiters decodes the escapes that HubSpot decodes before it signs a URL, and

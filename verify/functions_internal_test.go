@@ -38,8 +38,13 @@ func TestConvert(t *testing.T) {
 		{"more behind the value", "json", "{}{}", "", true},
 		{"extended by the length", "json", "[1]" + padding(36+3) + ",[2]", "", true},
 
-		{"whole weights", "weight", `{"weight": 16,"weight":7},{"weight":1 }`, `{"weight": 16.0,"weight":7.0},{"weight":1.0 }`, false},
+		{"whole weights", "weight", `{"weight": 16,"weight":7},{"weight":1 }`, `{"weight": 16.0,"weight":7.0},{"weight":1.0}`, false},
 		{"other weights", "weight", `{"weight":16.5,"weights":3,"height":2}`, `{"weight":16.5,"weights":3,"height":2}`, false},
+
+		{"beyond ASCII", "ascii", "{\"a\":\"\u00e9 \U0001f600 \x7f\"}", `{"a":"\u00e9 \ud83d\ude00 \u007f"}`, false},
+		{"slashes", "ascii", `/a/b\/c\\/`, `\/a\/b\/c\\/`, false},
+		{"no UTF-8", "ascii", "\xffa\xc3", "\xffa\xc3", false},
+		{"ASCII", "ascii", `{"a":"\u00e9"}`, `{"a":"\u00e9"}`, false},
 
 		{"check value of the standard", "crc32", "123456789", "3421780262", false},
 		{"nothing", "crc32", "", "0", false},

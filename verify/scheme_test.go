@@ -117,8 +117,10 @@ func TestBasic(t *testing.T) {
 	})
 	def := verify.Definition{ID: "sample", Schemes: []verify.Scheme{hmacScheme()}}
 	scheme(&def.Schemes[0])
-	if _, err := verify.New(def, verify.Config{Secrets: []string{"user"}}); err == nil {
-		t.Error("a secret without a colon is taken")
+	for _, secret := range []string{"user", "user:", ":"} {
+		if _, err := verify.New(def, verify.Config{Secrets: []string{secret}}); err == nil {
+			t.Errorf("%q, which has no password, is taken", secret)
+		}
 	}
 }
 

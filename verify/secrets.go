@@ -140,8 +140,12 @@ func (f keyForm) decode(secret string) (key, error) {
 	if len(raw) == 0 {
 		return key{}, errors.New("is empty after decoding")
 	}
-	if f.kind == KindBasic && !strings.Contains(text, ":") {
-		return key{}, errors.New("must be user:password")
+	if f.kind == KindBasic {
+		_, password, ok := strings.Cut(text, ":")
+		// A name alone is no secret: senders show it, and people guess it.
+		if !ok || password == "" {
+			return key{}, errors.New("must be user:password; the password must not be empty")
+		}
 	}
 	// Derived last, so that the hash of nothing is never a key.
 	switch f.Derive {

@@ -170,8 +170,9 @@ func (t template) render(in *input, extra map[string][]byte) ([][]byte, *Error) 
 				return nil, err
 			}
 			// What of the section is there already goes with it: "id:" without an id
-			// would be neither what was sent nor what was signed.
-			if !present && section.optional {
+			// would be neither what was sent nor what was signed. Empty is absent, as
+			// it is of headers.
+			if section.optional && (!present || p.value.form != "" && len(piece) == 0) {
 				pieces = pieces[:start]
 				break
 			}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"testing"
@@ -14,7 +15,7 @@ import (
 	"github.com/postern-dev/postern/verify"
 )
 
-// vector is one signed request of testdata/vectors.jsonl. They were made by
+// vector is one signed request of testdata/vectors.jsonl or sdk_*.jsonl. They were made by
 // running the vendors' own SDKs, or are their documented examples, and by
 // changing the results. The secrets are random values made for them.
 type vector struct {
@@ -80,9 +81,11 @@ func (v vector) verify(t testing.TB, def verify.Definition) (verify.Event, error
 	return verifier.Verify(t.Context(), v.request(), time.Unix(v.Now, 0))
 }
 
-func readVectors(t testing.TB) []vector {
+func readVectors(t testing.TB) []vector { return readVectorFile(t, "testdata/vectors.jsonl") }
+
+func readVectorFile(t testing.TB, name string) []vector {
 	t.Helper()
-	f, err := os.Open("testdata/vectors.jsonl")
+	f, err := os.Open(name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -103,6 +106,47 @@ func readVectors(t testing.TB) []vector {
 	return all
 }
 
+// judge runs the vector and compares what came of it, also what the event is
+// called, with what the vector says.
+func (v vector) judge(t *testing.T, def verify.Definition) {
+	t.Helper()
+	event, err := v.verify(t, def)
+	if v.Grade != "either" && (err == nil) != (v.Expect == "accept") {
+		t.Errorf("%s (%s): error %v, want %s", v.ID, v.Reason, err, v.Expect)
+		return
+	}
+	if err != nil {
+		if refused, ok := errors.AsType[*verify.Error](err); ok && !slices.Contains(verify.Reasons(), refused.Reason) {
+			t.Errorf("%s: the reason of %v is not in the set", v.ID, err)
+		}
+		return
+	}
+	if want := v.Meta.EventType; want != "" && event.ProviderEventType != want {
+		t.Errorf("%s: event type %q, want %q", v.ID, event.ProviderEventType, want)
+	}
+	if want := v.Meta.DeliveryID; want != "" && event.DeliveryID != want {
+		t.Errorf("%s: delivery id %q, want %q", v.ID, event.DeliveryID, want)
+	}
+}
+
+// TestSDKVectors: what the vendors' SDKs sign is accepted, and what was made of
+// it is judged as they judge it, or more strictly where the grade is policy.
+func TestSDKVectors(t *testing.T) {
+	files, err := filepath.Glob("testdata/sdk_*.jsonl")
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	for _, name := range files {
+		for _, v := range readVectorFile(t, name) {
+			def, ok := verify.Lookup(v.Provider)
+			if !ok {
+				t.Fatalf("%s: no provider %s", v.ID, v.Provider)
+			}
+			v.judge(t, def)
+		}
+	}
+}
+
 // TestVectors: every vector but those graded either agrees, and what the event is
 // called is what the vendor calls it.
 func TestVectors(t *testing.T) {
@@ -114,23 +158,7 @@ func TestVectors(t *testing.T) {
 			continue
 		}
 		ran[v.Provider]++
-		event, err := v.verify(t, def)
-		if v.Grade != "either" && (err == nil) != (v.Expect == "accept") {
-			t.Errorf("%s (%s): error %v, want %s", v.ID, v.Reason, err, v.Expect)
-			continue
-		}
-		if err != nil {
-			if refused, ok := errors.AsType[*verify.Error](err); ok && !slices.Contains(verify.Reasons(), refused.Reason) {
-				t.Errorf("%s: the reason of %v is not in the set", v.ID, err)
-			}
-			continue
-		}
-		if want := v.Meta.EventType; want != "" && event.ProviderEventType != want {
-			t.Errorf("%s: event type %q, want %q", v.ID, event.ProviderEventType, want)
-		}
-		if want := v.Meta.DeliveryID; want != "" && event.DeliveryID != want {
-			t.Errorf("%s: delivery id %q, want %q", v.ID, event.DeliveryID, want)
-		}
+		v.judge(t, def)
 	}
 	if len(missing) > 0 || len(ran) != 38 {
 		t.Errorf("vectors of providers without a definition: %v; %d providers ran", missing, len(ran))

@@ -27,13 +27,9 @@ const (
 type appleChecker struct{ s *scheme }
 
 func (c appleChecker) check(ctx context.Context, in *input) (proof, *Error) {
-	keys, err := c.s.usableKeys(ctx, in)
-	if err != nil {
-		return proof{}, err
-	}
 	// Unlike other tokens this one may be long, and its key is in its header, so
 	// that it is taken apart here.
-	texts, err := c.s.signatureTexts(in)
+	keys, texts, err := c.s.keysAndTexts(ctx, in)
 	if err != nil {
 		return proof{}, err
 	}

@@ -19,11 +19,7 @@ const base64Alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123
 type braintreeChecker struct{ s *scheme }
 
 func (c braintreeChecker) check(ctx context.Context, in *input) (proof, *Error) {
-	keys, err := c.s.usableKeys(ctx, in)
-	if err != nil {
-		return proof{}, err
-	}
-	pairs, err := c.s.signatureTexts(in)
+	keys, pairs, err := c.s.keysAndTexts(ctx, in)
 	if err != nil {
 		return proof{}, err
 	}
@@ -34,14 +30,9 @@ func (c braintreeChecker) check(ctx context.Context, in *input) (proof, *Error) 
 	if strings.Trim(payload, base64Alphabet+"=\n") != "" {
 		return proof{}, &Error{ReasonBodyMalformed, "bt_payload is not base64: was a + in it taken for a space?"}
 	}
+	// Anybody may ask for the signature of a challenge.
 	if c.s.isAnswer([][]byte{[]byte(payload)}) {
 		return proof{}, &Error{ReasonSignatureMismatch, "bt_payload is one that a challenge might have got the signature of"}
-	}
-	if strings.Trim(payload, base64Alphabet+"=\n") != "" {
-		return proof{}, &Error{ReasonBodyMalformed, "bt_payload is not base64: was a + in it taken for a space?"}
-	}
-	if c.s.isAnswer([][]byte{[]byte(payload)}) {
-		return proof{}, c.s.mismatch(keys) // anybody may ask for the signature of such a text
 	}
 	ours := false
 	for _, k := range keys {

@@ -22,11 +22,7 @@ type ebaySignature struct {
 type ebayChecker struct{ s *scheme }
 
 func (c ebayChecker) check(ctx context.Context, in *input) (proof, *Error) {
-	keys, err := c.s.usableKeys(ctx, in)
-	if err != nil {
-		return proof{}, err
-	}
-	texts, err := c.s.signatureTexts(in)
+	keys, texts, err := c.s.keysAndTexts(ctx, in)
 	if err != nil {
 		return proof{}, err
 	}

@@ -12,11 +12,7 @@ import (
 type moralisChecker struct{ s *scheme }
 
 func (c moralisChecker) check(ctx context.Context, in *input) (proof, *Error) {
-	keys, err := c.s.usableKeys(ctx, in)
-	if err != nil {
-		return proof{}, err
-	}
-	texts, err := c.s.signatureTexts(in)
+	keys, texts, err := c.s.keysAndTexts(ctx, in)
 	if err != nil {
 		return proof{}, err
 	}

@@ -98,6 +98,15 @@ func (s selector) String() string {
 	return text
 }
 
+// label is s for people: a header by its name alone, all else as it is written
+// in a definition.
+func (s selector) label() string {
+	if s.form == "header" && s.next == nil {
+		return s.name
+	}
+	return s.String()
+}
+
 // inBody reports whether the value is certain to be covered once the body is.
 func (s selector) inBody() bool {
 	return slices.Contains([]string{"json", "form", "multipart", "item", "body", "claim", "literal"}, s.form)

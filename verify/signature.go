@@ -44,11 +44,7 @@ type signatureChecker struct {
 
 func (c signatureChecker) check(ctx context.Context, in *input) (proof, *Error) {
 	s := c.s
-	keys, err := s.usableKeys(ctx, in)
-	if err != nil {
-		return proof{}, err
-	}
-	texts, err := s.signatureTexts(in)
+	keys, texts, err := s.keysAndTexts(ctx, in)
 	if err != nil {
 		return proof{}, err
 	}
@@ -148,11 +144,7 @@ func (s *scheme) isAnswer(pieces [][]byte) bool {
 type tokenChecker struct{ s *scheme }
 
 func (c tokenChecker) check(ctx context.Context, in *input) (proof, *Error) {
-	keys, err := c.s.usableKeys(ctx, in)
-	if err != nil {
-		return proof{}, err
-	}
-	texts, err := c.s.signatureTexts(in)
+	keys, texts, err := c.s.keysAndTexts(ctx, in)
 	if err != nil {
 		return proof{}, err
 	}
@@ -191,6 +183,16 @@ func (c tokenChecker) same(token, secret []byte) bool {
 func equal(a, b []byte) bool {
 	x, y := sha256.Sum256(a), sha256.Sum256(b)
 	return subtle.ConstantTimeCompare(x[:], y[:]) == 1
+}
+
+// keysAndTexts are the two sides of a comparison. The keys come first: where
+// none is usable, nothing in the request is the reason.
+func (s *scheme) keysAndTexts(ctx context.Context, in *input) (keys []key, texts []string, err *Error) {
+	if keys, err = s.usableKeys(ctx, in); err != nil {
+		return nil, nil, err
+	}
+	texts, err = s.signatureTexts(in)
+	return keys, texts, err
 }
 
 // signatureTexts returns what stands behind the prefix in all places of the
@@ -320,10 +322,7 @@ func (s *scheme) decode(texts []string) ([][]byte, *Error) {
 func (s *scheme) where() string {
 	names := make([]string, len(s.places))
 	for i, place := range s.places {
-		names[i] = place.String()
-		if place.form == "header" && place.next == nil {
-			names[i] = place.name
-		}
+		names[i] = place.label()
 	}
 	return strings.Join(names, ", ")
 }

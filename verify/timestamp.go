@@ -79,11 +79,3 @@ func parseTime(unit, text string) (time.Time, bool) {
 	}
 	return time.Unix(n, 0), true
 }
-
-// label is the header's name, or the selector.
-func (s selector) label() string {
-	if s.form == "header" && s.next == nil {
-		return s.name
-	}
-	return s.String()
-}

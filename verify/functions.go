@@ -3,6 +3,8 @@ package verify
 import (
 	"bytes"
 	"compress/gzip"
+	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"hash/crc32"
@@ -18,11 +20,31 @@ import (
 // of it is enough to ask for it.
 const maxInflated = 10 << 20
 
-// convert is one of the functions of a template that single providers need. They
-// may refuse, which those of apply never do: an empty text in place of a body
-// that does not read would be signed text that anybody can know.
-func convert(function string, text []byte) (converted []byte, known bool, err *Error) {
+// functions are the names that apply knows, for whoever misspelt one.
+const functions = "md5 sha1 sha256 sha512 hex base64 base64url lower upper port noport gunzip json weight ascii crc32 unescape"
+
+// apply is one function of a template, known if there is one of that name. Those
+// that single providers need may refuse: an empty text in place of a body that
+// does not read would be signed text that anybody can know.
+func apply(function string, text []byte) (converted []byte, known bool, err *Error) {
 	switch function {
+	case "md5", "sha1", "sha256", "sha512":
+		h, _ := hashNamed(function)
+		sum := h.new()
+		sum.Write(text)
+		converted = sum.Sum(nil)
+	case "hex":
+		converted = hex.AppendEncode(nil, text)
+	case "base64":
+		converted = base64.StdEncoding.AppendEncode(nil, text)
+	case "base64url":
+		converted = base64.RawURLEncoding.AppendEncode(nil, text)
+	case "lower":
+		converted = bytes.ToLower(text)
+	case "upper":
+		converted = bytes.ToUpper(text)
+	case "port", "noport":
+		converted = withPort(string(text), function == "port")
 	case "gunzip":
 		converted, err = inflate(text)
 	case "json":
@@ -111,4 +133,30 @@ func delimiters() *strings.Replacer {
 	return strings.NewReplacer("%3A", ":", "%2F", "/", "%3F", "?", "%40", "@", "%21", "!", "%24", "$", "%27", "'",
 		"%28", "(", "%29", ")", "%2A", "*", "%2C", ",", "%3B", ";",
 		"%3a", ":", "%2f", "/", "%3f", "?", "%2a", "*", "%2c", ",", "%3b", ";")
+}
+
+// withPort spells out the port of a URL, the scheme's own if it says none, or
+// leaves it out. The rest stays as it is written.
+func withPort(text string, out bool) []byte {
+	scheme, rest, ok := strings.Cut(text, "://")
+	if !ok {
+		return []byte(text)
+	}
+	end := strings.IndexAny(rest, "/?#")
+	if end < 0 {
+		end = len(rest)
+	}
+	host := rest[:end]
+	// A colon in front of these belongs to credentials or to an IPv6 address.
+	port := strings.LastIndexByte(host, ':')
+	said := port > strings.LastIndexAny(host, "]@")
+	switch {
+	case out && !said && scheme == "https":
+		host += ":443"
+	case out && !said && scheme == "http":
+		host += ":80"
+	case !out && said:
+		host = host[:port]
+	}
+	return []byte(scheme + "://" + host + rest[end:])
 }

@@ -17,7 +17,7 @@ func gzipped(text string) string {
 	return b.String()
 }
 
-func TestConvert(t *testing.T) {
+func TestApply(t *testing.T) {
 	long := strings.Repeat("a", maxInflated)
 	for _, c := range []struct {
 		name, function, text, want string
@@ -52,13 +52,13 @@ func TestConvert(t *testing.T) {
 		{"delimiters", "unescape", "/a%2Fb%3fc?d=%40%20%25", "/a/b?c?d=@%20%25", false},
 	} {
 		t.Run(c.function+" "+c.name, func(t *testing.T) {
-			got, known, err := convert(c.function, []byte(c.text))
+			got, known, err := apply(c.function, []byte(c.text))
 			if !known || (err != nil) != c.refused || string(got) != c.want {
 				t.Errorf("%.60q, known %v, error %v, want %.60q, refused %v", got, known, err, c.want, c.refused)
 			}
 		})
 	}
-	if _, known, _ := convert("nothing", nil); known {
+	if _, known, _ := apply("nothing", nil); known {
 		t.Error("knows a function that it has not")
 	}
 }

@@ -1,12 +1,6 @@
 package verify
 
 import (
-	"crypto/md5" //nolint:gosec // for texts that a provider hashes so, never alone
-	"crypto/sha1"
-	"crypto/sha256"
-	"crypto/sha512"
-	"encoding/base64"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
@@ -107,11 +101,8 @@ func parsePart(name string, isSetting bool, setting func(string) (string, bool))
 		p.functions = strings.Split(rest, "|")
 	}
 	for _, f := range p.functions {
-		if _, known, _ := convert(f, nil); known {
-			continue
-		}
-		if _, err := apply(f, nil); err != nil {
-			return part{}, err
+		if _, known, _ := apply(f, nil); !known {
+			return part{}, fmt.Errorf("has the function %s, which is none of %s", f, functions)
 		}
 	}
 	switch name {
@@ -207,15 +198,10 @@ func (p part) render(in *input, extra map[string][]byte) (piece []byte, present 
 		return nil, false, err
 	}
 	for _, f := range p.functions {
-		converted, known, err := convert(f, piece)
-		if err != nil {
+		// Names were checked when the template was parsed.
+		if piece, _, err = apply(f, piece); err != nil {
 			return nil, false, err
 		}
-		if !known {
-			// Names were checked when the template was parsed.
-			converted, _ = apply(f, piece)
-		}
-		piece = converted
 	}
 	return piece, true, nil
 }
@@ -226,61 +212,4 @@ func (p part) missing() *Error {
 		reason = ReasonHeaderMissing
 	}
 	return &Error{reason, p.value.String() + " is missing or empty"}
-}
-
-// apply is one function of a template; an error is an unknown name.
-func apply(function string, text []byte) ([]byte, error) {
-	switch function {
-	case "md5":
-		sum := md5.Sum(text)
-		return sum[:], nil
-	case "sha1":
-		sum := sha1.Sum(text)
-		return sum[:], nil
-	case "sha256":
-		sum := sha256.Sum256(text)
-		return sum[:], nil
-	case "sha512":
-		sum := sha512.Sum512(text)
-		return sum[:], nil
-	case "hex":
-		return hex.AppendEncode(nil, text), nil
-	case "base64":
-		return base64.StdEncoding.AppendEncode(nil, text), nil
-	case "base64url":
-		return base64.RawURLEncoding.AppendEncode(nil, text), nil
-	case "lower":
-		return []byte(strings.ToLower(string(text))), nil
-	case "upper":
-		return []byte(strings.ToUpper(string(text))), nil
-	case "port", "noport":
-		return withPort(string(text), function == "port"), nil
-	}
-	return nil, fmt.Errorf("has the function %s, which is none of md5 sha1 sha256 sha512 hex base64 base64url lower upper port noport gunzip json weight ascii crc32 unescape", function)
-}
-
-// withPort spells out the port of a URL, the scheme's own if it says none, or
-// leaves it out. The rest stays as it is written.
-func withPort(text string, out bool) []byte {
-	scheme, rest, ok := strings.Cut(text, "://")
-	if !ok {
-		return []byte(text)
-	}
-	end := strings.IndexAny(rest, "/?#")
-	if end < 0 {
-		end = len(rest)
-	}
-	host := rest[:end]
-	// A colon in front of these belongs to credentials or to an IPv6 address.
-	port := strings.LastIndexByte(host, ':')
-	said := port > strings.LastIndexAny(host, "]@")
-	switch {
-	case out && !said && scheme == "https":
-		host += ":443"
-	case out && !said && scheme == "http":
-		host += ":80"
-	case !out && said:
-		host = host[:port]
-	}
-	return []byte(scheme + "://" + host + rest[end:])
 }

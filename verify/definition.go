@@ -158,10 +158,12 @@ type Scheme struct {
 	// {body|sha256|hex} (functions: md5 sha1 sha256 sha512 hex base64 base64url
 	// lower upper; for {url} port and noport, which spell the port out or leave it
 	// out, and unescape, which decodes some of its %-escapes; for {body} gunzip,
-	// json, which refuses what is none, weight, which gives whole weights a fraction,
-	// ascii, which escapes all else in JSON, and crc32, in decimal digits). {path} is path and query as sent, {query} the query alone. A part in
-	// [brackets] is left out as a whole when a value in it is absent; elsewhere an
-	// absent value refuses, but {item:...} of Each, which is then empty.
+	// json, which refuses what is none, canonical, which writes JSON as RFC 8785
+	// has it, weight, which gives whole weights a fraction, ascii, which escapes all
+	// else in JSON, and crc32, in decimal digits). {path} is path and query as sent,
+	// {query} the query alone. A part in [brackets] is left out as a whole when a
+	// value in it is absent or empty; elsewhere an absent value refuses, but
+	// {item:...} of Each, which is then empty.
 	Template string `json:"template,omitempty"`
 	// Each is a JSON array all items of which must verify: "json:notificationItems".
 	// Selectors "item:PATH" are within the item, and in an empty array nothing

@@ -21,7 +21,7 @@ import (
 const maxInflated = 10 << 20
 
 // functions are the names that apply knows, for whoever misspelt one.
-const functions = "md5 sha1 sha256 sha512 hex base64 base64url lower upper port noport gunzip json weight ascii crc32 unescape"
+const functions = "md5 sha1 sha256 sha512 hex base64 base64url lower upper port noport gunzip json canonical weight ascii crc32 unescape"
 
 // apply is one function of a template, known if there is one of that name. Those
 // that single providers need may refuse: an empty text in place of a body that
@@ -49,6 +49,8 @@ func apply(function string, text []byte) (converted []byte, known bool, err *Err
 		converted, err = inflate(text)
 	case "json":
 		converted, err = oneJSON(text)
+	case "canonical":
+		converted, err = canonicalJSON(text)
 	case "weight":
 		converted = wholeWeights().ReplaceAll(text, []byte("${1}${2}.0${3}"))
 	case "ascii":
@@ -94,6 +96,16 @@ func oneJSON(text []byte) ([]byte, *Error) {
 		return nil, &Error{ReasonBodyMalformed, "the body is not JSON, and only that is safe under a plain hash"}
 	}
 	return text, nil
+}
+
+// canonicalJSON is the form of RFC 8785, which some providers sign whatever form
+// they send. White space around a document is none of theirs and is refused.
+func canonicalJSON(text []byte) ([]byte, *Error) {
+	canonical, err := sortedJSON(text, appendJSNumber)
+	if err != nil || len(bytes.TrimSpace(text)) != len(text) {
+		return nil, &Error{ReasonBodyMalformed, "the body is not JSON that has a canonical form"}
+	}
+	return canonical, nil
 }
 
 // wholeWeights finds the weights of EasyPost that its signature has with a

@@ -38,6 +38,13 @@ func TestApply(t *testing.T) {
 		{"more behind the value", "json", "{}{}", "", true},
 		{"extended by the length", "json", "[1]" + padding(36+3) + ",[2]", "", true},
 
+		{"order and white space", "canonical", "{\"b\": [1, {\"d\":null,\"c\":true}],\n\"a\":\"\\u00e9\\/<\"}", `{"a":"é/<","b":[1,{"c":true,"d":null}]}`, false},
+		{"numbers", "canonical", `[1.0,1e5,-0,0.0000001,1e21,333333333.33333329,12345678901234567890]`, `[1,100000,0,1e-7,1e+21,333333333.3333333,12345678901234567000]`, false},
+		{"a number beyond doubles", "canonical", `[1e999]`, "", true},
+		{"a name twice", "canonical", `{"a":1,"a":2}`, "", true},
+		{"white space around", "canonical", "{}\n", "", true},
+		{"no JSON", "canonical", "a=1", "", true},
+
 		{"whole weights", "weight", `{"weight": 16,"weight":7},{"weight":1 }`, `{"weight": 16.0,"weight":7.0},{"weight":1.0}`, false},
 		{"other weights", "weight", `{"weight":16.5,"weights":3,"height":2}`, `{"weight":16.5,"weights":3,"height":2}`, false},
 

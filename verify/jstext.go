@@ -59,20 +59,36 @@ func compareUTF16(a, b string) int {
 	return cmp.Compare(len(a), len(b))
 }
 
+// numberWriter appends a number of JSON.
+type numberWriter func(dst []byte, n json.Number) ([]byte, error)
+
+// asWritten keeps a number's text, since 1.10 and 1.1 are different to a hash.
+func asWritten(dst []byte, n json.Number) ([]byte, error) { return append(dst, n...), nil }
+
+// appendJSNumber appends a number as JSON.stringify does: what a double holds of
+// it, in the fewest digits. encoding/json does the same, but for minus zero.
+func appendJSNumber(dst []byte, n json.Number) ([]byte, error) {
+	value, err := n.Float64()
+	if err != nil {
+		return nil, errors.New("has a number that no double holds")
+	}
+	text, err := json.Marshal(value + 0) // minus zero becomes zero
+	return append(dst, text...), err
+}
+
 // maxSortedDepth bounds how deep sortedJSON follows: each level is a call.
 const maxSortedDepth = 64
 
 // sortedJSON writes a JSON document again without white space and with the
-// members of every object sorted by name, nested ones as well. Numbers keep
-// their text, since 1.10 and 1.1 are different to a hash. A name that stands
+// members of every object sorted by name, nested ones as well. A name that stands
 // twice in an object is an error: receivers differ in which one they take.
-func sortedJSON(doc []byte) ([]byte, error) {
+func sortedJSON(doc []byte, number numberWriter) ([]byte, error) {
 	if !utf8.Valid(doc) {
 		return nil, errors.New("is not UTF-8")
 	}
 	dec := json.NewDecoder(bytes.NewReader(doc))
 	dec.UseNumber()
-	sorted, err := appendSorted(nil, dec, 0)
+	sorted, err := appendSorted(nil, dec, 0, number)
 	if err != nil {
 		return nil, err
 	}
@@ -85,7 +101,7 @@ func sortedJSON(doc []byte) ([]byte, error) {
 	return sorted, nil
 }
 
-func appendSorted(dst []byte, dec *json.Decoder, depth int) ([]byte, error) {
+func appendSorted(dst []byte, dec *json.Decoder, depth int, number numberWriter) ([]byte, error) {
 	token, err := dec.Token()
 	if err != nil {
 		return nil, err
@@ -96,13 +112,13 @@ func appendSorted(dst []byte, dec *json.Decoder, depth int) ([]byte, error) {
 	switch token := token.(type) {
 	case json.Delim:
 		if token == '{' {
-			return appendSortedObject(dst, dec, depth)
+			return appendSortedObject(dst, dec, depth, number)
 		}
-		return appendSortedArray(dst, dec, depth)
+		return appendSortedArray(dst, dec, depth, number)
 	case string:
 		return appendJSString(dst, token), nil
 	case json.Number:
-		return append(dst, token...), nil
+		return number(dst, token)
 	case bool:
 		if token {
 			return append(dst, "true"...), nil
@@ -112,7 +128,7 @@ func appendSorted(dst []byte, dec *json.Decoder, depth int) ([]byte, error) {
 	return append(dst, "null"...), nil
 }
 
-func appendSortedObject(dst []byte, dec *json.Decoder, depth int) ([]byte, error) {
+func appendSortedObject(dst []byte, dec *json.Decoder, depth int, number numberWriter) ([]byte, error) {
 	members := map[string][]byte{}
 	names := []string{}
 	for dec.More() {
@@ -124,7 +140,7 @@ func appendSortedObject(dst []byte, dec *json.Decoder, depth int) ([]byte, error
 		if _, twice := members[name]; !ok || twice {
 			return nil, errors.New("has a name twice in one object")
 		}
-		if members[name], err = appendSorted(nil, dec, depth+1); err != nil {
+		if members[name], err = appendSorted(nil, dec, depth+1, number); err != nil {
 			return nil, err
 		}
 		names = append(names, name)
@@ -144,14 +160,14 @@ func appendSortedObject(dst []byte, dec *json.Decoder, depth int) ([]byte, error
 	return append(dst, '}'), nil
 }
 
-func appendSortedArray(dst []byte, dec *json.Decoder, depth int) ([]byte, error) {
+func appendSortedArray(dst []byte, dec *json.Decoder, depth int, number numberWriter) ([]byte, error) {
 	dst = append(dst, '[')
 	for i := 0; dec.More(); i++ {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
 		var err error
-		if dst, err = appendSorted(dst, dec, depth+1); err != nil {
+		if dst, err = appendSorted(dst, dec, depth+1, number); err != nil {
 			return nil, err
 		}
 	}

@@ -67,7 +67,7 @@ func TestSortedJSON(t *testing.T) {
 		`{"é":1,"z":2}`:  `{"z":2,"é":1}`,
 		`{"":1,"\n":{}}`: `{"":1,"\n":{}}`,
 	} {
-		got, err := sortedJSON([]byte(doc))
+		got, err := sortedJSON([]byte(doc), asWritten)
 		if err != nil || string(got) != want {
 			t.Errorf("%s: %s, %v; want %s", doc, got, err, want)
 		}
@@ -76,7 +76,7 @@ func TestSortedJSON(t *testing.T) {
 		"", "{", "[1", `{"a":1,"a":1}`, `{"a":{"b":1,"\u0062":2}}`, `{"a":1}{}`, `{"a":1}x`, `{"a":1},`, `{"a":1}}`,
 		"\"\xff\"", strings.Repeat("[", 100) + strings.Repeat("]", 100), `{"a"}`, `{1:2}`, "nul",
 	} {
-		if got, err := sortedJSON([]byte(doc)); err == nil {
+		if got, err := sortedJSON([]byte(doc), asWritten); err == nil {
 			t.Errorf("%q is taken: %s", doc, got)
 		}
 	}
@@ -87,14 +87,14 @@ func FuzzSortedJSON(f *testing.F) {
 	f.Add([]byte(`{"b":1.10,"a":{"d":[{"z":1,"y":2}],"c":"é"}}`))
 	f.Add([]byte(`[]]`))
 	f.Fuzz(func(t *testing.T, doc []byte) {
-		sorted, err := sortedJSON(doc)
+		sorted, err := sortedJSON(doc, asWritten)
 		if err != nil {
 			return
 		}
 		if !json.Valid(doc) || !json.Valid(sorted) {
 			t.Fatalf("%q became %q", doc, sorted)
 		}
-		again, err := sortedJSON(sorted)
+		again, err := sortedJSON(sorted, asWritten)
 		if err != nil || string(again) != string(sorted) {
 			t.Errorf("%q sorted again is %q, %v", sorted, again, err)
 		}

@@ -1,165 +1,277 @@
 package verify
 
 import (
-	"context"
-	"crypto/ed25519"
+	"fmt"
 	"slices"
+	"strconv"
+	"strings"
+	"time"
 )
 
-// scheme resolves one scheme of a definition; path is where it stands there.
-// What its kind has no use for is refused, because it would protect nothing.
-func (c *compiler) scheme(path string, def Scheme) *scheme {
-	s := &scheme{kind: def.Kind}
-	s.conditions = c.conditions(path+"if", def.If)
-	s.require = c.requirements(path+"require", def.Require)
-	if def.Kind == KindNone {
-		s.checker = noneChecker{}
-		return s
+// compiler turns a Definition and a Config into a Verifier and collects all
+// that is wrong with them on the way.
+type compiler struct {
+	settings map[string]string // with defaults
+	fetch    Fetcher
+	wrong    []FieldError
+}
+
+// newCompiler settles what every setting is. Unknown ones are refused: a
+// misspelt tolerance must not quietly be the default.
+func newCompiler(known []Setting, cfg Config) *compiler {
+	c := &compiler{settings: make(map[string]string, len(known)), fetch: cfg.Fetch}
+	names := make([]string, len(known))
+	for i, s := range known {
+		names[i] = s.Name
+		c.settings[s.Name] = c.setting(s, s.given(cfg))
 	}
-	s.key = c.keyForm(path+"key.", def.Kind, def.Key)
-	s.remote = c.remote(path+"remote", def.Kind, def.Remote)
-	s.signature = def.Signature
-	s.signature.Separator, _ = c.value(def.Signature.Separator, path+"signature.separator")
-	s.signature.Prefix, _ = c.value(def.Signature.Prefix, path+"signature.prefix")
-	s.places = c.selectors(path+"signature.from", def.Signature.From)
-	s.clock = c.clock(path+"timestamp.", def.Timestamp)
-	s.tolerance = c.duration(def.Timestamp.Tolerance, path+"timestamp.tolerance", DefaultTolerance)
-	s.id = c.selector(def.ID, path+"id")
-	s.template = c.template(def.Template, path+"template")
-	s.each = c.selector(def.Each, path+"each")
-	s.digests = c.digests(path+"digests", def.Digests)
-	// The checker is given s before s has its keys: those come last, because every
-	// scheme has to be known before a secret is given to one of them.
-	c.kind(s, path, def)
-	c.covered(s, path, def)
+	for name := range cfg.Settings {
+		if !slices.Contains(names, name) {
+			c.fail("config."+name, "is not a setting of this provider; these are: "+list(names))
+		}
+	}
+	return c
+}
+
+// given is the value that a source gives.
+func (s Setting) given(cfg Config) string {
+	value := cfg.Settings[s.Name]
+	if value != "" || s.Part == "" || len(cfg.Secrets) == 0 {
+		return value
+	}
+	user, password, ok := strings.Cut(cfg.Secrets[0], ":")
+	switch {
+	case !ok:
+		return ""
+	case s.Part == "user":
+		return user
+	default:
+		return password
+	}
+}
+
+// setting checks one given value and fills in its default.
+// The value is returned even if it is wrong, so that all faults are found at
+// once; err keeps it from being used.
+func (c *compiler) setting(s Setting, value string) string {
+	field := "config." + s.Name
+	if value == "" {
+		value = s.Default
+	}
+	switch {
+	case value == "" && s.Required:
+		c.fail(field, "is required")
+	case len(value) > MaxSetting:
+		c.fail(field, fmt.Sprintf("is longer than %d bytes", MaxSetting))
+	case len(s.Values) > 0 && value != "" && !slices.Contains(s.Values, value):
+		c.fail(field, "must be one of "+list(s.Values))
+	}
+	return value
+}
+
+// value returns what a text member of a definition says once settings are
+// filled in, and the field to blame for it: the first setting, if there is one.
+func (c *compiler) value(text, path string) (value, field string) {
+	names := interpolated(text)
+	if len(names) == 0 {
+		return text, path
+	}
+	for _, name := range names {
+		setting, ok := c.settings[name]
+		if !ok {
+			c.fail(path, "refers to the setting "+name+", which is not declared")
+		}
+		text = strings.ReplaceAll(text, "${"+name+"}", setting)
+	}
+	return text, "config." + names[0]
+}
+
+// filled is value for a member that is dropped when a setting in it is empty.
+func (c *compiler) filled(text, path string) (value, field string, ok bool) {
+	value, field = c.value(text, path)
+	return value, field, text != "" && !slices.ContainsFunc(interpolated(text), func(name string) bool { return c.settings[name] == "" })
+}
+
+// oneOf is value for a member with a closed set of words.
+func (c *compiler) oneOf(text, path string, allowed ...string) string {
+	value, field := c.value(text, path)
+	if !slices.Contains(allowed, value) {
+		c.fail(field, "must be one of "+list(allowed))
+	}
+	return value
+}
+
+// hash resolves the name of a hash function.
+func (c *compiler) hash(text, path string) hashFunc {
+	name, field := c.value(text, path)
+	h, ok := hashNamed(name)
+	if !ok {
+		c.fail(field, "must be md5, sha1, sha256 or sha512")
+	}
+	return h
+}
+
+// selector resolves one; the zero value is one that is dropped.
+func (c *compiler) selector(def Selector, path string) selector {
+	text, field, ok := c.filled(string(def), path)
+	if !ok {
+		return selector{}
+	}
+	s, ok := parseSelector(text)
+	if !ok {
+		c.fail(field, "must be header:NAME, json:PATH with at most 8 names, or another selector")
+	}
 	return s
 }
 
-// kind resolves what only some kinds have, and gives the scheme its checker.
-func (c *compiler) kind(s *scheme, path string, def Scheme) {
-	signature := func() { s.checker = signatureChecker{s: s}; c.signature(s, path, def) }
-	switch def.Kind {
-	case KindHMAC, KindHash:
-		s.hash = c.hash(def.Hash, path+"hash")
-		s.size = s.hash.size
-		signature()
-	case KindEd25519: // it hashes by itself
-		s.size = ed25519.SignatureSize
-		signature()
-	case KindECDSA, KindRSA: // how long a signature is depends on the key
-		s.hash = c.hash(def.Hash, path+"hash")
-		signature()
-	case KindToken, KindBasic: // no text is signed
-		s.checker = tokenChecker{s}
-		c.signature(s, path, def)
-	case KindJWT:
-		s.jwt, s.checker = c.jwt(path+"jwt", def.JWT), jwtChecker{s}
-		c.from(s, path, def)
-	case KindHTTPSignature:
-		s.checker = c.httpSignature(s, path, def)
-	case KindCode:
-		if def.Hash != "" {
-			s.hash = c.hash(def.Hash, path+"hash")
+// selectors resolves those of a list and leaves out what is dropped.
+func (c *compiler) selectors(path string, defs []Selector) []selector {
+	var all []selector
+	for i, def := range defs {
+		if s := c.selector(def, indexed(path, i)); s.form != "" {
+			all = append(all, s)
 		}
-		if def.JWT != nil {
-			s.jwt = c.jwt(path+"jwt", def.JWT)
+	}
+	return all
+}
+
+// template resolves a text with placeholders. One that is a single setting is
+// the source's own template; any other setting in it is literal text.
+func (c *compiler) template(text, path string) template {
+	field := path
+	if names := interpolated(text); len(names) == 1 && text == "${"+names[0]+"}" {
+		text, field = c.value(text, path)
+	}
+	return c.parsed(text, field)
+}
+
+// parsed is template for a text whose settings are all literal.
+func (c *compiler) parsed(text, path string) template {
+	t, err := parseTemplate(text, func(name string) (string, bool) {
+		value, ok := c.settings[name]
+		return value, ok
+	})
+	if err != nil {
+		c.fail(path, err.Error())
+	}
+	return t
+}
+
+// duration reads a window: the tolerance of the source, or else what the
+// definition says, or else standard.
+func (c *compiler) duration(text, path string, standard time.Duration) time.Duration {
+	text, field := c.value(text, path)
+	if own := c.settings[toleranceSetting]; own != "" {
+		text, field = own, "config."+toleranceSetting
+	}
+	if text == "" {
+		return standard
+	}
+	d, err := parseTolerance(text)
+	if err != nil {
+		c.fail(field, err.Error())
+	}
+	return d
+}
+
+// chosen reports whether every setting of a For has one of the values.
+func (c *compiler) chosen(path string, wanted map[string]string) bool {
+	for name, values := range wanted {
+		value, ok := c.settings[name]
+		if !ok {
+			c.fail(path, "refers to the setting "+name+", which is not declared")
 		}
-		c.from(s, path, def)
-		var ok bool
-		if s.checker, ok = codeChecker(def.Code, s); !ok {
-			c.fail(path+"code", "is not a scheme that there is")
+		if !slices.Contains(strings.Split(values, "|"), value) {
+			return false
 		}
-	default:
-		c.fail(path+"kind", "is none of the kinds of scheme")
 	}
+	return true
 }
 
-// from refuses a scheme whose signature stands nowhere. Where that is because a
-// setting is empty, it is the setting that is at fault.
-func (c *compiler) from(s *scheme, path string, def Scheme) {
-	if len(s.places) > 0 {
-		return
+// conditions resolves an If.
+func (c *compiler) conditions(path string, defs []string) []condition {
+	var all []condition
+	for i, def := range defs {
+		var made condition
+		def, made.absent = strings.CutPrefix(def, "!")
+		def, text, equals := strings.Cut(def, "=")
+		filled, _, ok := c.filled(text, indexed(path, i))
+		if made.value = c.selector(Selector(def), indexed(path, i)); made.value.form == "" || equals && !ok && text != "" {
+			continue
+		}
+		made.equals, made.text, made.secret = equals, filled, filled != text
+		all = append(all, made)
 	}
-	field := path + "signature.from"
-	if len(def.Signature.From) > 0 {
-		_, field = c.value(string(def.Signature.From[0]), indexed(field, 0))
-	}
-	c.fail(field, "is required")
+	return all
 }
 
-// signature resolves how the signature is written.
-func (c *compiler) signature(s *scheme, path string, def Scheme) {
-	allowed := []string{"hex", "base64", "base64url", "base64url_unpadded"}
-	if def.Kind == KindToken {
-		allowed = append(allowed, "raw")
+// requirements resolves those that say something.
+func (c *compiler) requirements(path string, defs []Requirement) []requirement {
+	var all []requirement
+	for i, def := range defs {
+		at := indexed(path, i)
+		made := requirement{value: c.selector(def.Value, at+".value"), equals: c.parsed(def.Equals, at+".equals")}
+		if made.value.form != "" && !made.equals.empty() {
+			all = append(all, made)
+		}
 	}
-	s.signature.Encoding = c.oneOf(def.Signature.Encoding, path+"signature.encoding", allowed...)
-	c.from(s, path, def)
+	return all
 }
 
-// clock resolves where a scheme's timestamp is.
-func (c *compiler) clock(path string, def Timestamp) clock {
-	made := clock{from: c.selector(def.From, path+"from")}
-	if made.from.form == "" {
-		return clock{}
+// digests resolves those of a scheme.
+func (c *compiler) digests(path string, defs []Digest) []digest {
+	var all []digest
+	for i, def := range defs {
+		at := indexed(path, i)
+		all = append(all, digest{
+			value: c.selector(def.Value, at+".value"), of: c.template(def.Of, at+".of"),
+			hash: c.hash(def.Hash, at+".hash"), encoding: c.oneOf(def.Encoding, at+".encoding", "hex", "base64", "base64url"),
+			absentIfEmpty: def.AbsentIfEmpty,
+		})
 	}
-	made.unit = c.oneOf(def.Unit, path+"unit", units()...)
-	made.window = c.duration(def.Tolerance, path+"tolerance", DefaultTolerance)
-	return made
+	return all
 }
 
-// covered refuses a signature that leaves out the body, or a timestamp or id
-// that is configured: unsigned, those protect nothing.
-func (c *compiler) covered(s *scheme, path string, def Scheme) {
-	if def.Kind == KindCode || def.Kind == KindHTTPSignature {
-		return // they say themselves what they cover
-	}
-	_, field := c.value(def.Template, path+"template")
-	signs := !slices.Contains([]Kind{KindToken, KindBasic, KindJWT}, def.Kind)
-	if signs && s.template.empty() {
-		c.fail(field, "is required")
-		return
-	}
-	if !def.Unsigned && !s.coversBody() {
-		c.fail(field, "must contain {body}, or a digest must")
-	}
-	if (def.Kind == KindHash) != s.template.has("secret") {
-		c.fail(field, "must contain {secret} if the kind is hash, and only then")
-	}
-	if s.template.has("challenge") || s.template.has("computed") {
-		c.fail(field, "has a placeholder that is for answers of handshakes")
-	}
-	c.signed(field, "timestamp", s.template, s.clock.from, s.coversBody() || !signs)
-	c.signed(field, "id", s.template, s.id, s.coversBody() || !signs)
+func (c *compiler) fail(field, detail string) {
+	c.wrong = append(c.wrong, FieldError{Field: field, Detail: detail})
 }
 
-// signed refuses a timestamp or id that is not part of the signed text, and one
-// of the text that stands nowhere.
-func (c *compiler) signed(field, name string, t template, from selector, body bool) {
-	form := name
-	if name == "id" {
-		form = "signed id"
+// err returns the collected faults, each field once: what several schemes share
+// is wrong in all of them.
+func (c *compiler) err() error {
+	if len(c.wrong) == 0 {
+		return nil
 	}
-	// A value may also stand in the text by its own selector, or in a body that is
-	// signed whole.
-	within := t.has(form) || t.any(func(s selector) bool { return s.String() == from.String() })
-	switch {
-	case from.form == "" && t.has(form):
-		c.fail(field, "must contain {"+name+"} only if the scheme says where it stands")
-	case from.form != "" && !within && (!body || !from.inBody()):
-		c.fail(field, "must contain {"+name+"} if the scheme says where it stands")
+	var fields []FieldError
+	for _, f := range c.wrong {
+		if !slices.ContainsFunc(fields, func(g FieldError) bool { return g.Field == f.Field }) {
+			fields = append(fields, f)
+		}
 	}
+	slices.SortStableFunc(fields, func(a, b FieldError) int { return strings.Compare(a.Field, b.Field) })
+	return &ConfigError{Fields: fields}
 }
 
-// coversBody reports whether every change of the body is noticed.
-func (s *scheme) coversBody() bool {
-	return s.template.coversBody() || slices.ContainsFunc(s.digests, func(d digest) bool { return d.of.coversBody() })
+// parseTolerance reads a duration, or digits alone as seconds.
+func parseTolerance(text string) (time.Duration, error) {
+	if _, err := strconv.ParseUint(text, 10, 32); err == nil {
+		text += "s"
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil || d < MinTolerance || d > MaxTolerance {
+		return 0, fmt.Errorf("must be a duration or a number of seconds, from %v to %v", MinTolerance, MaxTolerance)
+	}
+	return d, nil
 }
 
-// noneChecker accepts everything.
-type noneChecker struct{}
+func isHeaderName(name string) bool {
+	const token = "!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+	return name != "" && strings.Trim(name, token) == ""
+}
 
-func (noneChecker) check(context.Context, *input) (proof, *Error) { return proof{}, nil }
-
-// publicForms are those that only public keys are written in.
-func publicForms() []string { return []string{"pem", "spki", "jwk"} }
+func list(names []string) string {
+	if len(names) == 0 {
+		return "none"
+	}
+	return strings.Join(names, ", ")
+}

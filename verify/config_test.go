@@ -110,7 +110,12 @@ func TestNewChecksDefinitions(t *testing.T) {
 		"odd tolerance": {func(d *verify.Definition) {
 			d.Schemes[0].Timestamp = verify.Timestamp{From: "header:X", Unit: "s", Tolerance: "2d"}
 		}, "schemes[0].timestamp.tolerance"},
-		"unknown selector":   {func(d *verify.Definition) { d.EventType[0] = "head" }, "eventType[0]"},
+		"unknown selector": {func(d *verify.Definition) { d.EventType[0] = "head" }, "eventType[0]"},
+		"derived secret": {func(d *verify.Definition) {
+			d.Handshakes = []verify.Handshake{{Kind: verify.HandshakeCompute, Challenge: "query:challenge", Compute: &verify.Compute{
+				Hash: "sha256", Key: "secret", Derive: "sha256", Template: "{challenge}", Encoding: "hex",
+			}}}
+		}, "handshakes[0].compute.derive"},
 		"nobody takes a key": {func(d *verify.Definition) { d.Schemes[0].Key.Prefix = "pk_" }, "secrets[0]"},
 	} {
 		def := good()

@@ -1,8 +1,6 @@
 package verify
 
 import (
-	"crypto/sha1"
-	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
@@ -40,10 +38,15 @@ func (c *compiler) keyForm(path string, kind Kind, def KeyForm) keyForm {
 	if !slices.Contains([]string{"", "nfkd"}, def.Normalize) {
 		c.fail(path+"normalize", "must be nfkd or empty")
 	}
-	if !slices.Contains([]string{"", "sha1", "sha256"}, def.Derive) {
-		c.fail(path+"derive", "must be sha1, sha256 or empty")
-	}
+	c.derivation(path+"derive", def.Derive)
 	return f
+}
+
+// derivation refuses a hash that no key is derived by.
+func (c *compiler) derivation(path, hash string) {
+	if !slices.Contains([]string{"", "sha1", "sha256"}, hash) {
+		c.fail(path, "must be sha1, sha256 or empty")
+	}
 }
 
 // assign decodes the secrets and gives each to the schemes that it is for.
@@ -148,15 +151,18 @@ func (f keyForm) decode(secret string) (key, error) {
 		}
 	}
 	// Derived last, so that the hash of nothing is never a key.
-	switch f.Derive {
-	case "sha1":
-		sum := sha1.Sum(raw)
-		raw = sum[:]
-	case "sha256":
-		sum := sha256.Sum256(raw)
-		raw = sum[:]
+	return key{raw: derived(f.Derive, raw)}, nil
+}
+
+// derived is the hash of a key that is not empty; the key itself without one.
+func derived(hash string, raw []byte) []byte {
+	h, ok := hashNamed(hash)
+	if !ok {
+		return raw
 	}
-	return key{raw: raw}, nil
+	sum := h.new()
+	sum.Write(raw)
+	return sum.Sum(nil)
 }
 
 // decodeKey takes padding or leaves it, as people copy both.

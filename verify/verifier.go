@@ -102,58 +102,6 @@ func New(def Definition, cfg Config) (*Verifier, error) {
 	return v, nil
 }
 
-// schemes resolves those that the settings choose.
-func (c *compiler) schemes(defs []Scheme) []*scheme {
-	var all []*scheme
-	none := -1
-	for i, def := range defs {
-		path := indexed("schemes", i) + "."
-		if !c.chosen(path+"for", def.For) {
-			continue
-		}
-		if def.Kind == KindNone {
-			none = i
-		}
-		all = append(all, c.scheme(path, def))
-	}
-	if none >= 0 && len(all) > 1 {
-		c.fail(indexed("schemes", none)+".kind", "none must stand alone: beside it the others check nothing")
-	}
-	return all
-}
-
-// paired are the secrets, or, without any, the one that two settings make.
-func (c *compiler) paired(secrets []string, settings []Setting) []string {
-	var parts []string
-	for _, s := range settings {
-		if s.Part != "" && c.settings[s.Name] != "" {
-			parts = append(parts, c.settings[s.Name])
-		}
-	}
-	if len(secrets) == 0 && len(parts) == 2 {
-		return []string{parts[0] + ":" + parts[1]}
-	}
-	return secrets
-}
-
-// stored are the secrets that handshakes delivered.
-func (c *compiler) stored(handshakes []Handshake) []string {
-	var secrets []string
-	for _, h := range handshakes {
-		if secret := c.settings[h.Setting]; h.Kind == HandshakeStore && secret != "" {
-			secrets = append(secrets, secret)
-		}
-	}
-	return secrets
-}
-
-// bringsKeys reports whether a source of the provider works without secrets:
-// its keys are fetched, or delivered by a handshake.
-func bringsKeys(def Definition) bool {
-	return slices.ContainsFunc(def.Schemes, func(s Scheme) bool { return s.Remote != nil }) ||
-		slices.ContainsFunc(def.Handshakes, func(h Handshake) bool { return h.Kind == HandshakeStore })
-}
-
 // Verify decides about one request, with now as the time of receipt, and says
 // what event it is. The error is an *Error. It panics for no input. ctx bounds
 // the fetching of keys, for the few providers that have them elsewhere.

@@ -1,8 +1,6 @@
 package verify
 
 import (
-	"crypto/sha1"
-	"crypto/sha256"
 	"net/http"
 	"regexp"
 	"slices"
@@ -121,16 +119,12 @@ func (c *compiler) computation(path string, def Compute) *computation {
 		text, _ := c.value(def.Key, path+"key")
 		made.key = []byte(text)
 	}
-	switch {
-	case len(made.key) == 0 && def.Derive != "" && def.Key != "secret": // the hash of nothing would pass for a key
-	case def.Derive == "sha1":
-		sum := sha1.Sum(made.key)
-		made.key = sum[:]
-	case def.Derive == "sha256":
-		sum := sha256.Sum256(made.key)
-		made.key = sum[:]
-	case def.Derive != "":
-		c.fail(path+"derive", "must be sha1, sha256 or empty")
+	c.derivation(path+"derive", def.Derive)
+	if def.Derive != "" && def.Key == "secret" {
+		c.fail(path+"derive", "is for a key that is made of settings: a secret has been derived by its scheme")
+	}
+	if len(made.key) > 0 { // the hash of nothing would pass for a key
+		made.key = derived(def.Derive, made.key)
 	}
 	return made
 }

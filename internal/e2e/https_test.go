@@ -43,8 +43,8 @@ func newHTTPSWorld(t *testing.T) *httpsWorld {
 }
 
 // authority makes a private authority, writes its certificate to a file, and
-// has it certify a server on loopback.
-func authority(t *testing.T) (file string, server tls.Certificate) {
+// has it certify a server on loopback, which may have more names than that.
+func authority(t *testing.T, names ...string) (file string, server tls.Certificate) {
 	t.Helper()
 	ca := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "private authority"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
@@ -53,7 +53,7 @@ func authority(t *testing.T) (file string, server tls.Certificate) {
 	caKey, caDER := certify(t, ca, ca, nil)
 	leaf := &x509.Certificate{
 		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "receiver"}, NotBefore: ca.NotBefore, NotAfter: ca.NotAfter,
-		DNSNames: []string{"localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		DNSNames: append([]string{"localhost"}, names...), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}
 	key, der := certify(t, leaf, ca, caKey)

@@ -1,12 +1,61 @@
 package verify
 
 import (
+	"bytes"
+	"embed"
 	"errors"
 	"fmt"
 	"regexp"
 	"slices"
 	"strings"
 )
+
+// catalogue is read-only: one file per provider, so that a lookup reads only
+// what it is asked for and nothing is kept.
+//
+//go:embed providers/*.json
+var catalogue embed.FS
+
+// Lookup returns the definition of a provider by its id or an alias; false if
+// there is none. '-' counts as '_', since people write both.
+func Lookup(provider string) (Definition, bool) {
+	id := strings.ReplaceAll(provider, "-", "_")
+	if data, err := catalogue.ReadFile("providers/" + id + ".json"); err == nil {
+		return embedded(id, data), true
+	}
+	for _, other := range Providers() {
+		data, err := catalogue.ReadFile("providers/" + other + ".json")
+		if err != nil || !bytes.Contains(data, []byte(`"aliases"`)) {
+			continue
+		}
+		if def := embedded(other, data); slices.Contains(def.Aliases, id) {
+			return def, true
+		}
+	}
+	return Definition{}, false
+}
+
+// embedded reads a file of the program; a test reads every one.
+func embedded(id string, data []byte) Definition {
+	def, err := ParseDefinition(data)
+	if err != nil {
+		panic(fmt.Sprintf("verify: providers/%s.json: %v", id, err))
+	}
+	return def
+}
+
+// Providers lists the ids that Lookup knows, sorted, without aliases.
+func Providers() []string {
+	entries, err := catalogue.ReadDir("providers")
+	if err != nil {
+		panic(err) // the folder is embedded
+	}
+	ids := make([]string, len(entries))
+	for i, entry := range entries {
+		ids[i] = strings.TrimSuffix(entry.Name(), ".json")
+	}
+	return ids
+}
 
 // Catalogue is the definitions that a program knows: the built-in ones, and its
 // own. Nil is the built-in ones alone. It is immutable and safe for concurrent

@@ -2,15 +2,12 @@ package verify
 
 import (
 	"bytes"
-	"embed"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"maps"
 	"regexp"
 	"slices"
-	"strings"
 )
 
 // Definition says how one provider signs its requests and where it puts what
@@ -365,53 +362,6 @@ const snake = `[a-z][a-z0-9]*(_[a-z0-9]+)*`
 
 // toleranceSetting is declared by having a window.
 const toleranceSetting = "tolerance"
-
-// catalogue is read-only: one file per provider, so that a lookup reads only
-// what it is asked for and nothing is kept.
-//
-//go:embed providers/*.json
-var catalogue embed.FS
-
-// Lookup returns the definition of a provider by its id or an alias; false if
-// there is none. '-' counts as '_', since people write both.
-func Lookup(provider string) (Definition, bool) {
-	id := strings.ReplaceAll(provider, "-", "_")
-	if data, err := catalogue.ReadFile("providers/" + id + ".json"); err == nil {
-		return embedded(id, data), true
-	}
-	for _, other := range Providers() {
-		data, err := catalogue.ReadFile("providers/" + other + ".json")
-		if err != nil || !bytes.Contains(data, []byte(`"aliases"`)) {
-			continue
-		}
-		if def := embedded(other, data); slices.Contains(def.Aliases, id) {
-			return def, true
-		}
-	}
-	return Definition{}, false
-}
-
-// embedded reads a file of the program; a test reads every one.
-func embedded(id string, data []byte) Definition {
-	def, err := ParseDefinition(data)
-	if err != nil {
-		panic(fmt.Sprintf("verify: providers/%s.json: %v", id, err))
-	}
-	return def
-}
-
-// Providers lists the ids that Lookup knows, sorted, without aliases.
-func Providers() []string {
-	entries, err := catalogue.ReadDir("providers")
-	if err != nil {
-		panic(err) // the folder is embedded
-	}
-	ids := make([]string, len(entries))
-	for i, entry := range entries {
-		ids[i] = strings.TrimSuffix(entry.Name(), ".json")
-	}
-	return ids
-}
 
 // ParseDefinition reads one definition in JSON. An unknown member is an error,
 // and so is text behind it; New says whether what it describes can be done.

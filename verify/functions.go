@@ -120,9 +120,8 @@ func wholeWeights() *regexp.Regexp {
 // the same JSON, so that nobody gains by exchanging them. What is no UTF-8 stays.
 func toASCII(text []byte) []byte {
 	escaped := make([]byte, 0, len(text))
-	for i, size := 0, 0; i < len(text); i += size {
-		var r rune
-		r, size = utf8.DecodeRune(text[i:])
+	for i := 0; i < len(text); {
+		r, size := utf8.DecodeRune(text[i:])
 		switch {
 		case r == utf8.RuneError && size == 1:
 			escaped = append(escaped, text[i])
@@ -135,6 +134,7 @@ func toASCII(text []byte) []byte {
 				escaped = fmt.Appendf(escaped, `\u%04x`, unit)
 			}
 		}
+		i += size
 	}
 	return escaped
 }

@@ -131,7 +131,7 @@ func (c *urlChecker) CheckURL(ctx context.Context, url string) error {
 func (e *Engine) checkSource(s *postern.Source, secrets [][]byte) error {
 	def, ok := e.cfg.Providers.Lookup(s.Provider)
 	if !ok {
-		return postern.InvalidField("unknown provider "+s.Provider+": want one of "+strings.Join(e.cfg.Providers.Providers(), ", "), "body", "provider")
+		return postern.InvalidField("unknown provider "+s.Provider+": postern providers and docs/providers.md list those there are", "body", "provider")
 	}
 	texts := make([]string, len(secrets))
 	for i, secret := range secrets {

@@ -25,6 +25,8 @@ type Message struct {
 	ProviderEventType string
 	// CausedBy is the message whose handler published this one; zero for none.
 	CausedBy MessageID
+	// Depth is how many messages caused one another before this one.
+	Depth int
 }
 
 // CreatedAt is when the message was accepted.
@@ -38,7 +40,8 @@ type Content struct {
 	Request *InboundRequest
 }
 
-// InboundRequest is a request to a source as it came, but for its body.
+// InboundRequest is a request to a source as it came, but for its body, and for
+// masks in the places of its token and of credentials.
 type InboundRequest struct {
 	Method, Path, Query string
 	// Headers are in the order they came, but for what net/http takes away:
@@ -60,7 +63,10 @@ type Publish struct {
 	Source            SourceID
 	ProviderEventType string
 	Request           *InboundRequest
-	CausedBy          MessageID
+	// CausedBy and Depth are the message's own; whoever publishes from a handler
+	// leaves them to the engine.
+	CausedBy MessageID
+	Depth    int
 	// Only is the one endpoint that gets the message, whatever it selects; 0 to
 	// route it.
 	Only EndpointNumber

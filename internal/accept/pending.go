@@ -42,7 +42,7 @@ func (a *pending) fill(in postern.Publish, routes []postern.EndpointNumber) {
 		Application: in.Application, EventType: in.EventType, ContentType: in.ContentType,
 		EventID: in.EventID, Channels: in.Channels, Tags: in.Tags, Routes: routes,
 		Size: len(in.Payload), Source: in.Source, ProviderEventType: in.ProviderEventType,
-		CausedBy: in.CausedBy,
+		CausedBy: in.CausedBy, Depth: in.Depth,
 	}
 	a.content = &postern.Content{Payload: in.Payload, Request: in.Request}
 	a.repeat = in.Repeat

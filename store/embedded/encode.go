@@ -65,7 +65,11 @@ func appendHeader(b []byte, m *postern.Message) []byte {
 	b = binary.AppendUvarint(b, uint64(m.Size))
 	b = appendID(b, m.Source)
 	b = appendString(b, m.ProviderEventType)
-	return appendID(b, m.CausedBy)
+	b = appendID(b, m.CausedBy)
+	if m.Depth > 0 { // few have one; the others end here, as all did before there was any
+		b = binary.AppendUvarint(b, uint64(m.Depth))
+	}
+	return b
 }
 
 // appendID writes one byte for the zero id.
@@ -109,6 +113,9 @@ func decodeHeader(app postern.ApplicationNumber, id postern.MessageID, value []b
 	m.Source = decodeID[postern.SourceID](d)
 	m.ProviderEventType = d.string()
 	m.CausedBy = decodeID[postern.MessageID](d)
+	if len(d.rest) > 0 {
+		m.Depth = int(d.uvarint())
+	}
 	return m, d.err
 }
 

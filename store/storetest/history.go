@@ -18,6 +18,7 @@ func testRecords(t *testing.T, h Harness) {
 	m := a.Message
 	m.EventID, m.Channels, m.Tags = "order-1", []string{"a", "b"}, []string{"x"}
 	m.Source, m.ProviderEventType, m.CausedBy = postern.SourceID(w.id()), "orders/create", w.message(1).ID
+	m.Depth = 7
 	a.Content = &postern.Content{
 		Payload: []byte("\x00\xff no JSON\r\n"),
 		Request: &postern.InboundRequest{Method: "POST", Path: "/in/x", Query: "a=1&a=2", RemoteAddr: "192.0.2.1:9", URL: "https://example.com/in/x",

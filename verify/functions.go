@@ -117,15 +117,16 @@ func wholeWeights() *regexp.Regexp {
 
 // toASCII writes JSON as Box signs it, where a body was decoded on the way: what
 // is beyond ASCII as the escapes of UTF-16, and slashes escaped. Either form is
-// the same JSON, so that nobody gains by exchanging them. What is no UTF-8 stays.
+// the same JSON, so that nobody gains by exchanging them; behind a backslash they
+// might differ, so that there, as where it is no UTF-8, the text stays.
 func toASCII(text []byte) []byte {
 	escaped := make([]byte, 0, len(text))
 	for i := 0; i < len(text); {
 		r, size := utf8.DecodeRune(text[i:])
 		switch {
-		case r == utf8.RuneError && size == 1:
-			escaped = append(escaped, text[i])
-		case r == '/' && (i == 0 || text[i-1] != '\\'):
+		case r == utf8.RuneError && size == 1, i > 0 && text[i-1] == '\\':
+			escaped = append(escaped, text[i:i+size]...)
+		case r == '/':
 			escaped = append(escaped, `\/`...)
 		case r < 0x7f:
 			escaped = append(escaped, byte(r))

@@ -50,6 +50,7 @@ func TestApply(t *testing.T) {
 
 		{"beyond ASCII", "ascii", "{\"a\":\"\u00e9 \U0001f600 \x7f\"}", `{"a":"\u00e9 \ud83d\ude00 \u007f"}`, false},
 		{"slashes", "ascii", `/a/b\/c\\/`, `\/a\/b\/c\\/`, false},
+		{"behind a backslash", "ascii", `{"a":"\é"}`, `{"a":"\é"}`, false},
 		{"no UTF-8", "ascii", "\xffa\xc3", "\xffa\xc3", false},
 		{"ASCII", "ascii", `{"a":"\u00e9"}`, `{"a":"\u00e9"}`, false},
 

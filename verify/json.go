@@ -9,6 +9,11 @@ import (
 	"unicode/utf8"
 )
 
+// maxWalked bounds the members of an object, and the items of an array, that are
+// looked at one by one. A stranger may send millions of them, unsigned, and each
+// of the selectors of a source would look at all.
+const maxWalked = 100_000
+
 // jsonText returns the string, number or boolean at path in doc as text; false
 // if there is none. It builds no tree: a body may be large, and all but one
 // value is of no interest. It does not check that doc is valid JSON, only that
@@ -93,7 +98,7 @@ func child(doc []byte, name string) (quoted, value []byte) {
 }
 
 // members calls each with every member of an object or item of an array, whose
-// names are nil; false if doc is neither or does not end.
+// names are nil; false if doc is neither, does not end or has too many.
 func members(doc []byte, each func(quoted, value []byte)) bool {
 	i := skipSpace(doc, 0)
 	if i == len(doc) || doc[i] != '{' && doc[i] != '[' {
@@ -105,7 +110,7 @@ func members(doc []byte, each func(quoted, value []byte)) bool {
 	if next := skipSpace(doc, i+1); next < len(doc) && doc[next] == closing {
 		return true
 	}
-	for {
+	for range maxWalked {
 		i = skipSpace(doc, i+1)
 		var quoted []byte
 		if object {
@@ -128,6 +133,7 @@ func members(doc []byte, each func(quoted, value []byte)) bool {
 			return i < len(doc) && doc[i] == closing
 		}
 	}
+	return false
 }
 
 // nameIs compares a quoted member name, which may have escapes.

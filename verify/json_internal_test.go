@@ -138,3 +138,24 @@ func TestJSONItems(t *testing.T) {
 		}
 	}
 }
+
+// TestJSONTooManyMembers: what a stranger sends is not walked without an end, nor
+// is its beginning taken for all of it.
+func TestJSONTooManyMembers(t *testing.T) {
+	all := strings.Repeat("{},", maxWalked-1)
+	for _, tc := range []struct {
+		doc  string
+		want bool
+	}{
+		{"[" + all + "{}]", true},
+		{"[{}," + all + "{}]", false},
+	} {
+		items, ok := jsonItems([]byte(tc.doc))
+		if ok != tc.want || len(items) > maxWalked {
+			t.Errorf("%d items, %t; want %t", len(items), ok, tc.want)
+		}
+		if _, value := child([]byte(tc.doc), "0"); (value != nil) != tc.want {
+			t.Errorf("item 0 is %q", value)
+		}
+	}
+}

@@ -25,6 +25,11 @@ import (
 // follows them is ignored.
 const MaxSignatures = 16
 
+// maxHashed bounds, in bytes, what is hashed for one request over a signature of
+// a public key, which takes a pass over the text for each key and signature. One
+// pass for each key is always made.
+const maxHashed = 128 << 20
+
 // hashFunc is a hash function by its name in a definition. The zero value is
 // none.
 type hashFunc struct {
@@ -65,6 +70,7 @@ func (c signatureChecker) check(ctx context.Context, in *input) (proof, *Error) 
 	if s.isAnswer(pieces) {
 		return proof{}, &Error{ReasonSignatureMismatch, "the signed text is one that a challenge might have got the signature of"}
 	}
+	signatures = affordable(signatures, keys, pieces)
 	for i, k := range keys {
 		if i > 0 && s.kind == KindHash {
 			// It rendered before, and the key is all that is different.
@@ -86,6 +92,19 @@ func (c signatureChecker) pieces(in *input, k key) ([][]byte, *Error) {
 		return c.s.template.render(in, map[string][]byte{"secret": k.raw})
 	}
 	return c.s.template.render(in, nil)
+}
+
+// affordable leaves out the last signatures where a text is so long that trying
+// all of them would keep a processor busy for seconds.
+func affordable(signatures [][]byte, keys []key, pieces [][]byte) [][]byte {
+	if !slices.ContainsFunc(keys, func(k key) bool { return k.public != nil }) {
+		return signatures // of an HMAC the text is hashed once for each key
+	}
+	size := 1
+	for _, p := range pieces {
+		size += len(p)
+	}
+	return signatures[:min(len(signatures), max(1, maxHashed/(size*len(keys))))]
 }
 
 // signedBy reports whether one of the signatures is k's, under the hash that the

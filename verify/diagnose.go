@@ -23,8 +23,10 @@ func (v *Verifier) Diagnose(ctx context.Context, req Request, now time.Time, pre
 	if len(req.Body) > maxDiagnosed {
 		return ""
 	}
-	// A secret that does not fit the settings of today is no reason to stop.
-	if old, err := New(v.def, Config{Secrets: previous, Settings: v.given, Fetch: v.fetch}); err == nil && len(previous) > 0 && old.verifies(ctx, req, now) {
+	// A secret that does not fit the settings of today is no reason to stop. No key
+	// is fetched: what this Verifier learns is forgotten with it, so that each
+	// refused request would fetch again.
+	if old, err := New(v.def, Config{Secrets: previous, Settings: v.given}); err == nil && len(previous) > 0 && old.verifies(ctx, req, now) {
 		return "the signature matches the previous secret: the provider has not got the new one yet"
 	}
 	for _, change := range bodyChanges() {

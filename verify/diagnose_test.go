@@ -1,9 +1,11 @@
 package verify_test
 
 import (
+	"context"
 	"crypto/sha1"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"net/http"
 	"strings"
 	"testing"
@@ -95,5 +97,37 @@ func TestDiagnosePorts(t *testing.T) {
 		if got := v.Diagnose(t.Context(), req, time.Unix(shakeNow, 0), nil); !strings.HasSuffix(got, want) {
 			t.Errorf("said %q, want %q", got, want)
 		}
+	}
+}
+
+// countingFetcher has no key, and counts who asks.
+type countingFetcher struct{ asked int }
+
+func (f *countingFetcher) Fetch(context.Context, string) ([]byte, error) {
+	f.asked++
+	return nil, errors.New("answered 404")
+}
+
+// TestDiagnoseFetchesNothingAnew: a Verifier of the previous secrets would not
+// know what was fetched before, and fetch for each refused request.
+func TestDiagnoseFetchesNothingAnew(t *testing.T) {
+	def, err := verify.ParseDefinition([]byte(`{"id":"own","name":"Own","status":"generic","schemes":[
+		{"kind":"hmac","hash":"sha256","key":{"form":"utf8","prefix":"s_"},"signature":{"from":["header:X-Sig"],"encoding":"hex"},"template":"{body}"},
+		{"kind":"rsa","hash":"sha256","key":{"form":"pem"},"signature":{"from":["header:X-Sig"],"encoding":"hex"},"template":"{body}",
+		"remote":{"url":"https://keys.example/k","hosts":["keys\\.example"],"format":"pem"}}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	fetcher := &countingFetcher{}
+	v, err := verify.New(def, verify.Config{Secrets: []string{"s_now"}, Fetch: fetcher})
+	if err != nil {
+		t.Fatal(err)
+	}
+	req := verify.Request{Method: "POST", Header: http.Header{"X-Sig": {strings.Repeat("00", 32)}}}
+	for range 3 {
+		v.Diagnose(t.Context(), req, time.Unix(shakeNow, 0), []string{"s_before"})
+	}
+	if fetcher.asked != 1 {
+		t.Errorf("asked for %d times, want once", fetcher.asked)
 	}
 }

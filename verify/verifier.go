@@ -48,9 +48,8 @@ type Verifier struct {
 	replay     []selector
 	// credentials are what must not be kept of a request.
 	credentials []credential
-	// given and fetch are the source's, for Diagnose.
+	// given are the source's settings, for Diagnose.
 	given map[string]string
-	fetch Fetcher
 }
 
 // For is New for a provider of the catalogue that needs no settings. Whatever is
@@ -77,7 +76,7 @@ func New(def Definition, cfg Config) (*Verifier, error) {
 	if def.Events != "" && def.Events != FormatCloudEvents {
 		c.fail("events", "must be "+FormatCloudEvents+" or empty")
 	}
-	v := &Verifier{def: def, prefix: cfg.EventTypePrefix, given: maps.Clone(cfg.Settings), fetch: cfg.Fetch}
+	v := &Verifier{def: def, prefix: cfg.EventTypePrefix, given: maps.Clone(cfg.Settings)}
 	v.schemes = c.schemes(def.Schemes)
 	v.handshakes = c.handshakes("handshakes", def.Handshakes)
 	v.answer = c.answer("answer.", def.Answer)

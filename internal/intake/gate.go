@@ -25,17 +25,22 @@ const (
 	// units three times: a flood is held to some 100 commits and 6 MiB a second.
 	refusalRate = 100
 	refusalUnit = 64 << 10
+	// What could be the matter is looked for in up to diagnosisRate of them a
+	// second, by the same count: each takes some twenty verifications. The burst
+	// is enough for the longest.
+	diagnosisRate  = 10
+	diagnosisBurst = 2 * (MaxRefusedBody / refusalUnit)
 )
 
 // gate is what a source's requests have to pass, made from one version of the
-// source. All but the limiter is immutable.
+// source. All but the limiters is immutable.
 type gate struct {
 	source   *postern.Source
 	provider verify.Definition
 	// verifier is nil when the source cannot be used as it is.
 	verifier *verify.Verifier
-	// refusals outlives changes of the source.
-	refusals *rate.Limiter
+	// refusals and diagnoses outlive changes of the source.
+	refusals, diagnoses *rate.Limiter
 }
 
 // gates holds those of sources with recent requests.
@@ -117,16 +122,17 @@ func (g *gates) get(id postern.SourceID) *gate {
 	return g.of[id]
 }
 
-// put shows a gate, which takes over the limiter of the one before it. Past the
+// put shows a gate, which takes over the limiters of the one before it. Past the
 // bound any other gate goes: the next request makes it again.
 func (g *gates) put(made *gate) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	id := made.source.ID
 	if before := g.of[id]; before != nil {
-		made.refusals = before.refusals
+		made.refusals, made.diagnoses = before.refusals, before.diagnoses
 	} else {
 		made.refusals = rate.NewLimiter(refusalRate, refusalRate)
+		made.diagnoses = rate.NewLimiter(diagnosisRate, diagnosisBurst)
 		for other := range g.of {
 			if len(g.of) < maxGates {
 				break
@@ -139,5 +145,12 @@ func (g *gates) put(made *gate) {
 
 // mayKeep reports whether a refusal may be written now.
 func (g *gate) mayKeep(r *postern.Refusal, now time.Time) bool {
-	return g.refusals.AllowN(now, 1+int(refusalSize(r)/refusalUnit))
+	return g.refusals.AllowN(now, refusalCost(r))
 }
+
+// mayDiagnose reports whether what could be the matter with it may be looked for.
+func (g *gate) mayDiagnose(r *postern.Refusal, now time.Time) bool {
+	return g.diagnoses.AllowN(now, refusalCost(r))
+}
+
+func refusalCost(r *postern.Refusal) int { return 1 + int(refusalSize(r)/refusalUnit) }

@@ -279,7 +279,7 @@ func (h *Handler) find(r *http.Request) *postern.Source {
 
 // refuse keeps a request that did not verify. Whether that succeeds makes no
 // difference to the sender: the request will never verify. What could be the
-// matter is looked for only in what is kept: a flood must not cost more.
+// matter is looked for only in some of what is kept: a flood must not cost more.
 func (h *Handler) refuse(r *http.Request, g *gate, in *arrival, req verify.Request, received time.Time, refused *verify.Error) {
 	h.Refused(string(refused.Reason))
 	refusal := &postern.Refusal{
@@ -292,7 +292,9 @@ func (h *Handler) refuse(r *http.Request, g *gate, in *arrival, req verify.Reque
 	if !g.mayKeep(refusal, h.Now()) {
 		return // counted above
 	}
-	refusal.Detail = h.diagnosed(r.Context(), g, req, received, refused)
+	if g.mayDiagnose(refusal, h.Now()) {
+		refusal.Detail = h.diagnosed(r.Context(), g, req, received, refused)
+	}
 	err := h.keep(r.Context(), g, refusal)
 	if err != nil && r.Context().Err() == nil {
 		h.Logger.ErrorContext(r.Context(), "refusal not kept", logSource, g.source.ID, logError, err)

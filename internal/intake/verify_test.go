@@ -124,6 +124,34 @@ func TestFloodOfRefusalsIsNotKept(t *testing.T) {
 	}
 }
 
+// What could be the matter is looked for in fewer of them: that costs more.
+func TestFloodOfRefusalsIsNotDiagnosed(t *testing.T) {
+	w := newWorld(t, nil)
+	w.now = time.Unix(1_700_000_000, 0)
+	forge := func(n int) (diagnosed int) {
+		w.refused = nil
+		for range n {
+			r := push("/in/"+token, "{}\n")
+			r.Header.Set("X-Hub-Signature-256", "sha256="+mac(secret, "{}"))
+			w.send(r)
+		}
+		for _, r := range w.refused {
+			if strings.Contains(r.Detail, "line break") {
+				diagnosed++
+			}
+		}
+		return diagnosed
+	}
+	if got := forge(100); len(w.refused) != 100 || got != 32 {
+		t.Errorf("kept %d, diagnosed %d; want 100 and 32", len(w.refused), got)
+	}
+	w.now = w.now.Add(time.Second)
+	w.replace(func(s *postern.Source) { s.Name = "renamed" }) // gives no new burst
+	if got := forge(100); len(w.refused) != 100 || got != 10 {
+		t.Errorf("kept %d, diagnosed %d a second later; want 100 and 10", len(w.refused), got)
+	}
+}
+
 func TestOtherProviders(t *testing.T) {
 	key := []byte("0123456789abcdef0123456789abcdef")
 	now := time.Now()

@@ -68,8 +68,11 @@ func (k *keccak256) absorb() {
 
 // keccakF1600 is the permutation of FIPS 202 section 3.3, with the lane (x, y)
 // at x+5y. The rotations and the constants of the rounds are made as the
-// standard makes them, which is shorter than their tables and easier to check.
+// standard makes them, which is shorter than their tables and easier to check. It
+// is written for speed where strangers may have it hash 25 MiB.
 func keccakF1600(a *[25]uint64) {
+	// Where rho and pi move the lanes, from (1, 0) on: (x, y) goes to (y, 2x+3y).
+	places := [24]uint8{10, 7, 11, 17, 18, 3, 5, 16, 8, 21, 24, 4, 15, 23, 19, 13, 12, 2, 20, 14, 22, 9, 6, 1}
 	lfsr := byte(1)
 	for range 24 {
 		// theta: each column's parity into its neighbours
@@ -77,23 +80,19 @@ func keccakF1600(a *[25]uint64) {
 		for x := range 5 {
 			parity[x] = a[x] ^ a[x+5] ^ a[x+10] ^ a[x+15] ^ a[x+20]
 		}
-		for i := range 25 {
-			x := i % 5
-			a[i] ^= parity[(x+4)%5] ^ bits.RotateLeft64(parity[(x+1)%5], 1)
+		for x := range 5 {
+			d := parity[(x+4)%5] ^ bits.RotateLeft64(parity[(x+1)%5], 1)
+			a[x], a[x+5], a[x+10], a[x+15], a[x+20] = a[x]^d, a[x+5]^d, a[x+10]^d, a[x+15]^d, a[x+20]^d
 		}
 		// rho and pi: rotate each lane and move it on to the next place
-		x, y, moving := 1, 0, a[1]
-		for t := range 24 {
-			x, y = y, (2*x+3*y)%5
-			at := x + 5*y
+		moving := a[1]
+		for t, at := range places {
 			a[at], moving = bits.RotateLeft64(moving, (t+1)*(t+2)/2), a[at]
 		}
 		// chi: the only step that is not linear
 		for y := 0; y < 25; y += 5 {
-			row := [5]uint64(a[y : y+5])
-			for x := range 5 {
-				a[y+x] = row[x] ^ (^row[(x+1)%5] & row[(x+2)%5])
-			}
+			b0, b1, b2, b3, b4 := a[y], a[y+1], a[y+2], a[y+3], a[y+4]
+			a[y], a[y+1], a[y+2], a[y+3], a[y+4] = b0^(^b1&b2), b1^(^b2&b3), b2^(^b3&b4), b3^(^b4&b0), b4^(^b0&b1)
 		}
 		// iota: bits 2^j-1 of the first lane from a shift register
 		for j := range 7 {

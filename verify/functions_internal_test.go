@@ -76,3 +76,19 @@ func padding(length int) string {
 	text := "\x80" + strings.Repeat("\x00", (2*sha256.BlockSize-9-length%sha256.BlockSize)%sha256.BlockSize)
 	return text + string(binary.BigEndian.AppendUint64(nil, uint64(length)*8))
 }
+
+// TestLongTextsAreNotRewritten: it would take seconds, for whoever sends one.
+func TestLongTextsAreNotRewritten(t *testing.T) {
+	fits := []byte(`"` + strings.Repeat("a", maxRewritten-2) + `"`)
+	for _, function := range []string{"canonical", "weight", "ascii"} {
+		if _, _, err := apply(function, fits); err != nil {
+			t.Errorf("%s of 4 MiB: %v", function, err)
+		}
+		if _, _, err := apply(function, append(fits, ' ')); err == nil || err.Reason != ReasonBodyMalformed {
+			t.Errorf("%s of more: %v", function, err)
+		}
+	}
+	if _, err := nowPaymentsText(&input{req: Request{Body: append(fits, ' ')}}); err == nil || !strings.Contains(err.Detail, "4 MiB") {
+		t.Error(err)
+	}
+}

@@ -52,9 +52,10 @@ func (c *compiler) stored(handshakes []Handshake) []string {
 }
 
 // bringsKeys reports whether a source of the provider works without secrets:
-// its keys are fetched, or delivered by a handshake.
+// its keys are fetched, delivered by a handshake, or known only after one.
 func bringsKeys(def Definition) bool {
-	return slices.ContainsFunc(def.Schemes, func(s Scheme) bool { return s.Remote != nil }) ||
+	return def.SecretLater ||
+		slices.ContainsFunc(def.Schemes, func(s Scheme) bool { return s.Remote != nil }) ||
 		slices.ContainsFunc(def.Handshakes, func(h Handshake) bool { return h.Kind == HandshakeStore })
 }
 

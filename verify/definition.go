@@ -61,6 +61,10 @@ type Definition struct {
 	Methods []string `json:"methods,omitempty"`
 	// Answer is what an accepted request is answered with; zero is 202 and JSON.
 	Answer Answer `json:"answer,omitzero"`
+	// SecretLater lets a source be made without a secret, because the provider
+	// wants its handshake answered before it shows one. Until then every event is
+	// refused.
+	SecretLater bool `json:"secretLater,omitempty"`
 	// RefusalStatus is what one that did not verify is answered with; 0 is 401.
 	RefusalStatus int `json:"refusalStatus,omitempty"`
 }

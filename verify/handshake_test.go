@@ -352,3 +352,13 @@ func FuzzReceive(f *testing.F) {
 		}
 	})
 }
+
+// TestSecretLater: a source of a provider that shows its secret after the handshake
+// exists without one, and refuses every event.
+func TestSecretLater(t *testing.T) {
+	v := newVerifier(t, "ebay", verify.Config{})
+	_, err := v.Verify(t.Context(), post(`{}`, "X-Ebay-Signature", "e30="), now())
+	if refused, ok := errors.AsType[*verify.Error](err); !ok || refused.Reason != verify.ReasonSecretMissing {
+		t.Errorf("got %v, want %s", err, verify.ReasonSecretMissing)
+	}
+}

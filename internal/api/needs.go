@@ -52,6 +52,8 @@ type EventTypes interface {
 	PutEventType(ctx context.Context, t postern.EventType, replace bool) (created bool, stored *postern.EventType, err error)
 	UpdateEventType(ctx context.Context, name string, fn func(*postern.EventType) error) (*postern.EventType, error)
 	DeleteEventType(ctx context.Context, name string) error
+	// DeclareEventType describes a type unless it is known.
+	DeclareEventType(ctx context.Context, name, description string) error
 }
 
 // Sources keeps the inbound addresses of applications.

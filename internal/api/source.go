@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -221,7 +222,7 @@ func (h *handler) createSource(c *call, in sourceIn) (sourceOut, error) {
 	if err != nil {
 		return sourceOut{}, err
 	}
-	return h.renderSource(c, created)
+	return h.declared(c, created)
 }
 
 // getSource shows the address again, to those who may know it.
@@ -295,7 +296,19 @@ func (h *handler) updateSource(c *call, change func(*postern.Source) error) (sou
 	if err != nil {
 		return sourceOut{}, err
 	}
-	return h.renderSource(c, updated)
+	return h.declared(c, updated)
+}
+
+// declared has the catalogue know the types that a source makes of its
+// provider's, so that endpoints can select them before the first event, and shows
+// the source.
+func (h *handler) declared(c *call, s *postern.Source) (sourceOut, error) {
+	for _, name := range slices.Sorted(maps.Values(s.EventTypes)) {
+		if err := h.EventTypes.DeclareEventType(c.r.Context(), name, "Made of events of the source "+s.Name); err != nil {
+			return sourceOut{}, err
+		}
+	}
+	return h.renderSource(c, s)
 }
 
 // deleteSource makes its address unknown; its messages stay.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -41,13 +42,14 @@ func Example() {
 
 // Protect a handler; whoever gets through has an Event.
 func ExampleMiddleware() {
-	v, err := verify.For("github", "It's a Secret to Everybody")
+	const newSecret, oldSecret = "It's a Secret to Everybody", "It was a Secret to Everybody"
+
+	github, err := verify.For("github", newSecret, oldSecret) // any of them may have signed
 	if err != nil {
-		fmt.Println(err)
-		return
+		log.Fatal(err)
 	}
-	hooks := verify.Middleware(v, verify.Options{})(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		event, _ := verify.EventFrom(r.Context())
+	hooks := verify.Middleware(github, verify.Options{})(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		event, _ := verify.EventFrom(r.Context()) // and r.Body has the bytes that were signed
 		fmt.Println("got", event.Type)
 		w.WriteHeader(http.StatusAccepted)
 	}))

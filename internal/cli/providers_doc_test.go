@@ -159,59 +159,8 @@ another with the same signature: treat its content as a hint, and fetch what it 
 about from the provider. Ids of deliveries are often unsigned; duplicates are
 therefore recognised by id and body together.
 
-## Your own
-
-A file of definitions, in YAML or JSON, adds providers: ` + "`--providers FILE`" + `, or
-` + "`providers`" + ` in the file of settings. It holds one definition or a list; an id that is
-taken is an error. The members are those of the files in verify/providers, which
-verify/definition.go explains:
-
-` + "```yaml" + `
-id: acme
-name: Acme
-status: documented
-schemes:
-  - kind: hmac
-    hash: sha256
-    key: {form: utf8}
-    signature: {from: ["header:Acme-Signature"], separator: ",", prefix: "v1=", encoding: hex}
-    timestamp: {from: "element:t", unit: s}
-    template: "{timestamp}.{body}"
-eventType: ["json:type"]
-deliveryId: ["header:Acme-Delivery"]
-` + "```" + `
-
-` + "`postern providers --providers acme.yaml acme`" + ` says how it was understood.
-
-## Asking why
-
-` + "`postern verify NAME`" + ` takes the secrets of a source and one request, goes through the
-steps of its verification and names the first that differs, with a guess at the cause.
-It prints no secret and no expected signature, fetches nothing, and exits with 0 for a
-request that is accepted, 1 for one that is refused, 2 for a mistake in the command.
-
-` + "`postern verify --batch FILE`" + ` reads one request per line, in JSON, and prints one verdict
-per line; ` + "`-`" + ` is standard input, and a line has at most 32 MiB. It exits with 0 whatever
-the verdicts are.
-
-| of a request | |
-|---|---|
-| ` + "`id`" + ` | comes back in the verdict as it is |
-| ` + "`provider`, `variant`" + ` | a name of this page; its setting ` + "`variant`" + `, if it has one |
-| ` + "`method`, `url`" + ` | POST unless said otherwise; the address as the provider has it |
-| ` + "`headers`" + ` | a list of [name, value], repeats and all |
-| ` + "`body_base64`" + ` | the raw body |
-| ` + "`secrets`" + ` | those of the source, any of which may match; keys and certificates that a server would fetch stand here, too |
-| ` + "`now`" + ` | when it was received, in Unix seconds; the present without it |
-| ` + "`config`" + ` | the source's settings; those of other providers are passed over |
-| ` + "`extra`" + ` | ` + "`tolerance_s`" + ` is the window in seconds; what else names a setting of the provider, such as ` + "`key_id`" + `, is one |
-
-| of a verdict | |
-|---|---|
-| ` + "`accepted`" + ` | it verifies; a handshake is accepted if it is answered as the provider wants it |
-| ` + "`reason`" + ` | why not: a word, a colon and the particulars |
-| ` + "`event_type`, `delivery_id`" + ` | as the provider writes them |
-| ` + "`response`" + ` | what a source would answer: ` + "`status`, `headers`, `body_base64`" + `. Ids of messages in it are made up, and what a handshake has a server fetch counts as fetched |
+[receiving.md](receiving.md) is about sources, handshakes, refusals, definitions of your
+own, and about asking why a request does not verify.
 
 ## All of them
 

@@ -64,7 +64,7 @@ func (c *Config) settings() []setting {
 		{name: "trusted-proxies", form: "CIDR,...", list: true, binding: bind(&c.TrustedProxies, parseNetworks, formatNetworks),
 			help: "Networks whose X-Forwarded-For header is believed."},
 		{name: providersSetting, form: "FILE,...", list: true, binding: bind(&c.Providers, parseFiles, formatFiles),
-			help: "YAML or JSON files with provider definitions of your own, beside the built-in ones; docs/providers.md says how they are written."},
+			help: "YAML or JSON files with provider definitions of your own, beside the built-in ones; docs/receiving.md says how they are written."},
 		{name: "log-level", form: "LEVEL", preset: "info", binding: bind(&c.LogLevel, parseLevel, formatLevel),
 			help: "Least important level that is logged: debug, info, warn or error."},
 		{name: "log-format", form: "FORMAT", preset: "auto", binding: bind(&c.LogFormat, parseFormat, func(f LogFormat) string { return string(f) }),

@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
@@ -131,17 +132,19 @@ func (f keyForm) decode(secret string) (key, error) {
 		public, err := parsePublicKey(f.kind, f.Form, text)
 		return key{public: public}, err
 	}
-	// Where the sender's alg could choose between the two, a public key must not
-	// become a shared secret: everybody has it.
-	if (f.kind == KindJWT || f.kind == KindHTTPSignature) && looksPublic(text) {
+	// A public key must not become a shared secret: everybody has it. Where the
+	// sender's alg could choose between the two that is an attack, elsewhere a
+	// mistake that only forged requests would verify under.
+	if looksPublic(text) {
 		return key{}, errors.New("is a public key or certificate, must be the shared secret")
 	}
 	raw, err := decodeKey(f.Form, text)
 	if err != nil {
 		return key{}, errors.New("is not " + f.Form)
 	}
-	if len(raw) == 0 {
-		return key{}, errors.New("is empty after decoding")
+	// HMAC fills keys up with zeros: none but zeros are the empty key again.
+	if len(bytes.Trim(raw, "\x00")) == 0 {
+		return key{}, errors.New("is empty after decoding, or zeros")
 	}
 	if f.kind == KindBasic {
 		_, password, ok := strings.Cut(text, ":")

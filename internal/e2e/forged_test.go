@@ -128,16 +128,15 @@ func forgedBody(n int) []byte {
 func folderSize(t *testing.T, folder string) int64 {
 	t.Helper()
 	var size int64
-	err := filepath.WalkDir(folder, func(_ string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() {
-			return nil // files come and go
-		}
-		if info, err := entry.Info(); err == nil {
-			size += info.Size()
+	add := func(_ string, entry fs.DirEntry, err error) error {
+		if err == nil && !entry.IsDir() { // files come and go
+			if info, err := entry.Info(); err == nil {
+				size += info.Size()
+			}
 		}
 		return nil
-	})
-	if err != nil {
+	}
+	if err := filepath.WalkDir(folder, add); err != nil {
 		t.Fatal(err)
 	}
 	return size

@@ -32,6 +32,7 @@ run: build ## start a demo server on this machine (RUN_FLAGS="--listen 127.0.0.1
 test: ## run every test of every module with the race detector, then every fuzz target for a moment
 	@.ci/need-cc
 	@.ci/need-node
+	@.ci/need-postgres
 	go test -race -timeout $(TEST_TIMEOUT) ./...
 	@.ci/modules test $(TEST_TIMEOUT)
 	@.ci/fuzz $(FUZZ_TIME)

@@ -57,10 +57,12 @@ var mayBeImportedBy = []struct {
 	{"internal/config", []string{"internal/cli/..."}, "outside formats are read in one place; everything else is given values"},
 	{"internal/cli/...", []string{"internal/cli/...", "cmd/postern"}, "nothing builds on the command line"},
 	{"internal/testkit", []string{"store/storetest/..."}, "it sizes tests"},
-	{"testing", []string{"store/storetest/...", "posterntest/...", "internal/testkit"}, "a server must not link the test framework"},
+	{"testing", []string{"store/storetest/...", "posterntest/...", "internal/testkit", "internal/pgtest"}, "a server must not link the test framework"},
 	{"github.com/cockroachdb/...", []string{"store/embedded/..."}, "one driver, one database"},
-	{"github.com/jackc/...", []string{"store/postgres/...", "outbox/...", "inbox/..."}, "one driver, one database; the outbox works in the user's transaction"},
-	{"database/sql", []string{"outbox/...", "inbox/..."}, "the outbox works in the user's transaction"},
+	{"github.com/jackc/...", []string{"store/postgres/...", "outbox/...", "inbox/...", "internal/userdb", "internal/pgtest"}, "one driver, one database; the outbox works in the user's transaction"},
+	{"database/sql", []string{"outbox/...", "inbox/...", "internal/userdb"}, "the outbox works in the user's transaction"},
+	{"modernc.org/sqlite", nil, "who has a SQLite file has a driver for it already"},
+	{"internal/pgtest", nil, "it starts databases for tests"},
 	{"github.com/prometheus/...", []string{"telemetry/..."}, "metrics are an adapter"},
 	{"go.opentelemetry.io/...", []string{"telemetry/..."}, "tracing is an adapter"},
 	{"github.com/alecthomas/kong", []string{"internal/cli/..."}, "flags are the command line's"},
@@ -128,7 +130,7 @@ var dependencies = map[string]string{
 	"github.com/goccy/go-yaml":                                 "the settings file, with the line of a mistake",
 	"github.com/golang-jwt/jwt/v5":                             "tokens of svix-server, for those who move over",
 	"github.com/google/go-cmp":                                 "differences in tests",
-	"github.com/jackc/pgx/v5":                                  "the PostgreSQL store's driver",
+	"github.com/jackc/pgx/v5":                                  "the PostgreSQL store's driver, and what the outbox is given transactions of",
 	"github.com/prometheus/client_golang":                      "the /metrics page, under telemetry only",
 	"github.com/prometheus/client_model":                       "reads metrics back in telemetry's tests",
 	"github.com/santhosh-tekuri/jsonschema/v6":                 "schemas of event types, all drafts",
@@ -139,6 +141,7 @@ var dependencies = map[string]string{
 	"golang.org/x/sys":                                         "free disk space, file locks and CPU time",
 	"golang.org/x/text":                                        "one provider normalises its secret",
 	"golang.org/x/time":                                        "rate limits of endpoints",
+	"modernc.org/sqlite":                                       "SQLite without C, in the tests of outbox and inbox",
 }
 
 // forbiddenNames are package names that say nothing.

@@ -1,0 +1,228 @@
+// Package pgtest gives tests a real PostgreSQL: one cluster for a test binary,
+// on a Unix socket in a temporary directory, and a database of its own for each
+// test. A main_test.go is all that a package needs:
+//
+//	var cluster = pgtest.New(pgtest.Config{})
+//
+//	func TestMain(m *testing.M) { os.Exit(cluster.Main(m)) }
+//
+// The cluster starts when the first test asks for a database. It ends with the
+// test binary, however that ends: a shell beside it waits for the end of a pipe
+// that only the test binary holds.
+package pgtest
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Config says how a cluster is run. Its zero value is good for most tests.
+type Config struct {
+	// Fsync has PostgreSQL wait for the disk, for tests that take its power away.
+	// A test that kills processes of ours needs none.
+	Fsync bool
+	// Prepare makes the tables of a database once, at the address it is given.
+	// The databases of all tests are copies of it. Nil leaves them empty.
+	Prepare func(ctx context.Context, url string) error
+}
+
+// Cluster is a PostgreSQL of a test binary. It is safe for concurrent use.
+type Cluster struct {
+	cfg   Config
+	start sync.Once
+	err   error // of the start; read after it
+	dir   string
+	guard *exec.Cmd
+	hold  io.Closer // the guard lives as long as this is open
+	count atomic.Int64
+}
+
+// New makes a cluster that is not started yet.
+func New(cfg Config) *Cluster { return &Cluster{cfg: cfg} }
+
+// Main runs the tests and stops the cluster; it returns the exit code.
+func (c *Cluster) Main(m *testing.M) int {
+	defer c.stop()
+	return m.Run()
+}
+
+// Database makes a database for a test and returns its address, postgres://...
+// The test's end drops it with all its connections. Without a PostgreSQL on
+// this machine the test is skipped, or fails where CI is "true".
+func (c *Cluster) Database(t testing.TB) string {
+	t.Helper()
+	c.start.Do(func() { c.err = c.run() })
+	if errors.Is(c.err, errMissing) && os.Getenv("CI") != "true" {
+		t.Skip(c.err)
+	}
+	if c.err != nil {
+		t.Fatal(c.err)
+	}
+	name := "test" + strconv.FormatInt(c.count.Add(1), 10)
+	if err := c.admin(context.Background(), "CREATE DATABASE "+name+" TEMPLATE "+template); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := c.admin(context.Background(), "DROP DATABASE "+name+" WITH (FORCE)"); err != nil {
+			t.Error(err)
+		}
+	})
+	return c.url(name)
+}
+
+// template is the database that others are copies of.
+const template = "prepared"
+
+var errMissing = errors.New("no PostgreSQL on this machine: install its server, or run .ci/need-postgres")
+
+// run starts the cluster and prepares the template.
+func (c *Cluster) run() error {
+	bin, err := binaries()
+	if err != nil {
+		return err
+	}
+	if c.dir, err = os.MkdirTemp("", "pg"); err != nil { // short: a socket's path has 100 bytes
+		return err
+	}
+	if err := c.startGuard(bin); err != nil {
+		log, _ := os.ReadFile(filepath.Join(c.dir, "log")) // nothing to show without it
+		c.stop()
+		return fmt.Errorf("starting PostgreSQL: %w\n%s", err, log)
+	}
+	ctx := context.Background()
+	if err := c.admin(ctx, "CREATE DATABASE "+template); err != nil {
+		return err
+	}
+	if c.cfg.Prepare == nil {
+		return nil
+	}
+	return c.cfg.Prepare(ctx, c.url(template))
+}
+
+// guard makes a cluster in $2 with the programs in $1, says so when it can be
+// used, and takes it away when its standard input ends.
+const guard = `
+exec 2>"$2/log"
+trap '' INT TERM HUP
+"$1/initdb" --no-sync -A trust -U postgres -E UTF8 --locale=C -D "$2/data" >&2 || exit 1
+"$1/postgres" -D "$2/data" -k "$2" -c listen_addresses= -c fsync="$3" -c max_connections=200 >&2 &
+server=$!
+until "$1/pg_isready" -q -h "$2" -p 5432 -U postgres; do
+	kill -0 "$server" || exit 1
+	sleep 0.02
+done
+echo ready
+read -r _
+kill -QUIT "$server"
+wait "$server"
+rm -rf "$2"/*
+`
+
+func (c *Cluster) startGuard(bin string) error {
+	fsync := "off"
+	if c.cfg.Fsync {
+		fsync = "on"
+	}
+	cmd := exec.Command("/bin/sh", "-c", guard, "sh", bin, c.dir, fsync) //nolint:gosec,noctx // the script above, which outlives every context on purpose
+	cmd.Dir = c.dir
+	if err := asOrdinaryUser(cmd, c.dir); err != nil {
+		return err
+	}
+	hold, err := cmd.StdinPipe()
+	if err != nil {
+		return err
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	c.guard, c.hold = cmd, hold
+	if line, err := bufio.NewReader(out).ReadString('\n'); line != "ready\n" {
+		return fmt.Errorf("it did not get ready: %w", err)
+	}
+	return nil
+}
+
+// stop ends the cluster, if it was started, and waits until it is gone.
+func (c *Cluster) stop() {
+	if c.guard != nil {
+		_ = c.hold.Close()
+		_ = c.guard.Wait() // it was told to kill what it ran
+	}
+	if c.dir != "" {
+		_ = os.RemoveAll(c.dir) // in the temporary directory, which others tidy up too
+	}
+}
+
+// admin runs a command that is about databases.
+func (c *Cluster) admin(ctx context.Context, command string) error {
+	conn, err := pgx.Connect(ctx, c.url("postgres"))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close(ctx) }() // what it did is answered
+	_, err = conn.Exec(ctx, command)
+	return err
+}
+
+// url says everything, so that PGHOST and the like change nothing.
+func (c *Cluster) url(database string) string {
+	return "postgres://postgres@/" + database + "?" + url.Values{"host": {c.dir}, "port": {"5432"}, "sslmode": {"disable"}}.Encode()
+}
+
+// binaries is the folder of PostgreSQL's programs: where postgres on PATH comes
+// from, else the newest of where distributions put them.
+func binaries() (string, error) {
+	complete := func(folder string) bool {
+		_, err := os.Stat(filepath.Join(folder, "initdb"))
+		return err == nil
+	}
+	if program, err := exec.LookPath("postgres"); err == nil {
+		if real, err := filepath.EvalSymlinks(program); err == nil && complete(filepath.Dir(real)) {
+			return filepath.Dir(real), nil
+		}
+	}
+	best := ""
+	for _, pattern := range [...]string{
+		"/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/usr/libexec/postgresql*",
+		"/opt/homebrew/opt/postgresql*/bin", "/usr/local/opt/postgresql*/bin",
+	} {
+		found, _ := filepath.Glob(pattern) // the patterns are well formed
+		for _, folder := range found {
+			if complete(folder) && (best == "" || version(folder) > version(best)) {
+				best = folder
+			}
+		}
+	}
+	if best == "" {
+		return "", errMissing
+	}
+	return best, nil
+}
+
+// version is the number in a folder's name, 0 for none.
+func version(folder string) int {
+	digits := strings.FieldsFunc(folder, func(r rune) bool { return r < '0' || r > '9' })
+	if len(digits) == 0 {
+		return 0
+	}
+	n, _ := strconv.Atoi(digits[0]) // digits alone; one too long is no version
+	return n
+}

@@ -1,0 +1,98 @@
+package pgtest_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/postern-dev/postern/internal/pgtest"
+)
+
+var cluster = pgtest.New(pgtest.Config{Prepare: func(ctx context.Context, url string) error {
+	conn, err := pgx.Connect(ctx, url)
+	if err != nil {
+		return err
+	}
+	_, err = conn.Exec(ctx, "CREATE TABLE things (n int)")
+	return errors.Join(err, conn.Close(ctx))
+}})
+
+func TestMain(m *testing.M) { os.Exit(cluster.Main(m)) }
+
+func connect(t *testing.T, url string) *pgx.Conn {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close(context.Background()) })
+	return conn
+}
+
+func TestDatabasesAreCopiesApart(t *testing.T) {
+	first, second := connect(t, cluster.Database(t)), connect(t, cluster.Database(t))
+	if _, err := first.Exec(t.Context(), "INSERT INTO things VALUES (1)"); err != nil {
+		t.Fatal(err)
+	}
+	var n int
+	if err := second.QueryRow(t.Context(), "SELECT count(*) FROM things").Scan(&n); err != nil || n != 0 {
+		t.Errorf("the other database has %d things, %v", n, err)
+	}
+}
+
+func TestADatabaseEndsWithItsTest(t *testing.T) {
+	var url string
+	t.Run("its test", func(t *testing.T) {
+		url = cluster.Database(t)
+		connect(t, url) // dropped all the same
+	})
+	if _, err := pgx.Connect(t.Context(), url); err == nil {
+		t.Error("the database is still there")
+	}
+}
+
+// asksForDirs has this binary show where its cluster is, and wait to be killed.
+const asksForDirs = "POSTERN_TEST_PGTEST_KILLED"
+
+func TestTheClusterEndsWithAKilledProcess(t *testing.T) {
+	if os.Getenv(asksForDirs) != "" {
+		fmt.Println(cluster.Database(t))
+		select {}
+	}
+	cluster.Database(t) // skips where there is none
+	child := exec.CommandContext(t.Context(), os.Args[0], "-test.run", "^"+t.Name()+"$")
+	child.Env = append(os.Environ(), asksForDirs+"=1")
+	out, err := child.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		t.Fatalf("the child says %q, %v", line, err)
+	}
+	config, err := pgx.ParseConfig(strings.TrimSpace(line))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = child.Process.Kill() // what it is for
+	_ = child.Wait()
+	for look := time.NewTicker(10 * time.Millisecond); ; <-look.C { // until go test's own deadline
+		if entries, err := os.ReadDir(config.Host); err == nil && len(entries) == 0 {
+			break
+		}
+	}
+	if err := os.Remove(config.Host); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,230 @@
+// Package userdb works in the database of the program that embeds Postern,
+// through the library which that program uses: in transactions that the user
+// began, and in short ones of its own.
+//
+// Statements are written once, with $1 for an argument, and hold for every
+// dialect unless they say otherwise.
+package userdb
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"regexp"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/postern-dev/postern"
+)
+
+// Dialect is the language of a database.
+type Dialect uint8
+
+// The dialects; the zero value is none.
+const (
+	Postgres Dialect = iota + 1
+	SQLite
+)
+
+// Tx is a transaction that somebody else ends. Its zero value refuses to work.
+type Tx struct {
+	dialect Dialect
+	on      runner
+}
+
+// runner is what the libraries have in common. each calls do for every row
+// until it reports that it has enough, and closes the rows.
+type runner interface {
+	exec(ctx context.Context, statement string, args []any) (rows int64, err error)
+	each(ctx context.Context, do RowFunc, query string, args []any) error
+}
+
+// RowFunc reads a row with scan, and reports whether it wants another.
+type RowFunc func(scan func(into ...any) error) (more bool, err error)
+
+// FromPGX is a transaction of pgx on PostgreSQL.
+func FromPGX(tx pgx.Tx) Tx { return Tx{Postgres, pgxTx{tx}} }
+
+// FromSQL is a transaction of database/sql.
+func FromSQL(d Dialect, tx *sql.Tx) Tx { return Tx{d, sqlTx{d, tx}} }
+
+// Dialect is that of the transaction's database.
+func (t Tx) Dialect() Dialect { return t.dialect }
+
+// Exec runs a statement and returns how many rows it changed.
+func (t Tx) Exec(ctx context.Context, statement string, args ...any) (rows int64, err error) {
+	if t.on == nil {
+		return 0, errNone
+	}
+	return t.on.exec(ctx, statement, args)
+}
+
+// Each calls do for the rows of a query, in their order.
+func (t Tx) Each(ctx context.Context, do RowFunc, query string, args ...any) error {
+	if t.on == nil {
+		return errNone
+	}
+	return t.on.each(ctx, do, query, args)
+}
+
+var errNone = &postern.Error{Kind: postern.Invalid, Detail: "no transaction: make one of yours with PGX, Postgres or SQLite of this package"}
+
+// DB begins transactions. Its zero value refuses to.
+type DB struct {
+	dialect Dialect
+	begin   func(ctx context.Context) (Tx, ender, error)
+}
+
+// Beginner begins transactions of pgx: a *pgxpool.Pool or a *pgx.Conn.
+type Beginner interface {
+	Begin(ctx context.Context) (pgx.Tx, error)
+}
+
+// ender ends a transaction, by either of the two.
+type ender struct {
+	commit, rollback func(ctx context.Context) error
+}
+
+// PGXDB is a PostgreSQL that is reached with pgx.
+func PGXDB(db Beginner) DB {
+	return DB{Postgres, func(ctx context.Context) (Tx, ender, error) {
+		tx, err := db.Begin(ctx)
+		if err != nil {
+			return Tx{}, ender{}, err
+		}
+		return FromPGX(tx), ender{tx.Commit, tx.Rollback}, nil
+	}}
+}
+
+// SQLDB is a database that is reached with database/sql.
+func SQLDB(d Dialect, db *sql.DB) DB {
+	return DB{d, func(ctx context.Context) (Tx, ender, error) {
+		tx, err := db.BeginTx(ctx, nil)
+		if err != nil {
+			return Tx{}, ender{}, err
+		}
+		return FromSQL(d, tx), ender{
+			commit:   func(context.Context) error { return tx.Commit() },
+			rollback: func(context.Context) error { return tx.Rollback() },
+		}, nil
+	}}
+}
+
+// Dialect is the database's; 0 for the zero DB.
+func (db DB) Dialect() Dialect { return db.dialect }
+
+// In runs do in a transaction, and commits it when do returns nil.
+func (db DB) In(ctx context.Context, do func(tx Tx) error) error {
+	if db.begin == nil {
+		return errNone
+	}
+	tx, end, err := db.begin(ctx)
+	if err != nil {
+		return err
+	}
+	if err := do(tx); err != nil {
+		// The database ends it in any case, at the latest with its connection.
+		_ = end.rollback(context.WithoutCancel(ctx))
+		return err
+	}
+	return end.commit(ctx)
+}
+
+// validTable is a plain name, after a plain name of a schema or not: it goes
+// into statements as it is.
+var validTable = regexp.MustCompile(`^([a-zA-Z_][a-zA-Z0-9_]*\.)?[a-zA-Z_][a-zA-Z0-9_]{0,50}$`)
+
+// Table is name, or def where that is "". Its errors are of kind Invalid.
+func Table(name, def string) (string, error) {
+	if name == "" {
+		name = def
+	}
+	if !validTable.MatchString(name) {
+		return "", postern.InvalidField("must be letters, digits and _, at most 51, with a schema and a dot before them or not", "Table", "Name")
+	}
+	return name, nil
+}
+
+// LockClass is a table's part of the keys of advisory locks, which are shared
+// by everything in a database.
+func LockClass(table string) int32 {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte("postern " + table)) // never fails
+	return int32(h.Sum32())
+}
+
+type pgxTx struct{ tx pgx.Tx }
+
+func (t pgxTx) exec(ctx context.Context, statement string, args []any) (int64, error) {
+	tag, err := t.tx.Exec(ctx, statement, args...)
+	return tag.RowsAffected(), err
+}
+
+func (t pgxTx) each(ctx context.Context, do RowFunc, query string, args []any) error {
+	rows, err := t.tx.Query(ctx, query, args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	return walk(rows, do)
+}
+
+type sqlTx struct {
+	dialect Dialect
+	tx      *sql.Tx
+}
+
+func (t sqlTx) exec(ctx context.Context, statement string, args []any) (int64, error) {
+	result, err := t.tx.ExecContext(ctx, t.dialect.text(statement), args...)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+func (t sqlTx) each(ctx context.Context, do RowFunc, query string, args []any) (err error) {
+	rows, err := t.tx.QueryContext(ctx, t.dialect.text(query), args...) //nolint:rowserrcheck // walk looks at it
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	return walk(rows, do)
+}
+
+// cursor is what rows of pgx and of database/sql have in common.
+type cursor interface {
+	Next() bool
+	Scan(into ...any) error
+	Err() error
+}
+
+func walk(rows cursor, do RowFunc) error {
+	for rows.Next() {
+		if more, err := do(rows.Scan); err != nil || !more {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+// text has a statement's arguments the way that the dialect writes them.
+func (d Dialect) text(statement string) string {
+	if d == SQLite {
+		return strings.ReplaceAll(statement, "$", "?")
+	}
+	return statement
+}
+
+// String is the dialect's name, for messages.
+func (d Dialect) String() string {
+	switch d {
+	case Postgres:
+		return "PostgreSQL"
+	case SQLite:
+		return "SQLite"
+	}
+	return fmt.Sprintf("dialect %d", uint8(d))
+}

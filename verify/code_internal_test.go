@@ -167,6 +167,21 @@ func TestSNSText(t *testing.T) {
 	}
 }
 
+// TestSNSMembersStandOnce: only some members are signed, so that a stranger could
+// add one that the receiver takes for one of those.
+func TestSNSMembersStandOnce(t *testing.T) {
+	for body, want := range map[string]bool{
+		`{"Type":"Notification","Message":"m","x":1,"x":2}`:      true,
+		`{"Type":"Notification","Message":"n","Message":"m"}`:    false,
+		`{"Type":"Notification","Message":"m","message":"n"}`:    false,
+		`{"Type":"Notification","Message":"m","\u004dessage":1}`: false,
+	} {
+		if _, err := parseSNS([]byte(body)); (err == nil) != want || err != nil && err.Reason != ReasonDuplicateValue {
+			t.Errorf("%s: %v", body, err)
+		}
+	}
+}
+
 func TestSNSCertificate(t *testing.T) {
 	for address, want := range map[string]bool{
 		"https://sns.us-west-2.amazonaws.com/SimpleNotificationService-0123456789abcdef.pem": true,
@@ -184,6 +199,8 @@ func TestSNSCertificate(t *testing.T) {
 		"https://sns.us-west-2.amazonaws.com/%2e%2e/x.pem":                                   false,
 		"https://evilsns.us-west-2.amazonaws.com/x.pem":                                      false,
 		"https://sns.us.west.amazonaws.com/x.pem":                                            false,
+		"https://sns.s3-us-west-2.amazonaws.com/x.pem":                                       false, // a bucket called sns
+		"https://sns.dualstack.amazonaws.com/x.pem":                                          false,
 		"https://s3.amazonaws.com/attacker/x.pem":                                            false,
 		"https://sns.us-west-2.amazonaws.com\n/x.pem":                                        false,
 		"sns.us-west-2.amazonaws.com/x.pem":                                                  false,

@@ -20,7 +20,7 @@ type snsChecker struct {
 
 // newSNSChecker takes Amazon's hosts in all regions, China's included.
 func newSNSChecker(s *scheme) snsChecker {
-	return snsChecker{signatureChecker{s, snsText}, regexp.MustCompile(`^sns\.[a-zA-Z0-9-]{3,}\.amazonaws\.com(\.cn)?$`)}
+	return snsChecker{signatureChecker{s, snsText}, regexp.MustCompile(`^sns\.[a-z]{2,4}(-[a-z]+)+-[0-9]{1,2}\.amazonaws\.com(\.cn)?$`)}
 }
 
 // check looks at the address first: what is not Amazon's must not be fetched,
@@ -84,6 +84,9 @@ func parseSNS(body []byte) (map[string]string, *Error) {
 	for _, name := range []string{"Message", "MessageId", "Subject", "SubscribeURL", "Timestamp", "Token", "TopicArn", "Type"} {
 		// Lambda's form of a message has a null subject where there is none.
 		raw, present := all[name]
+		if !jsonUnique(body, []string{name}) {
+			return nil, &Error{ReasonDuplicateValue, name + " is there more than once"}
+		}
 		if !present || bytes.Equal(raw, []byte("null")) {
 			continue
 		}

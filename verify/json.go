@@ -136,6 +136,37 @@ func members(doc []byte, each func(quoted, value []byte)) bool {
 	return false
 }
 
+// jsonUnique reports whether no name on the way to path stands beside another that
+// a receiver may take for it: one that is equal but for its case, as Go's own
+// decoder does. Where single values are signed and not the body, a stranger could
+// add such a member to a signed request.
+func jsonUnique(doc []byte, path []string) bool {
+	for _, name := range path {
+		found, position := 0, 0
+		var at []byte
+		ok := members(doc, func(quoted, value []byte) {
+			if quoted == nil && strconv.Itoa(position) == name || quoted != nil && nameFolds(quoted, name) {
+				found, at = found+1, value
+			}
+			position++
+		})
+		switch doc = bytes.TrimSpace(doc); {
+		case found > 1, !ok && len(doc) > 0 && (doc[0] == '{' || doc[0] == '['):
+			return false // or who knows
+		case found == 0:
+			return true // nothing is there: no value to be mistaken
+		}
+		doc = at
+	}
+	return true
+}
+
+// nameFolds is nameIs without regard to case.
+func nameFolds(quoted []byte, name string) bool {
+	text, ok := unquote(quoted)
+	return ok && strings.EqualFold(text, name)
+}
+
 // nameIs compares a quoted member name, which may have escapes.
 func nameIs(quoted []byte, name string) bool {
 	if bytes.IndexByte(quoted, '\\') < 0 {

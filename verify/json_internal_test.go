@@ -159,3 +159,29 @@ func TestJSONTooManyMembers(t *testing.T) {
 		}
 	}
 }
+
+func TestJSONUnique(t *testing.T) {
+	for _, tc := range []struct {
+		doc, path string
+		want      bool
+	}{
+		{`{"a":1,"b":2}`, "a", true},
+		{`{"b":{"a":1}}`, "a", true},
+		{`{"a":"x"}`, "a.b", true},
+		{`[{"a":1},{"a":2}]`, "0.a", true},
+		{`[{"a":1},{"a":2,"A":3}]`, "0.a", true},
+		{`"a"`, "a", true},
+		{`{"a":1,"a":1}`, "a", false},
+		{`{"a":1,"A":2}`, "a", false},
+		{`{"a":1,"\u0061":2}`, "a", false},
+		{`{"k":1,"K":2}`, "k", false}, // the Kelvin sign folds to k, for Go as well
+		{`{"a":{"b":1},"A":{"b":2}}`, "a.b", false},
+		{`{"a":[{"b":1,"b":2}]}`, "a.0.b", false},
+		{`{"a":1`, "a", false},
+		{`{` + strings.Repeat(`"x":1,`, maxWalked) + `"a":1,"a":2}`, "a", false},
+	} {
+		if got := jsonUnique([]byte(tc.doc), strings.Split(tc.path, ".")); got != tc.want {
+			t.Errorf("%.40s at %s: %t", tc.doc, tc.path, got)
+		}
+	}
+}

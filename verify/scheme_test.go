@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -414,4 +415,27 @@ func TestNewRefusesWhatProtectsNothing(t *testing.T) {
 			t.Errorf("%s: %v, want field %s", name, err, tc.field)
 		}
 	}
+}
+
+// TestSignedValuesStandOnce: where values are signed and not the body, a stranger
+// could add another one that the receiver takes.
+func TestSignedValuesStandOnce(t *testing.T) {
+	some := func(s *verify.Scheme) { s.Template, s.Unsigned = "{json:id}", true }
+	each := func(s *verify.Scheme) {
+		s.Template, s.Unsigned, s.Each = "{item:id}", true, "json:all"
+		s.Signature.From = []verify.Selector{"item:sig"}
+	}
+	request := func(body string) verify.Request {
+		return verify.Request{Header: http.Header{"X-Sig": {hexMAC("s", "1")}}, Body: []byte(strings.ReplaceAll(body, "SIG", hexMAC("s", "1")))}
+	}
+	runSchemeCases(t, []schemeCase{
+		{"once", some, verify.Config{}, request(`{"id":"1","x":1,"x":2}`), ""},
+		{"twice, the last counts", some, verify.Config{}, request(`{"id":"2","id":"1"}`), verify.ReasonDuplicateValue},
+		{"twice in another case", some, verify.Config{}, request(`{"id":"1","ID":"2"}`), verify.ReasonDuplicateValue},
+		{"items", each, verify.Config{}, request(`{"all":[{"id":"1","sig":"SIG"},{"id":"1","sig":"SIG"}]}`), ""},
+		{"twice in an item", each, verify.Config{}, request(`{"all":[{"id":"1","sig":"SIG","Id":"2"}]}`), verify.ReasonDuplicateValue},
+		{"the items twice", each, verify.Config{}, request(`{"all":[],"all":[{"id":"1","sig":"SIG"}]}`), verify.ReasonDuplicateValue},
+		{"signed whole", nil, verify.Config{}, verify.Request{
+			Header: http.Header{"X-Sig": {hexMAC("s", `{"id":1,"id":2}`)}}, Body: []byte(`{"id":1,"id":2}`)}, ""},
+	})
 }

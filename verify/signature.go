@@ -57,6 +57,9 @@ func (c signatureChecker) check(ctx context.Context, in *input) (proof, *Error) 
 	if err != nil {
 		return proof{}, err
 	}
+	if err := s.unambiguous(in); err != nil {
+		return proof{}, err
+	}
 	// The text comes before the signatures are decoded: what is wrong with it says
 	// more than that a signature looks wrong, too.
 	pieces, err := c.pieces(in, keys[0])
@@ -81,6 +84,32 @@ func (c signatureChecker) check(ctx context.Context, in *input) (proof, *Error) 
 		}
 	}
 	return proof{}, s.mismatch(keys)
+}
+
+// unambiguous refuses a body of which only single values are signed, and in which
+// one of them stands twice: who receives it may take the other one.
+func (s *scheme) unambiguous(in *input) *Error {
+	if s.coversBody() {
+		return nil
+	}
+	twice := func(v selector) bool {
+		switch v.form {
+		case "json":
+			return !jsonUnique(in.req.Body, v.path)
+		case "item":
+			return !jsonUnique(in.item, v.path)
+		}
+		return false
+	}
+	for _, v := range []selector{s.each, s.clock.from, s.id} {
+		if twice(v) {
+			return &Error{ReasonDuplicateValue, v.String() + " is there more than once"}
+		}
+	}
+	if s.template.any(twice) {
+		return &Error{ReasonDuplicateValue, "a value that is signed is there more than once"}
+	}
+	return nil
 }
 
 // pieces is the signed text. Only for KindHash does it depend on the key.

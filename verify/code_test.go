@@ -342,3 +342,31 @@ func FuzzCodeSchemes(f *testing.F) {
 		}
 	})
 }
+
+// TestHook0Versions: v0 and v1 are signed with one secret, so that what was
+// signed as v1 must not be read as v0 with the headers as a part of the body.
+func TestHook0Versions(t *testing.T) {
+	now := time.Unix(1795000000, 0)
+	const signed = `x-event-id.e1.{"eventType":"a"}`
+	def, _ := verify.Lookup("coinbase_cdp")
+	v, err := verify.New(def, verify.Config{Secrets: []string{"s"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := hexMAC("s", "1795000000."+signed)
+	for name, tt := range map[string]struct {
+		signature, body string
+		want            verify.Reason
+	}{
+		"v1":       {"t=1795000000,h=x-event-id,v1=" + sum, `{"eventType":"a"}`, ""},
+		"v1 as v0": {"t=1795000000,v0=" + sum, signed, verify.ReasonSignatureMalformed},
+		"v0":       {"t=1795000000,v0=" + hexMAC("s", `1795000000.{"eventType":"a"}`), `{"eventType":"a"}`, ""},
+	} {
+		_, err := v.Verify(t.Context(), verify.Request{
+			Method: http.MethodPost, Body: []byte(tt.body), Header: http.Header{"X-Hook0-Signature": {tt.signature}, "X-Event-Id": {"e1"}},
+		}, now)
+		if reasonOf(t, err) != tt.want {
+			t.Errorf("%s: %v, want %q", name, err, tt.want)
+		}
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/postern-dev/postern"
+	"github.com/postern-dev/postern/internal/tail"
 	"github.com/postern-dev/postern/store"
 )
 
@@ -69,30 +70,20 @@ func (h *handler) outcomes(c *call, m *postern.Message, wait time.Duration) []by
 	return text[1:]
 }
 
-// await reads how the deliveries stand now and again whenever something has
-// become of one, until all have ended, or will not be tried within the wait.
+// await reads how the deliveries stand once all have ended, or will not be tried
+// within the wait.
 func (h *handler) await(ctx context.Context, m *postern.Message, wait time.Duration) ([]delivery, error) {
-	stirred, stop := h.Tail.Wait(m.ID)
-	defer stop()
-	until := h.Now().Add(wait)
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
 	found := h.delivered(m)
-	for {
-		open, err := h.standings(ctx, found, until)
-		if err != nil || !open {
-			return found, err
-		}
-		select {
-		case <-stirred:
-			continue
-		case <-timer.C:
-		case <-h.Tail.Done():
-		case <-ctx.Done():
-		}
-		_, err = h.standings(context.WithoutCancel(ctx), found, until) // a last look, bounded as every read
-		return found, err
+	keys := make([]store.DeliveryKey, len(found))
+	for i := range found {
+		e := found[i].endpoint
+		keys[i] = store.DeliveryKey{Application: e.Application, Endpoint: e.Number, Message: m.ID}
 	}
+	standings, err := h.Tail.Await(ctx, h.Deliveries, tail.Awaited{Message: m.ID, Deliveries: keys, Wait: wait, Until: h.Now().Add(wait)})
+	for i, s := range standings {
+		found[i].standing = s
+	}
+	return found, err
 }
 
 // delivered are a message's deliveries, as many as are told.
@@ -104,24 +95,4 @@ func (h *handler) delivered(m *postern.Message) []delivery {
 		}
 	}
 	return found
-}
-
-// standings reads those deliveries that have not ended, and reports whether
-// waiting may tell more.
-func (h *handler) standings(ctx context.Context, found []delivery, until time.Time) (open bool, err error) {
-	for i := range found {
-		d := &found[i]
-		if d.standing.State.Final() {
-			continue
-		}
-		d.standing, err = h.Deliveries.Standing(ctx, store.DeliveryKey{
-			Application: d.endpoint.Application, Endpoint: d.endpoint.Number, Message: d.message,
-		})
-		if err != nil {
-			return false, err
-		}
-		row := d.standing.Row
-		open = open || !d.standing.State.Final() && (row == nil || row.Next.Before(until))
-	}
-	return open, nil
 }

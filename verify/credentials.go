@@ -32,7 +32,7 @@ func (c *compiler) credentials(def Definition, schemes []*scheme) []credential {
 		}
 	}
 	for _, s := range schemes {
-		if s.kind == KindToken || s.kind == KindBasic || s.kind == KindJWT && !s.coversBody() {
+		if s.kind == KindToken || s.kind == KindBasic || s.jwt != nil && !s.coversBody() {
 			for _, place := range s.places {
 				add(place, s)
 			}

@@ -26,6 +26,7 @@ func TestMask(t *testing.T) {
 		"twice and escaped":         {"cloudevents", "s", nil, request{"X", "y", "access%5Ftoken=s&access_token=t&access_token=&access_token&%zz=1"}, request{"", "y", "access%5Ftoken=***&access_token=***&access_token=&access_token&%zz=1"}},
 		"where a setting says":      {"token", "s", map[string]string{"header": "X-Key", "query": "k"}, request{"X-Key", "s", "k=s&l=s"}, request{"", verify.Masked, "k=***&l=s"}},
 		"a JWT not of the body":     {"monday", "s", nil, request{"Authorization", "a.b.c", ""}, request{"", verify.Masked, ""}},
+		"a JWT of the address":      {"atlassian_connect", "s", nil, request{"Authorization", "JWT a.b.c", ""}, request{"", "JWT ***", ""}},
 		"a JWT of the body":         {"livekit", "s", nil, request{"Authorization", "a.b.c", ""}, request{"", "a.b.c", ""}},
 		"a signature":               {"github", "s", nil, request{"X-Hub-Signature-256", "sha256=00", ""}, request{"", "sha256=00", ""}},
 		"a verify token":            {"meta", "s", map[string]string{"verify_token": "v"}, request{"X", "y", "hub.verify_token=v&hub.challenge=1"}, request{"", "y", "hub.verify_token=***&hub.challenge=1"}},

@@ -35,7 +35,9 @@ func (c *compiler) texts(path, text string) {
 	c.value(text, path)
 }
 
-// fill puts settings, and what else is given as names and values, in their places.
+// fill puts settings, and what else is given as names and values, in their places,
+// all at once: a value is not looked into for more names. It escapes the values of
+// more in place.
 func (a answerText) fill(text string, escape func(string) string, more ...string) string {
 	for _, name := range interpolated(text) {
 		more = append(more, "${"+name+"}", a.settings[name])
@@ -61,6 +63,7 @@ func (a answerText) render(more ...string) Answer {
 		out.Headers[name] = a.fill(value, plainText, slices.Clone(more)...)
 	}
 	if out.Body != "" {
+		// A body without a status is an answer of success, not the server's own.
 		if out.Status == 0 {
 			out.Status = http.StatusOK
 		}

@@ -2,6 +2,7 @@ package verify
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -230,6 +231,17 @@ func (c *compiler) digests(path string, defs []Digest) []digest {
 		})
 	}
 	return all
+}
+
+// anchored compiles a regular expression that must match as a whole: one of a host
+// that matched a part would let any other host have it in its name.
+func (c *compiler) anchored(text, path string) *regexp.Regexp {
+	re, err := regexp.Compile(`^(?:` + text + `)$`)
+	if err != nil {
+		c.fail(path, "is not a regular expression")
+		return regexp.MustCompile(`^\b$`) // matches nothing; the fault keeps it from being used
+	}
+	return re
 }
 
 func (c *compiler) fail(field, detail string) {

@@ -56,9 +56,9 @@ func (c *compiler) handshake(path string, def Handshake) handshake {
 	default:
 		pattern = plainPattern
 	}
-	h.pattern = c.pattern(path+"pattern", pattern)
+	h.pattern = c.anchored(pattern, path+"pattern")
 	for i, host := range def.Hosts {
-		h.hosts = append(h.hosts, c.pattern(indexed(path+"hosts", i), host))
+		h.hosts = append(h.hosts, c.anchored(host, indexed(path+"hosts", i)))
 	}
 	c.handshakeKind(&h, path, def)
 	return h
@@ -127,16 +127,6 @@ func (c *compiler) computation(path string, def Compute) *computation {
 		made.key = derived(def.Derive, made.key)
 	}
 	return made
-}
-
-// pattern compiles a regular expression that has to match whole.
-func (c *compiler) pattern(path, text string) *regexp.Regexp {
-	compiled, err := regexp.Compile(`^(?:` + text + `)$`)
-	if err != nil {
-		c.fail(path, "is not a regular expression")
-		return regexp.MustCompile(`$^`) // matches nothing; the fault keeps it from being used
-	}
-	return compiled
 }
 
 // equip tells handshakes what the source's secrets are, once these are keys.

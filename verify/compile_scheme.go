@@ -90,6 +90,7 @@ func (c *compiler) scheme(path string, def Scheme) *scheme {
 
 // kind resolves what only some kinds have, and gives the scheme its checker.
 func (c *compiler) kind(s *scheme, path string, def Scheme) {
+	// The kinds of a signature over a text differ in hash and length alone.
 	signature := func() { s.checker = signatureChecker{s: s}; c.signature(s, path, def) }
 	switch def.Kind {
 	case KindHMAC, KindHash:
@@ -150,7 +151,8 @@ func (c *compiler) signature(s *scheme, path string, def Scheme) {
 	c.from(s, path, def)
 }
 
-// clock resolves where a scheme's timestamp is.
+// clock resolves where a scheme's timestamp is. The tolerance of the source stands
+// above the definition's: whose clocks are how far apart only its owner knows.
 func (c *compiler) clock(path string, def Timestamp) clock {
 	made := clock{from: c.selector(def.From, path+"from")}
 	if made.from.form == "" {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -23,6 +22,7 @@ func (v *Verifier) Diagnose(ctx context.Context, req Request, now time.Time, pre
 	if len(req.Body) > maxDiagnosed {
 		return ""
 	}
+	// Rotation first: it is the most frequent cause, and explains all the others.
 	// A secret that does not fit the settings of today is no reason to stop. No key
 	// is fetched: what this Verifier learns is forgotten with it, so that each
 	// refused request would fetch again.
@@ -118,22 +118,15 @@ func escaped(body []byte) []byte {
 	if !json.Valid(body) || !utf8.Valid(body) {
 		return nil
 	}
-	var out bytes.Buffer
+	var out []byte
 	for _, r := range string(body) {
 		if r < utf8.RuneSelf {
-			out.WriteRune(r)
-			continue
+			out = append(out, byte(r))
+		} else {
+			out = appendEscaped(out, r)
 		}
-		quoted := strconv.QuoteToASCII(string(r))
-		if r > 0xffff {
-			r -= 0x10000
-			quoted = `"\u` + strconv.FormatInt(int64(0xd800+r>>10), 16) + `\u` + strconv.FormatInt(int64(0xdc00+r&0x3ff), 16) + `"`
-		} else if r <= 0xff { // which QuoteToASCII writes as \xXX
-			quoted = `"\u00` + strconv.FormatInt(int64(r), 16) + `"`
-		}
-		out.WriteString(quoted[1 : len(quoted)-1])
 	}
-	return out.Bytes()
+	return out
 }
 
 // urlChange is another way to write an address.

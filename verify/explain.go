@@ -58,6 +58,8 @@ const (
 
 // Explain verifies a request as Receive does and tells of each step. It is for
 // the owner of the source: a sender must not see it.
+//
+// Receive decides, and the steps only tell of it, so that the two never disagree.
 func (v *Verifier) Explain(ctx context.Context, req Request, now time.Time) Explanation {
 	result, err := v.Receive(ctx, req, now)
 	e := Explanation{Accepted: err == nil, Event: result.Event}
@@ -97,7 +99,8 @@ func (v *Verifier) furthest(ctx context.Context, in *input) (s *scheme, number i
 	return s, number, failure
 }
 
-// add appends a step; behind one that differs it is not reached.
+// add appends a step; behind one that differs it is not reached. A failure
+// belongs to one step, by its reason.
 func (e *Explanation) add(name, detail string, failed *Error) {
 	state := StepOK
 	switch {
@@ -151,7 +154,8 @@ func (e *Explanation) handshake(kind HandshakeKind, status int) {
 
 func (s Step) differs() bool { return s.State == StepDiffers }
 
-// stepOf is where a request failed.
+// stepOf is where a request failed. What is not named here is about the signature
+// itself.
 func stepOf(r Reason) string {
 	switch r {
 	case ReasonSchemeUnmet:
@@ -185,7 +189,8 @@ func (s *scheme) keyWords() string {
 	return fmt.Sprintf("%d keys", len(s.keys))
 }
 
-// placeWords says what of the signature is there.
+// placeWords says what of the signature is there, by its length: a token is its
+// own signature, and what is told here is pasted into tickets.
 func (s *scheme) placeWords(in *input) string {
 	if len(s.places) == 0 {
 		return "as the scheme demands"
@@ -200,6 +205,8 @@ func (s *scheme) placeWords(in *input) string {
 	return strings.Join(found, ", ")
 }
 
+// timestampWords tells the time also where the window refuses it, since by how
+// much it differs is the first thing that anybody asks.
 func (s *scheme) timestampWords(in *input) string {
 	if s.clock.from.form == "" {
 		return "none is signed"
@@ -231,7 +238,8 @@ func (s *scheme) textWords(in *input) string {
 	return fmt.Sprintf("%s: %s; %d bytes", s.template.text, strings.Join(parts, ", "), total)
 }
 
-// words describes a section; ok is false where a value of it is absent.
+// words describes a section; ok is false where a value of it is absent. What a
+// value is stays untold: the sender sent it, and it may be long.
 func (s section) words(in *input) (words []string, length int, ok bool) {
 	ok = true
 	for _, p := range s.parts {

@@ -148,13 +148,20 @@ func toASCII(text []byte) []byte {
 		case r < 0x7f:
 			escaped = append(escaped, byte(r))
 		default:
-			for _, unit := range utf16.AppendRune(nil, r) {
-				escaped = fmt.Appendf(escaped, `\u%04x`, unit)
-			}
+			escaped = appendEscaped(escaped, r)
 		}
 		i += size
 	}
 	return escaped
+}
+
+// appendEscaped appends a character as JSON escapes it, which is in UTF-16: what is
+// beyond 16 bits takes two.
+func appendEscaped(dst []byte, r rune) []byte {
+	for _, unit := range utf16.AppendRune(nil, r) {
+		dst = fmt.Appendf(dst, `\u%04x`, unit)
+	}
+	return dst
 }
 
 // delimiters decodes the escapes that HubSpot decodes before it signs a URL, and

@@ -121,8 +121,7 @@ func (h httpSignatureChecker) one(ctx context.Context, in *input, declared field
 
 // check looks first at what the signature has to cover, because everything else
 // could be right for a signature that covers nothing; then at the signature
-// itself, the digest of the body, and
-// the window last.
+// itself, the digest of the body, and the window last.
 func (r messageRules) check(req Request, input fieldItem, p messageParameters, sig []byte, keys []key, now time.Time) *Error {
 	for _, id := range r.covered {
 		if !slices.ContainsFunc(input.list, func(c fieldItem) bool { return c.String() == id }) {

@@ -75,16 +75,6 @@ func (c *compiler) remote(path string, kind Kind, def *RemoteKey) *remoteKeys {
 	return r
 }
 
-// anchored compiles a regular expression that must match as a whole.
-func (c *compiler) anchored(text, path string) *regexp.Regexp {
-	re, err := regexp.Compile(`^(?:` + text + `)$`)
-	if err != nil {
-		c.fail(path, "is not a regular expression")
-		return regexp.MustCompile(`^\b$`) // matches nothing
-	}
-	return re
-}
-
 // keys are those that the request names. Certificates count within their period
 // at the time of receipt.
 func (r *remoteKeys) keys(ctx context.Context, in *input) ([]key, *Error) {

@@ -38,16 +38,16 @@ type scheme struct {
 	hash       hashFunc
 	size       int // of a signature, in bytes; 0 is any
 	key        keyForm
-	keys       []key
+	keys       []key       // the source's own; given last, by assign
 	remote     *remoteKeys // nil for none
 	places     []selector  // of the signature
 	signature  Signature
 	clock      clock
 	id         selector
 	template   template
-	each       selector
+	each       selector // of an array, all items of which must verify; none is the body
 	require    []requirement
-	digests    []digest
+	digests    []digest  // of what the template leaves out, mostly the body
 	jwt        *jwtRules // nil but for KindJWT
 	tolerance  time.Duration
 	checker    checker
@@ -98,6 +98,8 @@ func (s *scheme) accept(ctx context.Context, in *input) (proof, *Error) {
 	if len(items) == 0 {
 		return proof{}, &Error{ReasonSignatureMissing, s.each.String() + " is empty"}
 	}
+	// One key signs all items, and each for itself: one that is left out or moved
+	// to another request still verifies, which nobody but the provider can change.
 	var p proof
 	for i, item := range items {
 		in.begin(s)
@@ -139,6 +141,7 @@ func (s *scheme) acceptOne(ctx context.Context, in *input) (proof, *Error) {
 // usableKeys are those of the source, or else those that the provider keeps for
 // it. None is empty: anybody could sign with an empty one.
 func (s *scheme) usableKeys(ctx context.Context, in *input) ([]key, *Error) {
+	// Who configures a key has pinned it: nothing is fetched beside it.
 	keys := s.keys
 	if len(keys) == 0 && s.remote != nil {
 		var err *Error
@@ -172,6 +175,7 @@ func (s *scheme) read(in *input) (signedAt time.Time, err *Error) {
 	return signedAt, err
 }
 
+// check takes an empty value for an absent one, as headers are.
 func (c condition) check(in *input) *Error {
 	value, _, err := in.text(c.value)
 	if err != nil {
@@ -225,6 +229,7 @@ func (d digest) check(in *input) *Error {
 	if empty && d.absentIfEmpty && !present {
 		return nil
 	}
+	// Behind this an empty text has a digest that the provider would not have sent.
 	if !present {
 		return &Error{ReasonValueMissing, d.value.label() + " is missing"}
 	}

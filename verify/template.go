@@ -121,12 +121,14 @@ func parsePart(name string, isSetting bool, setting func(string) (string, bool))
 	return p, nil
 }
 
-// has reports whether a placeholder of that form is in the template.
+// has reports whether a placeholder of that form is in the template. Behind
+// functions it still counts: a hash of the body covers it as well.
 func (t template) has(form string) bool {
 	return t.any(func(s selector) bool { return s.form == form })
 }
 
-// empty reports whether the template comes to "" for every request.
+// empty reports whether the template comes to "" for every request, as one of
+// empty settings does.
 func (t template) empty() bool {
 	for _, section := range t.sections {
 		if slices.ContainsFunc(section.parts, func(p part) bool { return p.value.form != "" || p.literal != "" }) {
@@ -146,13 +148,14 @@ func (t template) any(match func(selector) bool) bool {
 	return false
 }
 
-// coversBody reports whether every change of the body changes the text.
+// coversBody reports whether every change of the body changes the text. Fields of
+// a sorted form run together, a=bc and ab=c alike: their providers sign them so.
 func (t template) coversBody() bool { return t.has("body") || t.has("form_sorted") }
 
 // render returns the text in pieces, so that the body is not copied. extra gives
 // the values that are not the request's, such as {secret}; nil for none.
 func (t template) render(in *input, extra map[string][]byte) ([][]byte, *Error) {
-	pieces := make([][]byte, 0, 8)
+	pieces := make([][]byte, 0, 8) // few templates have more, so that nothing grows
 	for _, section := range t.sections {
 		start := len(pieces)
 		for _, p := range section.parts {

@@ -113,6 +113,8 @@ func (v *Verifier) Verify(ctx context.Context, req Request, now time.Time) (Even
 }
 
 // accept tries the schemes in order; in is left as the one that accepts left it.
+// One is enough. Of those that refuse, the one that got furthest knows best what
+// was meant.
 func (v *Verifier) accept(ctx context.Context, in *input) *Error {
 	var failure *Error
 	for _, s := range v.schemes {
@@ -134,7 +136,7 @@ func (v *Verifier) accept(ctx context.Context, in *input) *Error {
 // same. What Verify would refuse to read is left out.
 func (v *Verifier) Describe(req Request) Event {
 	in := &input{req: req}
-	for _, s := range v.schemes {
+	for _, s := range v.schemes { // for {id}, which schemes know the place of
 		in.begin(s)
 		if _, err := s.read(in); err == nil {
 			in.proof.id = in.id

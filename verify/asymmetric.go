@@ -75,6 +75,8 @@ func (s signing) verify(with key, text, sig []byte) bool {
 	return false
 }
 
+// digest is what is signed in place of the text, but by Ed25519, which hashes
+// by itself.
 func (s signing) digest(text []byte) []byte {
 	h := s.hash.New()
 	h.Write(text)

@@ -352,6 +352,8 @@ func unquoteHeader(value string) string {
 	return plain.String()
 }
 
+// isAttributeName is the rule of the specification, which keeps names equal in
+// every binding; headers would fold their case.
 func isAttributeName(name string) bool {
 	return name != "" && len(name) <= maxAttributeName && strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789") == ""
 }

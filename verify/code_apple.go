@@ -129,6 +129,8 @@ func (t appleToken) leaf(roots []key, now time.Time) (crypto.PublicKey, bool) {
 	return leaf.PublicKey, err == nil
 }
 
+// hasExtension looks for the presence alone: the extension is the mark, not what is
+// in it.
 func hasExtension(c *x509.Certificate, id asn1.ObjectIdentifier) bool {
 	for _, e := range c.Extensions {
 		if e.Id.Equal(id) {

@@ -39,6 +39,8 @@ func (c ebayChecker) check(ctx context.Context, in *input) (proof, *Error) {
 	return proof{}, c.s.mismatch(keys)
 }
 
+// unpackEbay wants both members: a signature without the id of its key could be
+// tried with any, and a fetched key is found by the id.
 func unpackEbay(text string) (packed ebaySignature, signature []byte, ok bool) {
 	if len(text) > maxEbaySignature {
 		return packed, nil, false

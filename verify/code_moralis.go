@@ -11,6 +11,7 @@ import (
 // so that it does as a MAC.
 type moralisChecker struct{ s *scheme }
 
+// check has no template: a hash that is not of the standard library is code.
 func (c moralisChecker) check(ctx context.Context, in *input) (proof, *Error) {
 	keys, texts, err := c.s.keysAndTexts(ctx, in)
 	if err != nil {

@@ -244,6 +244,7 @@ func (c *compiler) anchored(text, path string) *regexp.Regexp {
 	return re
 }
 
+// fail notes a fault and has the rest go on, so that a user hears of all at once.
 func (c *compiler) fail(field, detail string) {
 	c.wrong = append(c.wrong, FieldError{Field: field, Detail: detail})
 }
@@ -276,6 +277,8 @@ func parseTolerance(text string) (time.Duration, error) {
 	return d, nil
 }
 
+// isHeaderName is the grammar of RFC 9110. Any other name would select nothing, and
+// nobody would notice.
 func isHeaderName(name string) bool {
 	const token = "!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 	return name != "" && strings.Trim(name, token) == ""

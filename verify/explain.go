@@ -261,6 +261,8 @@ func (s section) words(in *input) (words []string, length int, ok bool) {
 	return words, length, ok
 }
 
+// bindingWords counts digests and required values. One that is wrong is named by
+// its own detail.
 func (s *scheme) bindingWords() string {
 	n := len(s.digests) + len(s.require)
 	if n == 0 {
@@ -269,6 +271,7 @@ func (s *scheme) bindingWords() string {
 	return fmt.Sprintf("%d, all right", n)
 }
 
+// windowWords tells the window in force, whoever set it.
 func (s *scheme) windowWords() string {
 	if s.clock.from.form == "" {
 		return "none"

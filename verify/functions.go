@@ -100,6 +100,8 @@ func inflate(text []byte) ([]byte, *Error) {
 	return inflated, nil
 }
 
+// isCompressed goes by the two bytes that gzip begins with: Content-Encoding may be
+// gone by the time that a proxy has passed the request on, or lie.
 func isCompressed(text []byte) bool { return bytes.HasPrefix(text, []byte{0x1f, 0x8b}) }
 
 // oneJSON refuses what is neither empty nor one JSON value. Where a plain hash

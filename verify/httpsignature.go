@@ -66,6 +66,8 @@ func (c *compiler) httpSignature(s *scheme, path string, def Scheme) httpSignatu
 	return h
 }
 
+// check accepts the request if one of its signatures is right and covers what it
+// must: a proxy's beside it, under another key, is no reason to refuse.
 func (h httpSignatureChecker) check(ctx context.Context, in *input) (proof, *Error) {
 	inputs, err := dictionaryOf(in.req.Header, "Signature-Input")
 	if err != nil {

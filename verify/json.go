@@ -248,6 +248,8 @@ func skipString(doc []byte, i int) int {
 	}
 }
 
+// skipSpace returns the position of the first byte from i on that is no white space
+// of JSON, which has less of it than Unicode.
 func skipSpace(doc []byte, i int) int {
 	for i < len(doc) && (doc[i] == ' ' || doc[i] == '\t' || doc[i] == '\r' || doc[i] == '\n') {
 		i++

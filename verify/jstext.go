@@ -101,6 +101,8 @@ func sortedJSON(doc []byte, number numberWriter) ([]byte, error) {
 	return sorted, nil
 }
 
+// appendSorted appends the next value of dec. It takes tokens and not a tree: maps
+// would drop a name that stands twice, and numbers their text.
 func appendSorted(dst []byte, dec *json.Decoder, depth int, number numberWriter) ([]byte, error) {
 	token, err := dec.Token()
 	if err != nil {
@@ -128,6 +130,8 @@ func appendSorted(dst []byte, dec *json.Decoder, depth int, number numberWriter)
 	return append(dst, "null"...), nil
 }
 
+// appendSortedObject writes each member on its own first, since the order is known
+// only at the end. That costs a copy for each level, of which there are few.
 func appendSortedObject(dst []byte, dec *json.Decoder, depth int, number numberWriter) ([]byte, error) {
 	members := map[string][]byte{}
 	names := []string{}
@@ -160,6 +164,7 @@ func appendSortedObject(dst []byte, dec *json.Decoder, depth int, number numberW
 	return append(dst, '}'), nil
 }
 
+// appendSortedArray keeps the order, which is part of what an array says.
 func appendSortedArray(dst []byte, dec *json.Decoder, depth int, number numberWriter) ([]byte, error) {
 	dst = append(dst, '[')
 	for i := 0; dec.More(); i++ {

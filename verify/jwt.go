@@ -84,6 +84,8 @@ func (c *compiler) jwt(path string, def *JWT) *jwtRules {
 // A token without a digest of the body proves who sends, and no more.
 type jwtChecker struct{ s *scheme }
 
+// check accepts one token that is right. The key may depend on the token, so that
+// each is taken apart before keys are asked for.
 func (j jwtChecker) check(ctx context.Context, in *input) (proof, *Error) {
 	texts, err := j.s.signatureTexts(in)
 	if err != nil {

@@ -212,6 +212,8 @@ func (r requirement) check(in *input) *Error {
 	return nil
 }
 
+// check hashes what was received. The value stands in what is signed, so that it is
+// no secret; it is compared like one all the same.
 func (d digest) check(in *input) *Error {
 	pieces, err := d.of.render(in, nil)
 	if err != nil {

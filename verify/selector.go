@@ -37,6 +37,7 @@ func parseSelector(text string) (selector, bool) {
 	return s, ok
 }
 
+// parseOne reads a selector that is not joined to another.
 func parseOne(text string) (selector, bool) {
 	form, rest, named := strings.Cut(text, ":")
 	s := selector{form: form}
@@ -73,6 +74,8 @@ func parseOne(text string) (selector, bool) {
 	return s, ok
 }
 
+// parsePath reads names joined by dots. A '?' asks for a name in place of a value,
+// which has nothing below it: it may stand last alone.
 func parsePath(text string) ([]string, bool) {
 	path := strings.Split(text, ".")
 	for i, name := range path {
@@ -261,6 +264,8 @@ func (in *input) first(selectors []selector) (string, *Error) {
 	return "", nil
 }
 
+// errURLMissing is the operator's to mend, by --public-url or Request.URL: what a
+// request says of its own host is not taken in its place.
 func errURLMissing() *Error {
 	return &Error{ReasonURLMissing, "the signature covers the URL, and the public URL is not known"}
 }

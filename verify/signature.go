@@ -160,6 +160,8 @@ func (s *scheme) signedBy(k key, pieces, signatures [][]byte) bool {
 	return slices.ContainsFunc(signatures, func(sig []byte) bool { return hmac.Equal(sig, sum) })
 }
 
+// mismatch says over what and against how many secrets, and nothing of the digests:
+// what should have stood there is what an attacker asks for.
 func (s *scheme) mismatch(keys []key) *Error {
 	over := ""
 	if !s.template.empty() {
@@ -191,6 +193,8 @@ func (s *scheme) isAnswer(pieces [][]byte) bool {
 // or user:password of basic authentication.
 type tokenChecker struct{ s *scheme }
 
+// check compares every token with every secret until one is right; how long that
+// takes tells which secret it is, and nothing of what is in it.
 func (c tokenChecker) check(ctx context.Context, in *input) (proof, *Error) {
 	keys, texts, err := c.s.keysAndTexts(ctx, in)
 	if err != nil {
@@ -268,6 +272,8 @@ func (s *scheme) signatureTexts(in *input) ([]string, *Error) {
 	return texts, nil
 }
 
+// appendTexts stops at MaxSignatures of all places together: each is compared with
+// every key.
 func (s *scheme) appendTexts(texts []string, value string) []string {
 	for element := range elements(value, s.signature.Separator) {
 		if len(texts) == MaxSignatures {
@@ -280,6 +286,7 @@ func (s *scheme) appendTexts(texts []string, value string) []string {
 	return texts
 }
 
+// cutPrefix folds case in the prefix alone. What is behind it is the signature.
 func (s *scheme) cutPrefix(element string) (string, bool) {
 	n := len(s.signature.Prefix)
 	if s.signature.FoldCase && len(element) >= n && strings.EqualFold(element[:n], s.signature.Prefix) {

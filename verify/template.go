@@ -209,6 +209,8 @@ func (p part) render(in *input, extra map[string][]byte) (piece []byte, present 
 	return piece, true, nil
 }
 
+// missing is a refusal that tells headers from other values, since those are what
+// proxies drop.
 func (p part) missing() *Error {
 	reason := ReasonValueMissing
 	if p.value.form == "header" {

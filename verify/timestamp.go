@@ -50,6 +50,8 @@ func (c clock) check(signedAt, now time.Time) *Error {
 		c.from.label(), age.Seconds(), direction, c.window.Seconds())}
 }
 
+// parseTime reads a time in one of units. Which one is the definition's to say; s_ms
+// alone goes by the size of the number, for providers that write it either way.
 func parseTime(unit, text string) (time.Time, bool) {
 	layout := ""
 	switch unit {

@@ -97,7 +97,7 @@ func parseMaterial(form, text string) (material, error) {
 		}
 		// No DER is that short, and some providers show an Ed25519 key bare.
 		if len(raw) == ed25519.PublicKeySize {
-			return material{public: ed25519.PublicKey(raw)}, nil
+			return usable(ed25519.PublicKey(raw))
 		}
 		return derKey(raw)
 	case "jwk":
@@ -116,7 +116,7 @@ func rawKey(raw []byte, err error, form string) (material, error) {
 	if len(raw) != ed25519.PublicKeySize {
 		return material{}, fmt.Errorf("is %d bytes after decoding, must be %d", len(raw), ed25519.PublicKeySize)
 	}
-	return material{public: ed25519.PublicKey(raw)}, nil
+	return usable(ed25519.PublicKey(raw))
 }
 
 // pemKey reads the first block, which in a chain of certificates is the one
@@ -168,6 +168,27 @@ func linedPEM(text string) string {
 	return "-----" + begin + "-----\n" + strings.TrimSpace(body) + "\n-----" + end
 }
 
+// hasSmallOrder reports whether an Ed25519 key is one of the few points that come
+// back to where they began within eight steps, in any way of writing them: with
+// those one signature is right for every message, or for every eighth.
+func hasSmallOrder(public ed25519.PublicKey) bool {
+	last := len(public) - 1
+	for _, point := range [...]string{ // without the sign, which is the highest bit of the last byte
+		"0000000000000000000000000000000000000000000000000000000000000000",
+		"0100000000000000000000000000000000000000000000000000000000000000",
+		"26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+		"c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+		"ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+		"edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+		"eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+	} {
+		if hex.EncodeToString(public[:last])+hex.EncodeToString([]byte{public[last] & 0x7f}) == point {
+			return true
+		}
+	}
+	return false
+}
+
 // derKey reads a PKIX public key (SubjectPublicKeyInfo), to the last byte.
 func derKey(der []byte) (material, error) {
 	key, err := x509.ParsePKIXPublicKey(der)
@@ -182,6 +203,9 @@ func derKey(der []byte) (material, error) {
 func usable(key crypto.PublicKey) (material, error) {
 	switch k := key.(type) {
 	case ed25519.PublicKey:
+		if hasSmallOrder(k) {
+			return material{}, errors.New("is an Ed25519 key that anybody can sign for, such as zeros")
+		}
 		return material{public: k}, nil
 	case *ecdsa.PublicKey:
 		if k.Curve != elliptic.P256() && k.Curve != elliptic.P384() && k.Curve != elliptic.P521() {

@@ -285,3 +285,39 @@ func FuzzPublicKey(f *testing.F) {
 		looksPublic(text)
 	})
 }
+
+// TestSmallOrderKeysAreRefused: each of them takes a signature that nobody made.
+func TestSmallOrderKeysAreRefused(t *testing.T) {
+	forged := append([]byte{1}, make([]byte, ed25519.SignatureSize-1)...)
+	for _, point := range []string{
+		"0000000000000000000000000000000000000000000000000000000000000000",
+		"0000000000000000000000000000000000000000000000000000000000000080",
+		"0100000000000000000000000000000000000000000000000000000000000000",
+		"0100000000000000000000000000000000000000000000000000000000000080",
+		"26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+		"26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc85",
+		"c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+		"c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03fa",
+		"ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+		"edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+		"eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+	} {
+		raw, err := hex.DecodeString(point)
+		if err != nil {
+			t.Fatal(err)
+		}
+		forgeable := false
+		for i := range 256 {
+			forgeable = forgeable || ed25519.Verify(raw, []byte{byte(i)}, forged)
+		}
+		if !forgeable {
+			t.Errorf("%s is a key that cannot be forged for so", point)
+		}
+		jwk := `{"kty":"OKP","crv":"Ed25519","x":"` + base64.RawURLEncoding.EncodeToString(raw) + `"}`
+		for form, text := range map[string]string{"hex": point, "spki": base64.StdEncoding.EncodeToString(raw), "jwk": jwk} {
+			if _, err := parsePublicKey(KindEd25519, form, text); err == nil {
+				t.Errorf("%s as %s is taken", point, form)
+			}
+		}
+	}
+}

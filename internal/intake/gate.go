@@ -28,7 +28,7 @@ const (
 	// What could be the matter is looked for in up to diagnosisRate of them a
 	// second, by the same count: each takes some twenty verifications. The burst
 	// is enough for the longest.
-	diagnosisRate  = 10
+	diagnosisRate  = 5
 	diagnosisBurst = 2 * (MaxRefusedBody / refusalUnit)
 )
 

@@ -147,8 +147,8 @@ func TestFloodOfRefusalsIsNotDiagnosed(t *testing.T) {
 	}
 	w.now = w.now.Add(time.Second)
 	w.replace(func(s *postern.Source) { s.Name = "renamed" }) // gives no new burst
-	if got := forge(100); len(w.refused) != 100 || got != 10 {
-		t.Errorf("kept %d, diagnosed %d a second later; want 100 and 10", len(w.refused), got)
+	if got := forge(100); len(w.refused) != 100 || got != 5 {
+		t.Errorf("kept %d, diagnosed %d a second later; want 100 and 5", len(w.refused), got)
 	}
 }
 

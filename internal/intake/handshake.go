@@ -29,15 +29,16 @@ func (g *gate) allowed() (methods []string, events int) {
 	return append(methods, g.verifier.Methods()...), events
 }
 
-// admits reports whether a request's method is one of the source's, and whether
-// its body counts: who greets with GET, HEAD or OPTIONS has nothing to say in one.
-func (g *gate) admits(method string) (ok, body bool) {
+// admits reports whether a request's method is one of the source's, whether it is
+// one of events, and whether its body counts: who greets with GET, HEAD or OPTIONS
+// has nothing to say in one.
+func (g *gate) admits(method string) (ok, event, body bool) {
 	methods, events := g.allowed()
 	if slices.Contains(methods[:events], method) {
-		return true, true
+		return true, true, true
 	}
 	bodiless := []string{http.MethodGet, http.MethodHead, http.MethodOptions}
-	return slices.Contains(methods, method), !slices.Contains(bodiless, method)
+	return slices.Contains(methods, method), false, !slices.Contains(bodiless, method)
 }
 
 // settle does what a handshake asks for before its answer: nothing of it has

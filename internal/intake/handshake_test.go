@@ -9,6 +9,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -269,6 +270,22 @@ func TestMethodsOfHandshakes(t *testing.T) {
 		wantError(t, res, body, 405, "method_not_allowed")
 		if got := res.Header.Get("Allow"); got != want {
 			t.Errorf("%s allows %q, want %q", provider, got, want)
+		}
+	}
+}
+
+// TestMethodsOfHandshakesAreNoneOfEvents: who only greets with GET cannot send an
+// event with it, even where nothing, or a token in the address, is all that counts.
+func TestMethodsOfHandshakesAreNoneOfEvents(t *testing.T) {
+	for _, g := range []greeting{
+		{provider: "strava", method: "GET"},
+		{provider: "azure_event_grid", secrets: []string{secret}, method: "OPTIONS", query: "token=" + url.QueryEscape(secret)},
+	} {
+		w := g.world(t, nil)
+		res, body := w.send(g.request())
+		wantError(t, res, body, 405, "method_not_allowed")
+		if len(w.published) > 0 {
+			t.Errorf("%s: published", g.provider)
 		}
 	}
 }

@@ -199,10 +199,10 @@ func (h *Handler) receive(w http.ResponseWriter, r *http.Request, source *poster
 	if g.verifier == nil && !source.Paused {
 		return nil, errMisconfigured()
 	}
-	takesBody := true
+	takesEvent, takesBody := true, true
 	if g.verifier != nil {
 		var ok bool
-		if ok, takesBody = g.admits(r.Method); !ok {
+		if ok, takesEvent, takesBody = g.admits(r.Method); !ok {
 			return nil, methodNotAllowed(g)
 		}
 	}
@@ -235,6 +235,9 @@ func (h *Handler) receive(w http.ResponseWriter, r *http.Request, source *poster
 	}
 	if err != nil {
 		return nil, err
+	}
+	if result.Handshake == "" && !takesEvent { // an address that is opened in a browser is no event
+		return nil, methodNotAllowed(g)
 	}
 	g.mask(in.request)
 	ids, err := h.publishAll(r.Context(), g, in, result.Events)

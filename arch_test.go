@@ -113,6 +113,7 @@ var goroutineOwners = map[string]string{
 	"internal/demo":        "a receiver that lives as long as its server",
 	"store/embedded":       "frees the disk of dropped days, reads what digests there are, closes when it failed; Close waits for them",
 	"store/storetest":      "publishes side by side to provoke races and waits for all",
+	"outbox":               "applications side by side, and what listens; a round and Run wait for them",
 	"posterntest":          "a receiver that the test's cleanup stops",
 	"internal/bench/floor": "the floor of a measurement, waited for at its end",
 }

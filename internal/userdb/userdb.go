@@ -76,6 +76,7 @@ var errNone = &postern.Error{Kind: postern.Invalid, Detail: "no transaction: mak
 type DB struct {
 	dialect Dialect
 	begin   func(ctx context.Context) (Tx, ender, error)
+	outside Tx // for statements that are transactions by themselves; zero for none
 }
 
 // Beginner begins transactions of pgx: a *pgxpool.Pool or a *pgx.Conn.
@@ -90,7 +91,7 @@ type ender struct {
 
 // PGXDB is a PostgreSQL that is reached with pgx.
 func PGXDB(db Beginner) DB {
-	return DB{Postgres, func(ctx context.Context) (Tx, ender, error) {
+	return DB{dialect: Postgres, begin: func(ctx context.Context) (Tx, ender, error) {
 		tx, err := db.Begin(ctx)
 		if err != nil {
 			return Tx{}, ender{}, err
@@ -101,7 +102,7 @@ func PGXDB(db Beginner) DB {
 
 // SQLDB is a database that is reached with database/sql.
 func SQLDB(d Dialect, db *sql.DB) DB {
-	return DB{d, func(ctx context.Context) (Tx, ender, error) {
+	return DB{dialect: d, outside: Tx{d, sqlTx{d, db}}, begin: func(ctx context.Context) (Tx, ender, error) {
 		tx, err := db.BeginTx(ctx, nil)
 		if err != nil {
 			return Tx{}, ender{}, err
@@ -131,6 +132,15 @@ func (db DB) In(ctx context.Context, do func(tx Tx) error) error {
 		return err
 	}
 	return end.commit(ctx)
+}
+
+// Read runs do without a transaction where the library can: one that only reads
+// would take SQLite's lock of writers where the user has all of them do so.
+func (db DB) Read(ctx context.Context, do func(tx Tx) error) error {
+	if db.outside.on != nil {
+		return do(db.outside)
+	}
+	return db.In(ctx, do)
 }
 
 // validTable is a plain name, after a plain name of a schema or not: it goes
@@ -174,7 +184,13 @@ func (t pgxTx) each(ctx context.Context, do RowFunc, query string, args []any) e
 
 type sqlTx struct {
 	dialect Dialect
-	tx      *sql.Tx
+	tx      sqlRunner
+}
+
+// sqlRunner is a *sql.Tx or a *sql.DB.
+type sqlRunner interface {
+	ExecContext(ctx context.Context, statement string, args ...any) (sql.Result, error)
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 }
 
 func (t sqlTx) exec(ctx context.Context, statement string, args []any) (int64, error) {

@@ -1,0 +1,430 @@
+package outbox_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/postern-dev/postern"
+	"github.com/postern-dev/postern/engine"
+	"github.com/postern-dev/postern/outbox"
+)
+
+var _ outbox.Publisher = (*engine.Engine)(nil)
+
+// ledger is a publisher: it keeps what it has accepted, and knows event ids.
+type ledger struct {
+	mu       sync.Mutex
+	accepted []postern.Publish
+	changed  chan struct{} // closed and renewed at every call
+	// refuse is why a message is not accepted; nil for accepting all.
+	refuse func(p postern.Publish) error
+}
+
+func newLedger() *ledger { return &ledger{changed: make(chan struct{})} }
+
+func (l *ledger) Publish(_ context.Context, p postern.Publish) (*postern.Message, bool, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	defer func() {
+		close(l.changed)
+		l.changed = make(chan struct{})
+	}()
+	if l.refuse != nil {
+		if err := l.refuse(p); err != nil {
+			return nil, false, err
+		}
+	}
+	for _, known := range l.accepted {
+		if known.Application == p.Application && known.EventID == p.EventID {
+			return &postern.Message{}, true, nil
+		}
+	}
+	l.accepted = append(l.accepted, p)
+	return &postern.Message{}, false, nil
+}
+
+// wait blocks until so many messages are accepted and returns their types.
+func (l *ledger) wait(t *testing.T, n int) []string {
+	t.Helper()
+	deadline := time.After(30 * time.Second)
+	for {
+		l.mu.Lock()
+		types, changed := make([]string, 0, n), l.changed
+		for _, p := range l.accepted {
+			types = append(types, p.EventType)
+		}
+		l.mu.Unlock()
+		if len(types) >= n {
+			return types
+		}
+		select {
+		case <-changed:
+		case <-deadline:
+			t.Fatalf("accepted %v, want %d", types, n)
+		}
+	}
+}
+
+// relay runs one until the test ends or stop is called.
+func relay(t *testing.T, cfg outbox.RelayConfig) (r *outbox.Relay, stop func()) {
+	t.Helper()
+	r, err := outbox.NewRelay(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var run sync.WaitGroup
+	run.Go(func() { r.Run(ctx) })
+	stop = sync.OnceFunc(func() {
+		cancel()
+		run.Wait()
+	})
+	t.Cleanup(stop)
+	return r, stop
+}
+
+// until polls a database that says nothing of itself.
+func until(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	deadline := time.After(30 * time.Second)
+	for look := time.NewTicker(5 * time.Millisecond); !done(); {
+		select {
+		case <-look.C:
+		case <-deadline:
+			t.Fatal("in vain: " + what)
+		}
+	}
+}
+
+func (b *base) untilEmpty(t *testing.T) {
+	t.Helper()
+	until(t, "the table gets empty", func() bool { return b.count(t, "SELECT count(*) FROM postern_outbox WHERE parked IS NULL") == 0 })
+}
+
+func typed(name string) postern.Publish {
+	return postern.Publish{Application: 1, EventType: name, Payload: []byte(name)}
+}
+
+func TestWhatIsCommittedIsPublishedWhole(t *testing.T) {
+	eachKind(t, func(t *testing.T, b *base, table *outbox.Table) {
+		cause := postern.NewMessageID(time.Now(), 0, 7, 9)
+		full := postern.Publish{
+			Application: 1<<32 - 1, EventType: "invoice.paid", EventID: "mine", ContentType: "text/plain",
+			Channels: []string{"a", "b"}, Tags: []string{`quo"te`, "ü"}, Payload: []byte("\x00\xff payload"), CausedBy: cause,
+		}
+		bare := postern.Publish{Application: 1, EventType: "x", Payload: []byte{}}
+		if id := b.publish(t, table, full); id != "mine" {
+			t.Errorf("event id %q, want the one given", id)
+		}
+		bare.EventID = b.publish(t, table, bare)
+		if !strings.HasPrefix(bare.EventID, "out_") || len(bare.EventID) < 20 {
+			t.Errorf("event id %q", bare.EventID)
+		}
+		gone := b.open(t)
+		if _, err := table.Publish(t.Context(), gone.Tx, typed("gone")); err != nil {
+			t.Fatal(err)
+		}
+		if err := gone.rollback(); err != nil {
+			t.Fatal(err)
+		}
+		l := newLedger()
+		r, _ := relay(t, outbox.RelayConfig{DB: b.db, Publisher: l, Table: table})
+		l.wait(t, 2)
+		b.untilEmpty(t)
+		byType := map[string]postern.Publish{}
+		for _, p := range l.accepted { // nothing is left that would add to it
+			byType[p.EventType] = p
+		}
+		if diff := cmp.Diff(map[string]postern.Publish{"invoice.paid": full, "x": bare}, byType); diff != "" {
+			t.Errorf("published (-want +got):\n%s", diff)
+		}
+		until(t, "the counts are there", func() bool { return r.Stats() == outbox.RelayStats{Published: 2} })
+	})
+}
+
+// A transaction that inserts first and commits last is not skipped.
+func TestCommitsInReverse(t *testing.T) {
+	for _, kind := range []string{"pgx", "postgres"} {
+		t.Run(kind, func(t *testing.T) {
+			b, table, l := newBase(t, kind), &outbox.Table{}, newLedger()
+			b.create(t, table)
+			relay(t, outbox.RelayConfig{DB: b.db, Publisher: l, Table: table})
+			late := b.open(t)
+			if _, err := table.Publish(t.Context(), late.Tx, typed("inserted.first")); err != nil {
+				t.Fatal(err)
+			}
+			b.publish(t, table, typed("inserted.second"))
+			l.wait(t, 1)
+			b.untilEmpty(t)
+			if err := late.commit(); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff([]string{"inserted.second", "inserted.first"}, l.wait(t, 2)); diff != "" {
+				t.Errorf("published (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// With Ordered the second waits for the first, in its application alone.
+func TestOrderedWaits(t *testing.T) {
+	b, table, l := newBase(t, "pgx"), &outbox.Table{Ordered: true}, newLedger()
+	b.create(t, table)
+	first, second, third := b.open(t), b.open(t), b.open(t)
+	if _, err := table.Publish(t.Context(), first.Tx, typed("first")); err != nil {
+		t.Fatal(err)
+	}
+	elsewhere := typed("elsewhere")
+	elsewhere.Application = 2
+	if _, err := table.Publish(t.Context(), third.Tx, elsewhere); err != nil {
+		t.Fatal(err)
+	}
+	entered := make(chan error, 1)
+	go func() {
+		_, err := table.Publish(context.Background(), second.Tx, typed("second"))
+		entered <- errors.Join(err, second.commit())
+	}()
+	until(t, "the second waits for a lock", func() bool {
+		return b.count(t, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted") == 1
+	})
+	if err := errors.Join(third.commit(), first.commit(), <-entered); err != nil {
+		t.Fatal(err)
+	}
+	relay(t, outbox.RelayConfig{DB: b.db, Publisher: l, Table: table})
+	types := l.wait(t, 3)
+	if got := strings.Join(types, " "); strings.Index(got, "first") > strings.Index(got, "second") {
+		t.Errorf("published %v", types)
+	}
+}
+
+// Bad rows are parked with their reason, and the rest goes on.
+func TestBadRowsAreParked(t *testing.T) {
+	eachKind(t, func(t *testing.T, b *base, table *outbox.Table) {
+		l := newLedger()
+		broken := true
+		l.refuse = func(p postern.Publish) error {
+			switch {
+			case p.Application == 404:
+				return postern.ErrNotFound
+			case p.EventType == "broken" && broken:
+				return errors.New("nobody knows why")
+			}
+			return nil
+		}
+		unknown := typed("unknown")
+		unknown.Application = 404
+		b.publish(t, table, unknown)
+		b.publish(t, table, typed("before"))
+		b.publish(t, table, typed("broken"))
+		large := typed("large")
+		large.Payload = make([]byte, 2000)
+		b.publish(t, table, large)
+		b.publish(t, table, typed("after"))
+		b.in(t, func(tx transaction) error { // as no Publish writes it
+			_, err := tx.Exec(t.Context(), "INSERT INTO postern_outbox (event_id, application, event_type, content_type, channels, tags, caused_by, payload) VALUES ('e', 1, 'garbled', '', 'no json', '', '', '')")
+			return err
+		})
+		narrow := &outbox.Table{MaxPayload: 1000}
+		r, _ := relay(t, outbox.RelayConfig{DB: b.db, Publisher: l, Table: narrow, MaxPoll: 20 * time.Millisecond})
+		if diff := cmp.Diff([]string{"before", "after"}, l.wait(t, 2)); diff != "" {
+			t.Errorf("published (-want +got):\n%s", diff)
+		}
+		b.untilEmpty(t)
+		reasons := map[string]string{}
+		b.in(t, func(tx transaction) error {
+			return tx.Each(t.Context(), func(scan func(...any) error) (bool, error) {
+				var eventType, reason string
+				err := scan(&eventType, &reason)
+				reasons[eventType] = reason
+				return true, err
+			}, "SELECT event_type, parked FROM postern_outbox")
+		})
+		want := map[string]string{
+			"unknown": "Entity not found", "broken": "nobody knows why",
+			"large":   "the payload has 2000 bytes, and a relay takes 1000",
+			"garbled": "invalid character 'o' in literal null (expecting 'u')",
+		}
+		if diff := cmp.Diff(want, reasons); diff != "" {
+			t.Errorf("parked (-want +got):\n%s", diff)
+		}
+		until(t, "the counts are there", func() bool {
+			s := r.Stats()
+			return s.Published == 2 && s.Parked == 4 && s.Failures >= 9
+		})
+		l.mu.Lock()
+		broken = false
+		l.mu.Unlock()
+		b.in(t, func(tx transaction) error {
+			if n, err := table.Unpark(t.Context(), tx.Tx); n != 4 || err != nil {
+				t.Errorf("Unpark = %d, %v", n, err)
+			}
+			return nil
+		})
+		if diff := cmp.Diff([]string{"before", "after", "broken"}, l.wait(t, 3)); diff != "" {
+			t.Errorf("published (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// What is unavailable for long is no reason to park anything, and changes no
+// order.
+func TestAnEngineThatIsBusy(t *testing.T) {
+	eachKind(t, func(t *testing.T, b *base, table *outbox.Table) {
+		l := newLedger()
+		refused := 0
+		l.refuse = func(postern.Publish) error {
+			if refused++; refused < 30 {
+				return &postern.Error{Kind: postern.Unavailable}
+			}
+			return nil
+		}
+		for _, name := range []string{"a", "b", "c"} {
+			b.publish(t, table, typed(name))
+		}
+		relay(t, outbox.RelayConfig{DB: b.db, Publisher: l, Table: table, MinPoll: time.Millisecond, MaxPoll: time.Millisecond})
+		if diff := cmp.Diff([]string{"a", "b", "c"}, l.wait(t, 3)); diff != "" {
+			t.Errorf("published (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// Several relays of a table accept each message once and in order.
+func TestSeveralRelays(t *testing.T) {
+	const messages = 500
+	eachKind(t, func(t *testing.T, b *base, table *outbox.Table) {
+		l := newLedger()
+		for range 3 {
+			relay(t, outbox.RelayConfig{DB: b.db, Publisher: l, Table: table, MaxPoll: 5 * time.Millisecond})
+		}
+		var want []string
+		for n := range messages {
+			name := fmt.Sprintf("n%04d", n)
+			want = append(want, name)
+			b.publish(t, table, typed(name))
+		}
+		if diff := cmp.Diff(want, l.wait(t, messages)); diff != "" {
+			t.Errorf("published (-want +got):\n%s", diff)
+		}
+		b.untilEmpty(t)
+	})
+}
+
+// A relay that is stopped has deleted what it has published.
+func TestAStoppedRelaySettles(t *testing.T) {
+	eachKind(t, func(t *testing.T, b *base, table *outbox.Table) {
+		l := newLedger()
+		at, goOn := make(chan struct{}), make(chan struct{})
+		l.refuse = func(p postern.Publish) error {
+			if p.EventType == "b" {
+				close(at)
+				<-goOn
+				return context.Canceled // as an engine does whose caller gave up
+			}
+			return nil
+		}
+		for _, name := range []string{"a", "b", "c"} {
+			b.publish(t, table, typed(name))
+		}
+		r, err := outbox.NewRelay(outbox.RelayConfig{DB: b.db, Publisher: l, Table: table})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		var run sync.WaitGroup
+		run.Go(func() { r.Run(ctx) })
+		<-at
+		cancel()
+		close(goOn)
+		run.Wait()
+		if n := b.count(t, "SELECT count(*) FROM postern_outbox WHERE event_type <> 'a' AND failures = 0"); n != 2 {
+			t.Errorf("%d rows wait untouched, want b and c", n)
+		}
+		if n := b.count(t, "SELECT count(*) FROM postern_outbox"); n != 2 {
+			t.Errorf("%d rows are there, want b and c", n)
+		}
+	})
+}
+
+// Notifications and Wake beat a poll of hours.
+func TestWaking(t *testing.T) {
+	b, table, l := newBase(t, "pgx"), &outbox.Table{Notify: true}, newLedger()
+	b.create(t, table)
+	r, _ := relay(t, outbox.RelayConfig{DB: b.db, Publisher: l, Table: table, MinPoll: time.Hour, MaxPoll: time.Hour})
+	b.publish(t, new(outbox.Table), typed("woken"))
+	r.Wake()
+	l.wait(t, 1)
+
+	other := &outbox.Table{Name: "other", Notify: true}
+	b.create(t, other)
+	relay(t, outbox.RelayConfig{
+		DB: b.db, Publisher: l, Table: other, MinPoll: time.Hour, MaxPoll: time.Hour, Listen: b.listens,
+	})
+	until(t, "it listens", func() bool {
+		return b.count(t, "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'LISTEN%' AND wait_event = 'ClientRead'") == 1
+	})
+	b.publish(t, other, typed("notified"))
+	if diff := cmp.Diff([]string{"woken", "notified"}, l.wait(t, 2)); diff != "" {
+		t.Errorf("published (-want +got):\n%s", diff)
+	}
+}
+
+func TestWhatPublishRefuses(t *testing.T) {
+	table := &outbox.Table{MaxPayload: 10}
+	for name, edit := range map[string]func(p *postern.Publish){
+		"no application": func(p *postern.Publish) { p.Application = 0 },
+		"no event type":  func(p *postern.Publish) { p.EventType = "" },
+		"an event type":  func(p *postern.Publish) { p.EventType = "a b" },
+		"an event id":    func(p *postern.Publish) { p.EventID = "ü" },
+		"a channel":      func(p *postern.Publish) { p.Channels = []string{"a", ""} },
+		"a source":       func(p *postern.Publish) { p.Source[0] = 1 },
+		"an endpoint":    func(p *postern.Publish) { p.Only = 3 },
+		"a request":      func(p *postern.Publish) { p.Repeat[0] = 1 },
+		"no transaction": func(*postern.Publish) {},
+	} {
+		p := typed("a.b")
+		edit(&p)
+		if _, err := table.Publish(t.Context(), outbox.Tx{}, p); !errors.Is(err, postern.ErrInvalid) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	large := typed("a.b")
+	large.Payload = make([]byte, 11)
+	if _, err := table.Publish(t.Context(), outbox.Tx{}, large); !errors.Is(err, postern.ErrTooLarge) {
+		t.Errorf("a large payload: %v", err)
+	}
+	large.Payload = make([]byte, 1<<20+1)
+	if _, err := outbox.Publish(t.Context(), outbox.Tx{}, large); !errors.Is(err, postern.ErrTooLarge) {
+		t.Errorf("a payload of more than 1 MiB: %v", err)
+	}
+}
+
+func TestWhatARelayNeeds(t *testing.T) {
+	b := newBase(t, "sqlite")
+	for name, cfg := range map[string]outbox.RelayConfig{
+		"no database":         {Publisher: newLedger()},
+		"no publisher":        {DB: b.db},
+		"a table's name":      {DB: b.db, Publisher: newLedger(), Table: &outbox.Table{Name: "a b"}},
+		"listening to SQLite": {DB: b.db, Publisher: newLedger(), Listen: b.listens},
+	} {
+		if _, err := outbox.NewRelay(cfg); !errors.Is(err, postern.ErrInvalid) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	bad := &outbox.Table{Name: "a; DROP TABLE b"}
+	_, postgres := bad.PostgresSchema()
+	_, sqlite := bad.SQLiteSchema()
+	_, unpark := bad.Unpark(t.Context(), outbox.Tx{})
+	_, publish := bad.Publish(t.Context(), outbox.Tx{}, typed("a"))
+	for _, err := range []error{postgres, sqlite, unpark, publish, bad.Create(t.Context(), outbox.Tx{})} {
+		if !errors.Is(err, postern.ErrInvalid) {
+			t.Errorf("a table's name that is a statement: %v", err)
+		}
+	}
+}

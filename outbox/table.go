@@ -1,0 +1,221 @@
+package outbox
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/postern-dev/postern"
+	"github.com/postern-dev/postern/internal/route"
+	"github.com/postern-dev/postern/internal/userdb"
+)
+
+// Table is where messages wait for a relay. Its zero value is usable. Publishers
+// and relay of a table use the same settings, best the same value. It is safe
+// for concurrent use and is not copied.
+type Table struct {
+	// Name is the table's, with its schema or not; "postern_outbox" if "".
+	Name string
+	// Ordered has the messages of an application accepted in the order of their
+	// commits on PostgreSQL. The cost: from its Publish to its end, a transaction
+	// holds an advisory lock that others wait for which publish in the same
+	// application, so their commits come one after another. Transactions that
+	// publish in several applications can run into a deadlock, which PostgreSQL ends
+	// with an error for one, unless all take them in the same order. SQLite is
+	// ordered without.
+	Ordered bool
+	// Notify has Publish wake relays that Listen on PostgreSQL. Commits that notify
+	// wait for one another in the whole database, so that a process does it ten
+	// times a second at most; in between, its relay is awake.
+	Notify bool
+	// MaxPayload bounds a payload in bytes; 1 MiB if 0. Publish refuses a larger
+	// one, and a relay does not read it.
+	MaxPayload int
+
+	notified atomic.Int64 // when Publish last notified, in Unix ns
+}
+
+const (
+	defaultName       = "postern_outbox"
+	defaultMaxPayload = 1 << 20
+	notifyEvery       = 100 * time.Millisecond
+)
+
+// Publish writes a message to the table postern_outbox; see Table.Publish.
+func Publish(ctx context.Context, tx Tx, p postern.Publish) (eventID string, err error) {
+	return new(Table).Publish(ctx, tx, p)
+}
+
+// Publish writes a message, which is accepted once tx has committed, and returns
+// the event id under which it will be found: p.EventID, or a new one. A message
+// with an EventID that the engine has already is dropped as its second copy.
+//
+// Application, EventType, EventID, ContentType, Channels, Tags, Payload and
+// CausedBy of p are kept; others may not be set. Errors of kind Invalid and
+// TooLarge say what is wrong with p and have changed nothing; others are the
+// database's, and on PostgreSQL end the transaction.
+func (t *Table) Publish(ctx context.Context, tx Tx, p postern.Publish) (eventID string, err error) {
+	table, err := t.name()
+	if err != nil {
+		return "", err
+	}
+	if err := t.check(&p); err != nil {
+		return "", err
+	}
+	if p.EventID == "" {
+		p.EventID = "out_" + rand.Text()
+	}
+	postgres := tx.Dialect() == userdb.Postgres
+	if t.Ordered && postgres {
+		// Taken before the row gets its place and let go after the commit is seen.
+		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock($1, $2)`, userdb.LockClass(table), int32(p.Application)); err != nil {
+			return "", err
+		}
+	}
+	_, err = tx.Exec(ctx, `INSERT INTO `+table+` (event_id, application, event_type, content_type, channels, tags, caused_by, payload)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
+		p.EventID, int64(p.Application), p.EventType, p.ContentType, list(p.Channels), list(p.Tags), causeText(p.CausedBy), p.Payload)
+	if err != nil {
+		return "", err
+	}
+	if t.Notify && postgres && t.mayNotify(time.Now()) {
+		if _, err := tx.Exec(ctx, `SELECT pg_notify($1, '')`, table); err != nil {
+			return "", err
+		}
+	}
+	return p.EventID, nil
+}
+
+// check finds what no engine would accept, while the caller can still be told.
+func (t *Table) check(p *postern.Publish) error {
+	switch {
+	case p.Application == 0:
+		return postern.InvalidField("is required", "Application")
+	case !route.ValidName(p.EventType):
+		return postern.InvalidField(wrongName, "EventType")
+	case p.EventID != "" && !route.ValidName(p.EventID):
+		return postern.InvalidField(wrongName, "EventID")
+	case !p.Source.IsZero() || p.ProviderEventType != "" || p.Request != nil || p.Only != 0 || p.Duplicate != (postern.DuplicateKey{}) || p.Repeat != [16]byte{}:
+		return postern.InvalidField("Source, ProviderEventType, Request, Only, Duplicate and Repeat are for what comes in by a source or the API", "Publish")
+	case len(p.Payload) > t.maxPayload():
+		return &postern.Error{Kind: postern.TooLarge, Detail: "the payload is larger than Table.MaxPayload"}
+	}
+	for _, channel := range p.Channels {
+		if !route.ValidName(channel) {
+			return postern.InvalidField(wrongName, "Channels")
+		}
+	}
+	if p.Payload == nil {
+		p.Payload = []byte{} // nil is NULL
+	}
+	return nil
+}
+
+const wrongName = "must have 1 to 256 of letters, digits and the characters - _ ."
+
+// mayNotify reports whether the last notification is long enough ago.
+func (t *Table) mayNotify(now time.Time) bool {
+	last := t.notified.Load()
+	return now.UnixNano()-last >= int64(notifyEvery) && t.notified.CompareAndSwap(last, now.UnixNano())
+}
+
+// Unpark has the rows that were parked tried again, and returns how many.
+func (t *Table) Unpark(ctx context.Context, tx Tx) (rows int64, err error) {
+	table, err := t.name()
+	if err != nil {
+		return 0, err
+	}
+	return tx.Exec(ctx, `UPDATE `+table+` SET parked = NULL, failures = 0 WHERE parked IS NOT NULL`)
+}
+
+// Create makes the table and its index if they are not there. It is an
+// alternative to putting the text of a Schema method into one's own migrations.
+func (t *Table) Create(ctx context.Context, tx Tx) error {
+	statements, err := t.statements(tx.Dialect())
+	if err != nil {
+		return err
+	}
+	if tx.Dialect() == userdb.Postgres { // IF NOT EXISTS alone fails for all but one of several at once
+		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock($1, $2)`, userdb.LockClass(statements[0]), int32(-1)); err != nil {
+			return err
+		}
+	}
+	for _, statement := range statements {
+		if _, err := tx.Exec(ctx, statement); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// PostgresSchema is what Create executes on PostgreSQL.
+func (t *Table) PostgresSchema() (string, error) { return t.schema(userdb.Postgres) }
+
+// SQLiteSchema is what Create executes on SQLite.
+func (t *Table) SQLiteSchema() (string, error) { return t.schema(userdb.SQLite) }
+
+func (t *Table) schema(d userdb.Dialect) (string, error) {
+	statements, err := t.statements(d)
+	if err != nil {
+		return "", err
+	}
+	return strings.Join(statements, ";\n") + ";\n", nil
+}
+
+// statements make the table. seq is never given twice, also after its row is
+// deleted: what a relay deletes is what it read. The index leaves out parked
+// rows, however many there are.
+func (t *Table) statements(d userdb.Dialect) ([]string, error) {
+	table, err := t.name()
+	if err != nil {
+		return nil, err
+	}
+	seq, blob, settings := `bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY`, `bytea`,
+		` WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000)`
+	if d == userdb.SQLite {
+		seq, blob, settings = `integer PRIMARY KEY AUTOINCREMENT`, `blob`, ``
+	}
+	return []string{
+		`CREATE TABLE IF NOT EXISTS ` + table + ` (
+	seq ` + seq + `,
+	event_id text NOT NULL,
+	application bigint NOT NULL,
+	event_type text NOT NULL,
+	content_type text NOT NULL,
+	channels text NOT NULL, -- a JSON array, or empty
+	tags text NOT NULL, -- a JSON array, or empty
+	caused_by text NOT NULL,
+	payload ` + blob + ` NOT NULL,
+	failures integer NOT NULL DEFAULT 0,
+	parked text -- why it cannot be published
+)` + settings,
+		`CREATE INDEX IF NOT EXISTS ` + table[strings.IndexByte(table, '.')+1:] + `_waiting ON ` + table + ` (seq) WHERE parked IS NULL`,
+	}, nil
+}
+
+func (t *Table) name() (string, error) { return userdb.Table(t.Name, defaultName) }
+
+func (t *Table) maxPayload() int {
+	if t.MaxPayload == 0 {
+		return defaultMaxPayload
+	}
+	return t.MaxPayload
+}
+
+func list(texts []string) string {
+	if len(texts) == 0 {
+		return ""
+	}
+	text, _ := json.Marshal(texts) //nolint:errchkjson // strings can always be written
+	return string(text)
+}
+
+func causeText(id postern.MessageID) string {
+	if id.IsZero() {
+		return ""
+	}
+	return id.String()
+}

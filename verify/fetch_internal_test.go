@@ -86,13 +86,15 @@ func TestFetchRefusesAddressesThatAreNone(t *testing.T) {
 }
 
 func TestFetchEndsInTime(t *testing.T) {
-	started := make(chan struct{}, 2)
+	started := make(chan struct{})
 	options := keyServer(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/drip" {
 			w.Write([]byte("k"))
 			w.(http.Flusher).Flush()
 		}
-		started <- struct{}{}
+		if r.URL.Path == "/canceled" {
+			close(started)
+		}
 		<-r.Context().Done()
 	})
 	options.Timeout = 50 * time.Millisecond
@@ -102,13 +104,12 @@ func TestFetchEndsInTime(t *testing.T) {
 		if err == nil || err.Error() != "did not answer in time" {
 			t.Errorf("%s: %v", path, err)
 		}
-		<-started
 	}
 	// The caller's own end counts as well.
 	options.Timeout = 0
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() { <-started; cancel() }()
-	if _, err := NewFetcher(options).Fetch(ctx, "https://example.com/silence"); err == nil {
+	if _, err := NewFetcher(options).Fetch(ctx, "https://example.com/canceled"); err == nil {
 		t.Error("it did not end with its context")
 	}
 }

@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -267,7 +268,7 @@ func (w *measured) toSources() map[string]reach {
 	}
 	tolerates := func(n int) request {
 		return create("standard_webhooks", map[string]any{
-			"secrets": []string{"whsec_" + base64.StdEncoding.EncodeToString(make([]byte, 24))},
+			"secrets": []string{"whsec_" + base64.StdEncoding.EncodeToString(bytes.Repeat([]byte("k"), 24))},
 			"config":  map[string]string{"tolerance": fmt.Sprintf("%ds", n)},
 		})
 	}

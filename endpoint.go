@@ -106,6 +106,9 @@ type EndpointView struct {
 	Health Health
 	// Deleted endpoints have a view for as long as something refers to them.
 	Deleted bool
+	// Unattended handlers have no function in the running program: their
+	// deliveries wait until one is registered under their name again.
+	Unattended bool
 }
 
 // Enabled reports whether messages are routed to the endpoint.
@@ -114,4 +117,4 @@ func (v *EndpointView) Enabled() bool {
 }
 
 // Deliverable reports whether the endpoint's deliveries are tried now.
-func (v *EndpointView) Deliverable() bool { return v.Enabled() && !v.Paused }
+func (v *EndpointView) Deliverable() bool { return v.Enabled() && !v.Paused && !v.Unattended }

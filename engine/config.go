@@ -18,6 +18,13 @@ import (
 type Config struct {
 	// Store keeps everything. The engine does not close it.
 	Store store.Store
+	// Application is the uid of the application that handlers and messages belong
+	// to that name none; "default" by default. It is made when the first needs it.
+	Application string
+	// Unhandled says what becomes of messages that the program publishes and
+	// nobody would get; RecordUnhandled by default. What comes over HTTP is always
+	// recorded.
+	Unhandled Unhandled
 	// Secrets seals secrets before they are stored. Nil makes a ring that lives
 	// in memory, and is refused for a store that outlives the process.
 	Secrets Secrets
@@ -99,9 +106,8 @@ func (c Config) withDefaults() Config {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	if c.Version == "" {
-		c.Version = "dev"
-	}
+	orDefault(&c.Version, "dev")
+	orDefault(&c.Application, "default")
 	orDefault(&c.Retention, defaultRetention)
 	orDefault(&c.AttemptTimeout, defaultAttemptTimeout)
 	orDefault(&c.DrainTimeout, defaultDrainTimeout)

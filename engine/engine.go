@@ -40,11 +40,16 @@ type Engine struct {
 	tail       *tail.Hub
 	refusals   *intake.Quota
 	clock      *sweep.Clock // of ages: whatever is dropped or forgotten for being old
+	handlers   handlers
+	listeners  listeners
 	handler    http.Handler
 	bodies     bodyGate
 	newest     atomic.Int64 // the newest message's time, in Unix ms
 	running    atomic.Bool
 	stopping   atomic.Bool
+	// attended: the handlers are stored, and attending is closed by Run.
+	attended  atomic.Bool
+	attending chan struct{}
 }
 
 // New reads the store and makes an engine that goes on where the last one
@@ -58,7 +63,8 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 	if cfg.Secrets == nil {
 		cfg.Secrets = keyring.New().For(SecretsPurpose)
 	}
-	e := &Engine{cfg: cfg, clock: sweep.NewClock(cfg.Now), tail: tail.New()}
+	e := &Engine{cfg: cfg, clock: sweep.NewClock(cfg.Now), tail: tail.New(), attending: make(chan struct{})}
+	e.handlers.stopping = make(chan struct{})
 	head, err := cfg.Store.Head(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("reading the journal's head: %w", err)
@@ -117,7 +123,7 @@ func (e *Engine) wire(head store.Head) {
 	lines := e.cfg.sender
 	if lines == nil {
 		lines = &sender{
-			client: e.client, secrets: e.cfg.Secrets, timeout: e.cfg.AttemptTimeout,
+			handler: e.handlerLine, client: e.client, secrets: e.cfg.Secrets, timeout: e.cfg.AttemptTimeout,
 			now: e.cfg.Now, log: e.cfg.Log, forwards: e.forwards,
 			faults: &faults{log: e.cfg.Log, observe: e.cfg.Observer.OwnFault},
 		}
@@ -155,62 +161,93 @@ func (e *Engine) wire(head store.Head) {
 // Run accepts and delivers until ctx is done, then stops in order: nothing new
 // is accepted, no new attempt starts, attempts under way have DrainTimeout to
 // end, and what ended is stored. It returns nil after that, or why the store
-// failed. It may be called once.
+// failed, or which handler cannot be stored. It may be called once.
 func (e *Engine) Run(ctx context.Context) error {
 	if e.running.Swap(true) {
 		return errors.New("engine: Run was called before")
 	}
-	log := e.cfg.Log
 	stored := make(chan error, 2)
 	go func() { // its outcome is looked at when it comes, and once more at the end
 		err := e.committer.Run(ctx)
 		stored <- err
 		stored <- err
 	}()
-	e.dispatcher.Start(context.WithoutCancel(ctx)) // a stop drains attempts; only Close of the client aborts them
-	stopReplays := e.startReplays(context.WithoutCancel(ctx))
-	stopSweeping := e.sweeper.start(context.WithoutCancel(ctx))
-	var failure error
-	select {
-	case <-ctx.Done():
-		log.Info("stopping: nothing new is accepted", "cause", context.Cause(ctx))
-	case failure = <-stored:
-	case <-e.cfg.Store.Failed():
-		failure = e.cfg.Store.Admit()
-	}
-	if failure != nil {
-		log.Error("the store failed: stopping", "error", failure)
+	attempts, abort := context.WithCancelCause(context.WithoutCancel(ctx)) // a stop drains attempts; drain aborts them
+	defer abort(nil)
+	stopWork := func() {}
+	failure := e.attend(ctx)
+	switch {
+	case failure == nil:
+		stopWork = e.work(ctx, attempts)
+		failure = e.wait(ctx, stored)
+	case ctx.Err() != nil:
+		failure = nil // told to stop meanwhile
 	}
 	e.stopping.Store(true)
+	if !e.attended.Load() {
+		close(e.attending)
+	}
+	close(e.handlers.stopping)
 	e.tail.Close()
-	stopReplays()
-	stopSweeping()
-	e.drain(ctx, failure != nil)
+	stopWork()
+	e.drain(ctx, failure != nil, abort)
 	e.committer.Close()
 	if err := <-stored; failure == nil {
 		failure = err
 	}
 	if failure == nil {
-		log.Info("stopped: everything that ended is stored")
+		e.cfg.Log.Info("stopped: everything that ended is stored")
+	}
+	return failure
+}
+
+// work starts what works beside the committer, and lets publishers in. Attempts
+// run under a context of their own; stop ends the rest.
+func (e *Engine) work(ctx, attempts context.Context) (stop func()) {
+	e.dispatcher.Start(attempts)
+	e.attended.Store(true)
+	close(e.attending)
+	stopReplays := e.startReplays(context.WithoutCancel(ctx))
+	stopSweeping := e.sweeper.start(context.WithoutCancel(ctx))
+	return func() {
+		stopReplays()
+		stopSweeping()
+	}
+}
+
+// wait returns when the engine is to stop: nil when ctx is done, or why the
+// store failed.
+func (e *Engine) wait(ctx context.Context, stored <-chan error) (failure error) {
+	select {
+	case <-ctx.Done():
+		e.cfg.Log.Info("stopping: nothing new is accepted", "cause", context.Cause(ctx))
+	case failure = <-stored:
+	case <-e.cfg.Store.Failed():
+		failure = e.cfg.Store.Admit()
+	}
+	if failure != nil {
+		e.cfg.Log.Error("the store failed: stopping", "error", failure)
 	}
 	return failure
 }
 
 // drain ends the attempts under way: by themselves if there is time, else by
 // force. Attempts that are cut off do not count, and go on at the next start.
-func (e *Engine) drain(ctx context.Context, atOnce bool) {
+func (e *Engine) drain(ctx context.Context, atOnce bool, abort context.CancelCauseFunc) {
 	grace := max(e.cfg.DrainTimeout, 0)
 	if atOnce {
 		grace = 0
 	}
 	soft, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), grace, errDrained)
 	defer cancel()
+	e.listeners.close(soft)
 	if e.dispatcher.Stop(soft) == nil {
 		e.client.Close()
 		e.cfg.Log.Info("stopping: all attempts have ended")
 		return
 	}
 	e.cfg.Log.Warn("stopping: attempts are cut off", "in_flight", e.dispatcher.Stats().InFlight, "after", grace)
+	abort(errAborted)
 	e.client.Close()
 	hard, cancelHard := context.WithTimeoutCause(context.WithoutCancel(ctx), abortTimeout, errDrained)
 	defer cancelHard()
@@ -228,24 +265,6 @@ var errStopping = &postern.Error{Kind: postern.Unavailable, Detail: "shutting do
 // Handler serves everything over HTTP: the API under /api/v1/, inbound
 // requests under /in/, and a page.
 func (e *Engine) Handler() http.Handler { return e.handler }
-
-// Publish routes a message, makes it durable and returns it. A second copy, by
-// event id, is not stored: the first one's id is returned, with duplicate true.
-func (e *Engine) Publish(ctx context.Context, p postern.Publish) (m *postern.Message, duplicate bool, err error) {
-	if e.stopping.Load() {
-		return nil, false, errStopping
-	}
-	if p.Source.IsZero() {
-		if err := e.catalogue.CheckPayload(p.EventType, p.Payload); err != nil {
-			return nil, false, err
-		}
-	}
-	m, duplicate, err = e.publisher.Publish(ctx, p)
-	if duplicate && e.cfg.Observer.Duplicate != nil {
-		e.cfg.Observer.Duplicate()
-	}
-	return m, duplicate, err
-}
 
 // Admit is nil, or why nothing is accepted now: an error of kind Unavailable.
 func (e *Engine) Admit() error {
@@ -300,6 +319,7 @@ func (e *Engine) Stats(ctx context.Context) (Stats, error) {
 		LanesFailing: d.Failing, LanesProbing: d.Probing,
 		InFlight: d.InFlight, Queued: d.Queued, QueuedBytes: d.Bytes,
 		Rows: e.committer.Rows(), OldestWaiting: d.Oldest, Store: usage,
+		Unattended: e.unattended(), ListenersDropped: e.listeners.dropped.Load(),
 	}, nil
 }
 

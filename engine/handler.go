@@ -21,7 +21,7 @@ import (
 
 // What the API needs, and who gives it.
 var (
-	_ api.Publisher  = (*Engine)(nil)
+	_ api.Publisher  = inlet{}
 	_ api.EventIDs   = (*Engine)(nil)
 	_ api.Repeats    = (*Engine)(nil)
 	_ api.URLChecker = (*urlChecker)(nil)
@@ -51,7 +51,7 @@ func (e *Engine) api(inbound *intake.Handler) http.Handler {
 	return api.New(api.Config{
 		Applications: e.catalogue, Endpoints: e.catalogue, EventTypes: e.catalogue,
 		Sources: e.catalogue, Keys: e.catalogue,
-		Secrets: e.cfg.Secrets, URLs: &urlChecker{e.dialer}, Publisher: e, Repeats: e, Replays: e.replays,
+		Secrets: e.cfg.Secrets, URLs: &urlChecker{e.dialer}, Publisher: inlet{e}, Repeats: e, Replays: e.replays,
 		Deliveries: e.cfg.Store, History: e.cfg.Store, Outcomes: e.cfg.Store, Router: (*router)(e), Expunger: e, EventIDs: e, Inbound: inbound,
 		Auth:   auth.New(auth.Config{Keys: e.catalogue, AdminToken: e.cfg.AdminKey, JWTSecret: e.cfg.JWTSecret, Applications: e.catalogue, Now: e.cfg.Now}),
 		Admit:  func(int64) error { return e.Admit() },
@@ -65,7 +65,7 @@ func (e *Engine) api(inbound *intake.Handler) http.Handler {
 // intake serves the inbound addresses of sources.
 func (e *Engine) intake() *intake.Handler {
 	return intake.New(intake.Config{
-		Sources: e.catalogue, Secrets: e.cfg.Secrets, Publisher: e, EventTypes: e.catalogue,
+		Sources: e.catalogue, Secrets: e.cfg.Secrets, Publisher: inlet{e}, EventTypes: e.catalogue,
 		IDs:   &postern.IDSource{Now: e.cfg.Now, Random: rand.Reader},
 		Admit: func(int64) error { return e.Admit() }, Refusals: e.refusals, Providers: e.cfg.Providers,
 		MaxBody: e.cfg.InboundMaxBody, PublicURL: e.cfg.PublicURL, TrustedProxies: e.cfg.TrustedProxies,

@@ -61,6 +61,12 @@ type Stats struct {
 	// OldestWaiting is the age of the oldest delivery that waits for its first
 	// try; 0 when none waits.
 	OldestWaiting time.Duration
+	// Unattended counts handlers that are stored and have no function in this
+	// program: their deliveries wait.
+	Unattended int
+	// ListenersDropped counts messages that buffered listeners had no room for,
+	// since the start.
+	ListenersDropped uint64
 	// Store has the store's figures, in bytes and counts; see store.Usage.
 	Store Usage
 }

@@ -27,6 +27,8 @@ const (
 
 // sender makes lines for endpoints: what turns a delivery into an attempt.
 type sender struct {
+	// handler makes the lines of handlers.
+	handler func(v *postern.EndpointView) (dispatch.Line, error)
 	client  *deliver.Client
 	secrets Secrets
 	timeout time.Duration
@@ -42,7 +44,10 @@ var _ dispatch.Sender = (*sender)(nil)
 
 // Prepare implements dispatch.Sender.
 func (s *sender) Prepare(v *postern.EndpointView) (dispatch.Line, error) {
-	if v.Kind != postern.HTTPEndpoint && v.Kind != "" {
+	switch v.Kind {
+	case postern.HandlerEndpoint:
+		return s.handler(v)
+	case postern.PullEndpoint:
 		return nil, errors.New("endpoints of kind " + string(v.Kind) + " have no sender in this version")
 	}
 	target, err := deliver.ParseTarget(v.URL)

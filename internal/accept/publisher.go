@@ -84,42 +84,116 @@ func New(cfg Config) *Publisher {
 //
 // When ctx ends first, the message may or may not have been accepted.
 func (p *Publisher) Publish(ctx context.Context, in postern.Publish) (m *postern.Message, duplicate bool, err error) {
-	routes, ok := p.cfg.Router.Match(in.Application, in.EventType, in.Channels)
-	if !ok {
-		return nil, false, postern.ErrNotFound
-	}
-	if in.Only != 0 {
-		routes = []postern.EndpointNumber{in.Only}
+	routes, err := p.route(&in)
+	if err != nil {
+		return nil, false, err
 	}
 	if err := p.gate.enter(ctx, in.Application, len(in.Payload)); err != nil {
 		return nil, false, err
 	}
 	defer p.gate.leave(in.Application)
+	a, r := p.begin(ctx, in, routes)
+	p.passed()
+	if a != nil {
+		r = p.end(ctx, a)
+	}
+	return r.Message, r.Duplicate, r.Err
+}
+
+// Result is what became of one message of several: Message is durable, or with
+// Duplicate the first copy, or it is nil and Err says why.
+type Result struct {
+	Message   *postern.Message
+	Duplicate bool
+	Err       error
+}
+
+// PublishBatch is Publish for messages of one application, which come in
+// together, and each of which stands for itself.
+func (p *Publisher) PublishBatch(ctx context.Context, batch []postern.Publish) []Result {
+	results := make([]Result, len(batch))
+	if len(batch) == 0 {
+		return results
+	}
+	size := 0
+	for i := range batch {
+		size += len(batch[i].Payload)
+	}
+	app := batch[0].Application
+	if err := p.gate.enter(ctx, app, size); err != nil {
+		for i := range results {
+			results[i].Err = err
+		}
+		return results
+	}
+	defer p.gate.leave(app)
+	begun := make([]*pending, len(batch))
+	for i, in := range batch {
+		routes, err := p.route(&in)
+		if err != nil {
+			results[i].Err = err
+			continue
+		}
+		begun[i], results[i] = p.begin(ctx, in, routes)
+	}
+	p.passed()
+	for i, a := range begun {
+		if a != nil {
+			results[i] = p.end(ctx, a)
+		}
+	}
+	return results
+}
+
+// route matches a message, unless it names its endpoint.
+func (p *Publisher) route(in *postern.Publish) ([]postern.EndpointNumber, error) {
+	routes, ok := p.cfg.Router.Match(in.Application, in.EventType, in.Channels)
+	if !ok {
+		return nil, postern.ErrNotFound
+	}
+	if in.Only != 0 {
+		routes = []postern.EndpointNumber{in.Only}
+	}
+	return routes, nil
+}
+
+// begin hands a message to the committer; end must follow with what it returns.
+// That is nil for a message that ended here.
+func (p *Publisher) begin(ctx context.Context, in postern.Publish, routes []postern.EndpointNumber) (*pending, Result) {
 	a := p.pool.Get().(*pending)
 	a.fill(in, routes)
 	first, err := p.hand(ctx, a)
+	if err == nil && first.IsZero() {
+		return a, Result{}
+	}
+	p.recycle(a)
+	if err != nil {
+		return nil, Result{Err: err}
+	}
+	return nil, Result{Message: &postern.Message{ID: first, Application: in.Application}, Duplicate: true}
+}
+
+// passed tells the gate that all that was let in at once is handed over.
+func (p *Publisher) passed() {
 	if p.gate.passed() && p.cfg.Hurry != nil {
 		p.cfg.Hurry()
 	}
-	if err != nil {
-		p.recycle(a)
-		return nil, false, err
-	}
-	if !first.IsZero() {
-		p.recycle(a)
-		return &postern.Message{ID: first, Application: in.Application}, true, nil
-	}
+}
+
+// end waits until a message is durable.
+func (p *Publisher) end(ctx context.Context, a *pending) Result {
+	var err error
 	select {
 	case err = <-a.done:
 	case <-ctx.Done():
-		return nil, false, context.Cause(ctx) // a is still the committer's
+		return Result{Err: context.Cause(ctx)} // a is still the committer's
 	}
-	m = a.message
+	m := a.message
 	p.recycle(a)
 	if err != nil {
-		return nil, false, err
+		return Result{Err: err}
 	}
-	return m, false, nil
+	return Result{Message: m}
 }
 
 // hand gives a to the committer, unless there is an earlier copy, whose id it

@@ -138,7 +138,9 @@ func (c *Catalogue) UpdateEndpoint(ctx context.Context, app postern.ApplicationN
 			s.Application = application
 			// Whatever health was stored meanwhile, and what this very batch
 			// cleared, is in the view by now.
-			s.renew(entry, &postern.EndpointView{Endpoint: *record, Health: entry.View().Health})
+			view := *entry.View()
+			view.Endpoint = *record
+			s.renew(entry, &view)
 		})
 		return nil
 	})
@@ -195,14 +197,32 @@ func (c *Catalogue) ApplyHealth(n postern.EndpointNumber, health postern.Health)
 		return
 	}
 	next := *snapshot
-	view := &postern.EndpointView{Endpoint: old.Endpoint, Health: health}
-	if next.renew(entry, view) {
+	view := *old
+	view.Health = health
+	if next.renew(entry, &view) {
 		place.snapshot.Store(&next)
 	}
 	place.swapping.Unlock()
 	if old.Enabled() != view.Enabled() {
 		c.config.OnChange(n)
 	}
+}
+
+// Attend tells that the program has a function for a handler, whose deliveries
+// do not wait for one any more. It is forgotten with the program, and with the
+// endpoint.
+func (c *Catalogue) Attend(n postern.EndpointNumber) {
+	entry := c.endpoints.get(n)
+	if entry == nil {
+		return
+	}
+	place := entry.application
+	place.swapping.Lock()
+	view := *entry.View()
+	view.Unattended = false
+	entry.view.Store(&view) // routes do not depend on it
+	place.swapping.Unlock()
+	c.config.OnChange(n)
 }
 
 // editEndpoint returns what fn makes of a record, checked. An fn that fails
@@ -251,20 +271,26 @@ func (c *Catalogue) completeEndpoint(e *postern.Endpoint) error {
 func (c *Catalogue) makeEntry(place *application, record *postern.Endpoint) *Entry {
 	record.Number = postern.EndpointNumber(c.lastEndpoint.Add(1))
 	e := &Entry{ID: record.ID, Number: record.Number, application: place}
-	e.view.Store(&postern.EndpointView{Endpoint: *record})
+	e.view.Store(firstView(record))
 	return e
 }
 
 // newEntry makes an endpoint known that the store holds.
 func (c *Catalogue) newEntry(record *postern.Endpoint) *Entry {
 	e := &Entry{ID: record.ID, Number: record.Number, application: c.byNumber.get(record.Application)}
-	e.view.Store(&postern.EndpointView{Endpoint: *record})
+	e.view.Store(firstView(record))
 	c.endpoints.put(e.Number, e)
 	raise(&c.lastEndpoint, uint32(e.Number))
 	if record.UID != "" {
 		c.endpointUIDs.put(uid{record.Application, record.UID}, e)
 	}
 	return e
+}
+
+// firstView is an endpoint before anybody has heard of its health, or of a
+// handler's function.
+func firstView(record *postern.Endpoint) *postern.EndpointView {
+	return &postern.EndpointView{Endpoint: *record, Unattended: record.Kind == postern.HandlerEndpoint}
 }
 
 // forget makes a deleted endpoint unfindable and its uid free, and tells its

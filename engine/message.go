@@ -1,0 +1,112 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/postern-dev/postern"
+)
+
+// Message is what a handler or a listener is given. It is shared with others
+// who get the same message: its Payload and lists are not to be changed.
+type Message struct {
+	ID          postern.MessageID
+	Application postern.ApplicationNumber
+	EventType   string
+	ContentType string
+	// Payload has the bytes exactly as they were published.
+	Payload []byte
+	// EventID is the publisher's own name for the event; "" for none.
+	EventID        string
+	Channels, Tags []string
+	// Handler is the name of the handler that it is given to; "" for a listener.
+	Handler string
+	// Attempt counts this delivery's attempts from 1; 0 for a listener.
+	Attempt int
+	// Replay is what has it delivered once more; zero for none.
+	Replay postern.ReplayID
+	// Source is where it came in, ProviderEventType the provider's own name for
+	// the event, and Request the request it came in by; zero for a message that
+	// was published.
+	Source            postern.SourceID
+	ProviderEventType string
+	Request           *postern.InboundRequest
+	// CausedBy is the message whose handler published this one, zero for none,
+	// and Depth how many caused one another before it.
+	CausedBy postern.MessageID
+	Depth    int
+}
+
+// CreatedAt is when the message was accepted.
+func (m *Message) CreatedAt() time.Time { return m.ID.Time() }
+
+// Decode reads the payload as JSON into v. Its error is permanent, since the
+// payload stays as it is, and names the field that does not fit; it shows
+// nothing of the payload.
+func (m *Message) Decode(v any) error {
+	err := json.Unmarshal(m.Payload, v)
+	if err == nil {
+		return nil
+	}
+	var fit *json.UnmarshalTypeError
+	if errors.As(err, &fit) {
+		field := fit.Field
+		if field == "" {
+			field = "the payload itself"
+		}
+		kind, _, _ := strings.Cut(fit.Value, " ") // a number's value follows
+		err = fmt.Errorf("%s is a JSON %s, want %s", field, kind, fit.Type)
+	} else {
+		err = fmt.Errorf("it is no JSON: %w", err)
+	}
+	return postern.Permanent(fmt.Errorf("the payload of %s does not fit: %w", m.EventType, err))
+}
+
+// newMessage joins what is kept apart.
+func newMessage(m *postern.Message, c *postern.Content) *Message {
+	return &Message{
+		ID: m.ID, Application: m.Application, EventType: m.EventType, ContentType: m.ContentType, Payload: c.Payload,
+		EventID: m.EventID, Channels: m.Channels, Tags: m.Tags,
+		Source: m.Source, ProviderEventType: m.ProviderEventType, Request: c.Request,
+		CausedBy: m.CausedBy, Depth: m.Depth,
+	}
+}
+
+// causeKey is where a context holds the message that is being handled.
+type causeKey struct{}
+
+// cause is a message that is being handled, and by whose handler.
+type cause struct {
+	engine  *Engine
+	message *Message
+}
+
+// causing is the context that a message is handled in: what is published with
+// it was caused by the message.
+func (e *Engine) causing(ctx context.Context, m *Message) context.Context {
+	return context.WithValue(ctx, causeKey{}, cause{e, m})
+}
+
+// maxDepth is how many messages may cause one another before the next: handlers
+// that set each other off would never end.
+const maxDepth = 16
+
+// caused notes in p what caused it, if that was a message of this engine.
+func (e *Engine) caused(ctx context.Context, p *postern.Publish) error {
+	by, ok := ctx.Value(causeKey{}).(cause)
+	if !ok || by.engine != e || !p.CausedBy.IsZero() {
+		return nil
+	}
+	p.CausedBy, p.Depth = by.message.ID, by.message.Depth+1
+	if p.Depth <= maxDepth {
+		return nil
+	}
+	return postern.Permanent(&postern.Error{
+		Kind: postern.Invalid, Code: "chain_too_long",
+		Detail: fmt.Sprintf("%s would be caused by %d messages in a row, at most %d may: do handlers set each other off?", p.EventType, p.Depth, maxDepth),
+	})
+}

@@ -1,0 +1,186 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/postern-dev/postern"
+	"github.com/postern-dev/postern/store"
+)
+
+func nothing(*Engine) error { return nil }
+
+// What is published before Run has stored the handlers waits for that.
+func TestPublishWaitsForTheHandlers(t *testing.T) {
+	inProgram(t, Config{}, func(p *program) {
+		eng, err := New(p.Context(), p.cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := eng.On("a.b", func(context.Context, *Message) error { p.note("handled"); return nil }); err != nil {
+			t.Fatal(err)
+		}
+		impatient, leave := context.WithTimeout(p.Context(), time.Second)
+		defer leave()
+		if _, _, err := eng.Publish(impatient, postern.Publish{EventType: "a.b"}); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("before Run: %v", err)
+		}
+		go func() {
+			m, _, err := eng.Publish(p.Context(), postern.Publish{EventType: "a.b"})
+			p.note("published to %d, %v", len(m.Routes), err)
+		}()
+		synctest.Wait()
+		ctx, stop := context.WithCancel(p.Context())
+		ran := make(chan error)
+		go func() { ran <- eng.Run(ctx) }()
+		p.pass(time.Second)
+		if calls := p.noted(); len(calls) != 2 {
+			t.Errorf("%q", calls)
+		}
+		stop()
+		if err := <-ran; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestWhatNobodyHandles(t *testing.T) {
+	for policy, stored := range map[Unhandled]int{RecordUnhandled: 2, IgnoreUnhandled: 1, RefuseUnhandled: 1} {
+		t.Run(fmt.Sprint(policy), func(t *testing.T) {
+			inProgram(t, Config{Unhandled: policy}, func(p *program) {
+				p.on("a.b", func(context.Context, *Message) error { p.note("handled"); return nil })
+				p.publish("a.b", "{}")
+				p.want("handled")
+				m, duplicate, err := p.eng.Publish(p.Context(), postern.Publish{EventType: "c.d"})
+				if refused := errors.Is(err, &postern.Error{Kind: postern.Invalid, Code: "unhandled"}); refused != (policy == RefuseUnhandled) || duplicate {
+					t.Errorf("refused %t, %v", refused, err)
+				}
+				if m.ID.IsZero() != (policy != RecordUnhandled) || m.EventType != "c.d" {
+					t.Errorf("published %+v", m)
+				}
+				if _, outcomes, err := p.eng.PublishWait(p.Context(), postern.Publish{EventType: "c.d"}); len(outcomes) > 0 || (err != nil) != (policy == RefuseUnhandled) {
+					t.Errorf("waited for %d, %v", len(outcomes), err)
+				}
+				page, err := p.st.Messages(p.Context(), m.Application, store.MessageFilter{}, store.Page{Limit: 9})
+				if n := len(page.Messages); err != nil || n != stored+b2i(policy == RecordUnhandled) {
+					t.Errorf("%d stored, %v", n, err)
+				}
+				// What comes over HTTP is recorded, and a listener is somebody.
+				if m, _, err := (inlet{p.eng}).Publish(p.Context(), postern.Publish{Application: m.Application, EventType: "c.d"}); err != nil || m.ID.IsZero() {
+					t.Errorf("over HTTP: %+v, %v", m, err)
+				}
+				if _, err := p.eng.Listen("c.*", func(context.Context, *Message) { p.note("heard") }); err != nil {
+					t.Fatal(err)
+				}
+				p.publish("c.d", "{}")
+				p.want("heard")
+			})
+		})
+	}
+}
+
+func b2i(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+func TestPublishBatch(t *testing.T) {
+	var most atomic.Int64
+	inProgram(t, Config{Observer: Observer{Committed: func(b Batch) { most.Store(max(most.Load(), int64(b.Accepts))) }}}, func(p *program) {
+		p.on("a.*", func(_ context.Context, m *Message) error { p.note("%s", m.Payload); return nil })
+		synctest.Wait()
+		other, err := p.eng.EnsureApplication(p.Context(), "other")
+		if err != nil {
+			t.Fatal(err)
+		}
+		batch := make([]postern.Publish, 100)
+		for i := range batch {
+			batch[i] = postern.Publish{EventType: "a.b", Payload: fmt.Append(nil, i)}
+		}
+		receipts, err := p.eng.PublishBatch(p.Context(), batch)
+		if err != nil || len(receipts) != 100 || receipts[7].Message.ID.Compare(receipts[8].Message.ID) >= 0 {
+			t.Fatalf("%d receipts, %v", len(receipts), err)
+		}
+		p.pass(time.Second)
+		if calls := p.noted(); len(calls) != 100 || most.Load() != 100 {
+			t.Errorf("%d calls, at most %d in a batch", len(calls), most.Load())
+		}
+		receipts, err = p.eng.PublishBatch(p.Context(), []postern.Publish{
+			{EventType: "a.b", EventID: "1", Payload: []byte("new")}, {EventType: "a.b", EventID: "1"}, {EventType: "a.b", Application: other.Number},
+		})
+		if !errors.Is(err, postern.ErrInvalid) || !errors.Is(receipts[2].Err, postern.ErrInvalid) || receipts[2].Message != nil {
+			t.Errorf("of another application: %+v, %v", receipts[2], err)
+		}
+		if a, b := receipts[0], receipts[1]; a.Err != nil || b.Err != nil || a.Duplicate || !b.Duplicate || a.Message.ID != b.Message.ID {
+			t.Errorf("a copy: %+v, %+v", a, b)
+		}
+		p.want("new")
+		if receipts, err := p.eng.PublishBatch(p.Context(), nil); len(receipts) > 0 || err != nil {
+			t.Errorf("nothing: %v, %v", receipts, err)
+		}
+		p.stop()
+		if receipts, err := p.eng.PublishBatch(p.Context(), batch); !errors.Is(err, postern.ErrUnavailable) || receipts[99].Err == nil {
+			t.Errorf("stopped: %v", err)
+		}
+	})
+}
+
+func TestPublishWait(t *testing.T) {
+	inProgram(t, Config{RetrySchedule: postern.RetrySchedule{10 * time.Second, time.Hour}}, func(p *program) {
+		takes := func(name string, d time.Duration, err error) func(eng *Engine) error {
+			return func(eng *Engine) error {
+				return eng.OnWith(HandlerOptions{Name: name, EventTypes: []string{"a.b"}}, func(context.Context, *Message) error {
+					<-time.After(d)
+					return err
+				})
+			}
+		}
+		p.begin(func(eng *Engine) error {
+			return errors.Join(takes("fast", 0, nil)(eng), takes("slow", 2*time.Second, nil)(eng), takes("broken", 0, errors.New("no luck"))(eng))
+		})
+		wait := func(d time.Duration, in postern.Publish) (map[string]string, time.Duration) {
+			ctx, leave := context.WithTimeout(p.Context(), d)
+			defer leave()
+			begun := time.Now()
+			_, outcomes, err := p.eng.PublishWait(ctx, in)
+			if err != nil {
+				t.Error(err)
+			}
+			found := map[string]string{}
+			for _, o := range outcomes {
+				answer := ""
+				if o.Last != nil {
+					answer = fmt.Sprint(o.Last.Code, " ", string(o.Last.Response))
+				}
+				found[o.Endpoint.UID] = fmt.Sprint(o.State, " ", o.Attempts, " ", answer)
+			}
+			return found, time.Since(begun).Truncate(time.Second)
+		}
+		in := postern.Publish{EventType: "a.b", EventID: "1"}
+		for _, test := range []struct {
+			name  string
+			wait  time.Duration
+			in    postern.Publish
+			want  map[string]string
+			after time.Duration
+		}{
+			{"until the deadline", time.Second, in, map[string]string{"fast": "delivered 1 200 ", "slow": "pending 0 ", "broken": "retrying 1 500 no luck"}, time.Second},
+			{"a copy, until none is tried any more", time.Hour / 2, in, map[string]string{"fast": "delivered 1 200 ", "slow": "delivered 1 200 ", "broken": "retrying 2 500 no luck"}, 0},
+			{"until all have ended", 3 * time.Hour, postern.Publish{EventType: "a.b"}, map[string]string{"fast": "delivered 1 200 ", "slow": "delivered 1 200 ", "broken": "dead 3 500 no luck"}, 0},
+		} {
+			got, after := wait(test.wait, test.in)
+			if diff := cmp.Diff(test.want, got); diff != "" || test.after > 0 && after != test.after || after >= test.wait+time.Second {
+				t.Errorf("%s: after %v: %s", test.name, after, diff)
+			}
+		}
+	})
+}

@@ -1,8 +1,10 @@
 package engine
 
 import (
+	"context"
 	"crypto/x509"
 	"log/slog"
+	"net"
 	"net/netip"
 	"net/url"
 	"time"
@@ -63,6 +65,11 @@ type Config struct {
 	EgressAllow []netip.Prefix
 	EgressProxy *url.URL
 	EgressCA    *x509.CertPool
+	// Dial opens the connections of deliveries in place of the system, such as
+	// within the process in tests: network is "tcp", address an IP address with its
+	// port. Names are looked up, and addresses that EgressAllow does not open are
+	// refused, before it is asked. It does not go together with EgressProxy.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// TrustedProxies are networks whose X-Forwarded-For is believed; none by
 	// default.
 	TrustedProxies []netip.Prefix
@@ -129,6 +136,9 @@ func (c Config) validate() error {
 		refuse("Store", "is required: open one, such as embedded.Open(ctx, \"file:postern-data\", embedded.Options{})")
 	} else if c.Secrets == nil && c.Store.Capabilities().Durable {
 		refuse("Secrets", "is required for a store that outlives the process: what is sealed under a lost key cannot be opened again")
+	}
+	if c.Dial != nil && c.EgressProxy != nil {
+		refuse("Dial", "does not go together with EgressProxy: connections go through the one or the other")
 	}
 	if err := c.RetrySchedule.Validate(); err != nil {
 		refuse("RetrySchedule", err.Error())

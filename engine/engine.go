@@ -102,7 +102,7 @@ func (e *Engine) loadCatalogue(ctx context.Context, head store.Head) error {
 
 // connect makes what goes out.
 func (e *Engine) connect() error {
-	dialer, err := egress.New(egress.Config{Allow: e.cfg.EgressAllow, Proxy: e.cfg.EgressProxy})
+	dialer, err := egress.New(egress.Config{Allow: e.cfg.EgressAllow, Proxy: e.cfg.EgressProxy, Dial: e.cfg.Dial})
 	if err != nil {
 		return &postern.Error{Kind: postern.Invalid, Detail: "Config.EgressProxy: " + err.Error()}
 	}

@@ -35,15 +35,18 @@ type Config struct {
 	Proxy *url.URL
 	// Resolver looks names up; nil: the system's.
 	Resolver Resolver
+	// Dial opens the connections that do not go through Proxy, to addresses that Allow
+	// was asked about; nil: the system does.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
 // Dialer opens guarded TCP connections. It holds no connection and starts nothing in
 // the background; it is safe for concurrent use.
 type Dialer struct {
-	guard   *Guard
-	book    *book
-	proxy   *proxy // nil: direct
-	guarded net.Dialer
+	guard *Guard
+	book  *book
+	proxy *proxy // nil: direct
+	dial  func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
 // Trace tells what a dial did, as far as it got.
@@ -63,14 +66,20 @@ func New(cfg Config) (*Dialer, error) {
 		}
 		d.proxy = p
 	}
-	d.guarded.Control = func(_, address string, _ syscall.RawConn) error {
-		addr, err := netip.ParseAddrPort(address)
-		if err != nil {
-			return fmt.Errorf("%s: %w", address, ErrForbidden)
-		}
-		return d.guard.Check(addr.Addr())
+	if d.dial = cfg.Dial; d.dial == nil {
+		d.dial = (&net.Dialer{Control: d.control}).DialContext
 	}
 	return d, nil
+}
+
+// control asks the guard once more, about the address that a socket is about to be
+// connected to.
+func (d *Dialer) control(_, address string, _ syscall.RawConn) error {
+	addr, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return fmt.Errorf("%s: %w", address, ErrForbidden)
+	}
+	return d.guard.Check(addr.Addr())
 }
 
 // CheckURL judges an endpoint's URL at its creation: its form, a literal address, and,
@@ -140,7 +149,7 @@ func (d *Dialer) connect(ctx context.Context, addr netip.AddrPort, left int) (ne
 	if d.proxy != nil {
 		return d.proxy.connect(ctx, addr)
 	}
-	conn, err := d.guarded.DialContext(ctx, "tcp", addr.String())
+	conn, err := d.dial(ctx, "tcp", addr.String())
 	if err != nil {
 		return nil, classify(ctx, err, addr)
 	}

@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -85,6 +86,32 @@ func wantKind(t *testing.T, err error, want egress.Kind) {
 	var e *egress.Error
 	if !errors.As(err, &e) || e.Kind != want {
 		t.Fatalf("got %T %v (%+v), want kind %d", err, err, e, want)
+	}
+}
+
+// TestDialOfOnesOwn: it is asked for what the guard has passed, and for nothing else.
+func TestDialOfOnesOwn(t *testing.T) {
+	near, far := net.Pipe()
+	defer func() { _, _ = near.Close(), far.Close() }()
+	var asked []string
+	d := dialer(t, egress.Config{
+		Allow: prefixes("192.0.2.0/24"), Resolver: answer("10.0.0.1", "192.0.2.7", "192.0.2.8"),
+		Dial: func(_ context.Context, network, address string) (net.Conn, error) {
+			if asked = append(asked, network+" "+address); len(asked) == 1 {
+				return nil, syscall.ECONNREFUSED
+			}
+			return near, nil
+		},
+	})
+	if conn, _, err := d.Dial(t.Context(), "receiver.example", 80); err != nil || conn != near {
+		t.Errorf("%v, %v", conn, err)
+	}
+	if want := []string{"tcp 192.0.2.7:80", "tcp 192.0.2.8:80"}; !slices.Equal(asked, want) {
+		t.Errorf("asked for %q, want %q", asked, want)
+	}
+	_, _, err := d.Dial(t.Context(), "10.0.0.1", 80)
+	if wantKind(t, err, egress.Forbidden); len(asked) != 2 {
+		t.Errorf("a forbidden address was dialed: %q", asked)
 	}
 }
 

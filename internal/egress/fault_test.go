@@ -35,7 +35,7 @@ func TestSocketHookChecksAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, addr := range []string{"127.0.0.1:9", "[::1]:9"} {
-		_, err := d.guarded.DialContext(t.Context(), "tcp", addr)
+		_, err := d.dial(t.Context(), "tcp", addr)
 		if e := classify(t.Context(), err, netip.MustParseAddrPort(addr)); e.Kind != Forbidden {
 			t.Errorf("%s: %v, kind %d", addr, err, e.Kind)
 		}

@@ -23,6 +23,9 @@ type Endpoint struct {
 	DisabledReason string `json:"disabledReason"`
 	// Paused: deliveries wait.
 	Paused bool `json:"paused"`
+	// Unattended: the handler has no function in the running program, and its
+	// deliveries wait for one.
+	Unattended bool `json:"unattended"`
 	// FailingSince is nil when the last attempt succeeded.
 	FailingSince *time.Time `json:"failingSince"`
 	// EventTypes and Channels are nil for all.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -47,6 +48,9 @@ type endpointOut struct {
 	Disabled       bool    `json:"disabled"`
 	DisabledReason *string `json:"disabledReason"`
 	Paused         bool    `json:"paused"`
+	// Unattended handlers have no function in the running program: their
+	// deliveries wait for one.
+	Unattended bool `json:"unattended"`
 	// FailingSince is when the unbroken row of failures began; null when the
 	// last attempt succeeded.
 	FailingSince *time.Time `json:"failingSince"`
@@ -88,15 +92,44 @@ func (in *endpointIn) apply(e *postern.Endpoint) error {
 		}
 	}
 	if kind := in.Kind.Value; kind != nil && *kind != string(postern.HTTPEndpoint) && *kind != string(e.Kind) {
-		f.add("only endpoints of kind http can be made here", "kind")
+		f.add("only endpoints of kind http can be made here; handlers are registered by the program that has them", "kind")
 	}
+	return f.err()
+}
+
+// leave keeps what is not the caller's to say: the URL of an endpoint that has
+// none of its own, and what a handler listens for, which its program says. The
+// same once more is no change.
+func (in *endpointIn) leave(before, e *postern.Endpoint) error {
+	if e.Kind == postern.HTTPEndpoint {
+		return nil
+	}
+	var f faults
+	if e.URL != "" && e.URL != endpointURL(before) {
+		f.add("an endpoint of kind "+string(e.Kind)+" has no url of its own", "url")
+	}
+	e.URL = ""
+	if e.Kind != postern.HandlerEndpoint {
+		return f.err()
+	}
+	const says = "is what the program says that has the handler"
+	types := in.EventTypes.or(in.FilterTypes).Set
+	switch {
+	case in.UID.Set && e.UID != before.UID:
+		f.add(says, "uid")
+	case types && !slices.Equal(e.EventTypes, before.EventTypes):
+		f.add(says, "eventTypes")
+	case in.Channels.Set && !slices.Equal(e.Channels, before.Channels):
+		f.add(says, "channels")
+	}
+	e.UID, e.EventTypes, e.Channels = before.UID, before.EventTypes, before.Channels
 	return f.err()
 }
 
 // prepareEndpoint checks and seals what an update must not wait for: the URL,
 // which may be looked up, and the secret.
-func (h *handler) prepareEndpoint(ctx context.Context, in *endpointIn) ([]postern.EndpointSecret, error) {
-	if in.URL.Value != nil && *in.URL.Value != "" {
+func (h *handler) prepareEndpoint(ctx context.Context, kind postern.EndpointKind, in *endpointIn) ([]postern.EndpointSecret, error) {
+	if kind == postern.HTTPEndpoint && in.URL.Value != nil && *in.URL.Value != "" {
 		if err := h.checkURL(ctx, *in.URL.Value); err != nil {
 			return nil, err
 		}
@@ -151,6 +184,7 @@ func renderEndpoint(v *EndpointView) endpointOut {
 		ID: v.ID, UID: null(v.UID), Kind: string(v.Kind), URL: endpointURL(&v.Endpoint),
 		Description: v.Description, Version: v.Version,
 		Disabled: v.Disabled || v.Health.Disabled != "", DisabledReason: null(v.Health.Disabled), Paused: v.Paused,
+		Unattended:  v.Unattended,
 		FilterTypes: nullList(v.EventTypes), EventTypes: nullList(v.EventTypes), Channels: nullList(v.Channels),
 		RateLimit: nullRate(v.Rate), ThrottleRate: nullRate(v.Rate), RetrySchedule: inSeconds(v.RetrySchedule),
 		SvixHeaders: v.SvixNames, Metadata: object(v.Metadata),
@@ -203,7 +237,7 @@ func (h *handler) createEndpoint(c *call, in endpointIn) (endpointOut, error) {
 		return endpointOut{}, err
 	}
 	var err error
-	if e.Secrets, err = h.prepareEndpoint(c.r.Context(), &in); err != nil {
+	if e.Secrets, err = h.prepareEndpoint(c.r.Context(), e.Kind, &in); err != nil {
 		return endpointOut{}, err
 	}
 	created, err := h.Endpoints.CreateEndpoint(c.r.Context(), e)
@@ -265,17 +299,21 @@ func (h *handler) patchEndpoint(c *call, in endpointIn) (endpointOut, error) {
 // is given replaces all. Saying that it is not disabled lifts what the engine
 // disabled.
 func (h *handler) updateEndpoint(c *call, old *EndpointView, in *endpointIn, begin func(*postern.Endpoint)) (endpointOut, error) {
-	secrets, err := h.prepareEndpoint(c.r.Context(), in)
+	secrets, err := h.prepareEndpoint(c.r.Context(), old.Kind, in)
 	if err != nil {
 		return endpointOut{}, err
 	}
 	enable := in.Disabled.Value != nil && !*in.Disabled.Value
 	updated, err := h.Endpoints.UpdateEndpoint(c.r.Context(), c.app.Number, old.Number, enable, func(e *postern.Endpoint) error {
+		before := *e
 		begin(e)
 		if secrets != nil {
 			e.Secrets = secrets
 		}
-		return in.apply(e)
+		if err := in.apply(e); err != nil {
+			return err
+		}
+		return in.leave(&before, e)
 	})
 	if err != nil {
 		return endpointOut{}, err
@@ -284,11 +322,15 @@ func (h *handler) updateEndpoint(c *call, old *EndpointView, in *endpointIn, beg
 }
 
 // deleteEndpoint ends its unfinished deliveries as canceled, which the engine
-// does as it meets them.
+// does as it meets them. A handler of the running program would be back at the
+// next start, and miss what came until then.
 func (h *handler) deleteEndpoint(c *call, _ none) (none, error) {
 	v, err := h.endpoint(c)
 	if err != nil {
 		return none{}, err
+	}
+	if v.Kind == postern.HandlerEndpoint && !v.Unattended {
+		return none{}, &postern.Error{Kind: postern.Conflict, Code: "attended", Detail: "The running program has this handler: disable it here, or take it out of the program first"}
 	}
 	return none{}, h.Endpoints.DeleteEndpoint(c.r.Context(), c.app.Number, v.Number)
 }

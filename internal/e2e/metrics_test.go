@@ -114,6 +114,14 @@ func movements() []movement {
 		{what: "an inbound request is refused", do: func(w *metricsWorld) { w.inbound(401, "two", "wrong") }, rise: []string{
 			`postern_requests_refused_total{reason="signature_mismatch"}`,
 		}},
+		{what: "a handshake is answered", do: func(w *metricsWorld) {
+			var source struct{ IngestURL string }
+			w.want(201, "POST", "/app/"+w.app+"/source", object{"name": "s", "provider": "dropbox", "secrets": []string{"s3cret"}}, &source)
+			r, err := w.send("GET", strings.TrimPrefix(source.IngestURL, w.base)+"?challenge=abc", nil, nil)
+			if err != nil || r.status != 200 || string(r.body) != "abc" {
+				w.t.Errorf("the challenge was answered with %v, %v", r, err)
+			}
+		}, rise: []string{`postern_handshakes_answered_total{kind="echo"}`}},
 		{what: "deliveries fail and wait for a retry", do: func(w *metricsWorld) {
 			for range 6 {
 				w.publish(w.app, "failing", object{})

@@ -5,7 +5,7 @@
 //
 //	tx, err := pool.Begin(ctx)
 //	...
-//	first, err := inbox.Once(ctx, inbox.PGX(tx), inbox.Message{Handler: "billing", ID: msg.ID.String()})
+//	first, err := inbox.Once(ctx, inbox.PGX(tx), inbox.Message{Handler: msg.Handler, ID: msg.ID.String()})
 //	if err != nil || !first {
 //		return err
 //	}
@@ -22,8 +22,8 @@
 //  3. A replay is a delivery of the same message: it has no second effect. Who
 //     wants one deletes the record.
 //
-// The id may be any that repeats with the message: that of a postern.Message, or
-// the webhook-id header where another program receives webhooks over HTTP. What
+// The id may be any that repeats with the message: that of the engine.Message which
+// a handler is given, or the webhook-id header where another program receives webhooks over HTTP. What
 // the handler does outside of the database is not covered.
 //
 // It works with pgx and database/sql on PostgreSQL, and with database/sql on

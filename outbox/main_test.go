@@ -81,13 +81,14 @@ func openBase(t *testing.T, kind, address string) *base {
 	}}
 }
 
-// open begins a transaction that the test ends.
+// open begins a transaction that the test ends, its failure too.
 func (b *base) open(t *testing.T) transaction {
 	t.Helper()
 	tx, err := b.begin(context.Background())
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { _ = tx.rollback() })
 	return tx
 }
 

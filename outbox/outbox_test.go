@@ -94,7 +94,9 @@ func relay(t *testing.T, cfg outbox.RelayConfig) (r *outbox.Relay, stop func()) 
 func until(t *testing.T, what string, done func() bool) {
 	t.Helper()
 	deadline := time.After(30 * time.Second)
-	for look := time.NewTicker(5 * time.Millisecond); !done(); {
+	look := time.NewTicker(5 * time.Millisecond)
+	defer look.Stop()
+	for !done() {
 		select {
 		case <-look.C:
 		case <-deadline:
@@ -177,12 +179,13 @@ func TestCommitsInReverse(t *testing.T) {
 func TestOrderedWaits(t *testing.T) {
 	b, table, l := newBase(t, "pgx"), &outbox.Table{Ordered: true}, newLedger()
 	b.create(t, table)
+	relay(t, outbox.RelayConfig{DB: b.db, Publisher: l, Table: table})
 	first, second, third := b.open(t), b.open(t), b.open(t)
 	if _, err := table.Publish(t.Context(), first.Tx, typed("first")); err != nil {
 		t.Fatal(err)
 	}
 	elsewhere := typed("elsewhere")
-	elsewhere.Application = 2
+	elsewhere.Application = 0 // the engine's own
 	if _, err := table.Publish(t.Context(), third.Tx, elsewhere); err != nil {
 		t.Fatal(err)
 	}
@@ -197,7 +200,6 @@ func TestOrderedWaits(t *testing.T) {
 	if err := errors.Join(third.commit(), first.commit(), <-entered); err != nil {
 		t.Fatal(err)
 	}
-	relay(t, outbox.RelayConfig{DB: b.db, Publisher: l, Table: table})
 	types := l.wait(t, 3)
 	if got := strings.Join(types, " "); strings.Index(got, "first") > strings.Index(got, "second") {
 		t.Errorf("published %v", types)
@@ -295,25 +297,62 @@ func TestAnEngineThatIsBusy(t *testing.T) {
 	})
 }
 
-// Several relays of a table accept each message once and in order.
+// Several relays of a table accept each message once and in order, of what is
+// there and of what comes.
 func TestSeveralRelays(t *testing.T) {
-	const messages = 500
+	const before, after = 600, 200
 	eachKind(t, func(t *testing.T, b *base, table *outbox.Table) {
 		l := newLedger()
-		for range 3 {
-			relay(t, outbox.RelayConfig{DB: b.db, Publisher: l, Table: table, MaxPoll: 5 * time.Millisecond})
-		}
 		var want []string
-		for n := range messages {
-			name := fmt.Sprintf("n%04d", n)
-			want = append(want, name)
-			b.publish(t, table, typed(name))
+		next := func(tx transaction) error {
+			want = append(want, fmt.Sprintf("n%04d", len(want)))
+			_, err := table.Publish(t.Context(), tx.Tx, typed(want[len(want)-1]))
+			return err
 		}
-		if diff := cmp.Diff(want, l.wait(t, messages)); diff != "" {
+		b.in(t, func(tx transaction) (err error) {
+			for range before {
+				err = errors.Join(err, next(tx))
+			}
+			return err
+		})
+		for range 3 {
+			relay(t, outbox.RelayConfig{DB: b.db, Publisher: l, Table: table, MinPoll: time.Millisecond, MaxPoll: 5 * time.Millisecond})
+		}
+		for range after {
+			b.in(t, next)
+		}
+		if diff := cmp.Diff(want, l.wait(t, before+after)); diff != "" {
 			t.Errorf("published (-want +got):\n%s", diff)
 		}
 		b.untilEmpty(t)
 	})
+}
+
+// A row that came into the place of another while that was published is not
+// deleted with it.
+func TestNoRowIsTakenForAnother(t *testing.T) {
+	b, table, l := newBase(t, "sqlite"), new(outbox.Table), newLedger()
+	b.create(t, table)
+	at, goOn := make(chan struct{}), make(chan struct{})
+	l.refuse = func(p postern.Publish) error {
+		if p.EventType == "a" {
+			close(at)
+			<-goOn
+		}
+		return nil
+	}
+	b.publish(t, table, typed("a"))
+	relay(t, outbox.RelayConfig{DB: b.db, Publisher: l, Table: table})
+	<-at
+	b.in(t, func(tx transaction) error {
+		_, err := tx.Exec(t.Context(), "DELETE FROM postern_outbox")
+		return err
+	})
+	b.publish(t, table, typed("b"))
+	close(goOn)
+	if diff := cmp.Diff([]string{"a", "b"}, l.wait(t, 2)); diff != "" {
+		t.Errorf("published (-want +got):\n%s", diff)
+	}
 }
 
 // A relay that is stopped has deleted what it has published.
@@ -378,7 +417,6 @@ func TestWaking(t *testing.T) {
 func TestWhatPublishRefuses(t *testing.T) {
 	table := &outbox.Table{MaxPayload: 10}
 	for name, edit := range map[string]func(p *postern.Publish){
-		"no application": func(p *postern.Publish) { p.Application = 0 },
 		"no event type":  func(p *postern.Publish) { p.EventType = "" },
 		"an event type":  func(p *postern.Publish) { p.EventType = "a b" },
 		"an event id":    func(p *postern.Publish) { p.EventID = "ü" },

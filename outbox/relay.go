@@ -186,7 +186,7 @@ func (r *Relay) lockedRound(ctx, hold context.Context) (rows []*row, err error) 
 		err := tx.Each(hold, func(scan func(...any) error) (bool, error) {
 			var setting string
 			return false, scan(&setting, &mine)
-		}, `SELECT set_config('idle_in_transaction_session_timeout', '`+stuckAfter+`', true), pg_try_advisory_xact_lock($1, 0)`, userdb.LockClass(r.table))
+		}, `SELECT set_config('idle_in_transaction_session_timeout', '`+stuckAfter+`', true), pg_try_advisory_xact_lock($1, 0)`, userdb.LockClass(r.table+" relay"))
 		if err != nil || !mine {
 			return err
 		}

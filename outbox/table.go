@@ -53,6 +53,7 @@ func Publish(ctx context.Context, tx Tx, p postern.Publish) (eventID string, err
 // the event id under which it will be found: p.EventID, or a new one. A message
 // with an EventID that the engine has already is dropped as its second copy.
 //
+// The zero Application stands for the engine's own, as in its Publish.
 // Application, EventType, EventID, ContentType, Channels, Tags, Payload and
 // CausedBy of p are kept; others may not be set. Errors of kind Invalid and
 // TooLarge say what is wrong with p and have changed nothing; others are the
@@ -92,8 +93,6 @@ func (t *Table) Publish(ctx context.Context, tx Tx, p postern.Publish) (eventID 
 // check finds what no engine would accept, while the caller can still be told.
 func (t *Table) check(p *postern.Publish) error {
 	switch {
-	case p.Application == 0:
-		return postern.InvalidField("is required", "Application")
 	case !route.ValidName(p.EventType):
 		return postern.InvalidField(wrongName, "EventType")
 	case p.EventID != "" && !route.ValidName(p.EventID):

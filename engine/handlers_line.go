@@ -11,9 +11,9 @@ import (
 	"github.com/postern-dev/postern/internal/dispatch"
 )
 
-// HandlerURL begins what stands for a handler's URL wherever one is shown; its
+// handlerURL begins what stands for a handler's URL wherever one is shown; its
 // name follows.
-const HandlerURL = "postern:handler/"
+const handlerURL = "postern:handler/"
 
 // maxResponse bounds what is kept of a handler's error or panic, in bytes.
 const maxResponse = 20 << 10
@@ -52,7 +52,7 @@ func (l *handlerLine) Send(ctx context.Context, m *postern.Message, c *postern.C
 		defer func() { <-l.slots }()
 	}
 	begun := time.Now()
-	a.URL = HandlerURL + l.Name
+	a.URL = handlerURL + l.Name
 	limited, cancel := context.WithTimeoutCause(ctx, l.Timeout, errDeadline)
 	defer cancel()
 	msg := newMessage(m, c)

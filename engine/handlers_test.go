@@ -312,9 +312,15 @@ func TestAHandlerKeepsItsNameOverChanges(t *testing.T) {
 			}
 			p.noted()
 		}
-		p.eng.catalogue.ApplyHealth(first.Number, postern.Health{Disabled: postern.DisabledFailing})
-		if fourth := begin("*"); fourth.Health.Disabled != "" || fourth.EventTypes != nil {
-			t.Errorf("%+v", fourth)
+		ill := []store.HealthChange{{Endpoint: first.Number, Health: postern.Health{Disabled: postern.DisabledFailing}}}
+		if err := p.eng.CommitChanges(p.Context(), nil, ill); err != nil {
+			t.Fatal(err)
+		}
+		if fourth := begin("c.d", "e.*"); !fourth.Enabled() || fourth.Rate != 7 {
+			t.Errorf("what the engine disabled stays so: %+v", fourth)
+		}
+		if fifth := begin("*"); fifth.EventTypes != nil {
+			t.Errorf("%+v", fifth.EventTypes)
 		}
 	})
 }

@@ -100,6 +100,9 @@ func TestBufferedListeners(t *testing.T) {
 			t.Errorf("stopped after %v", took)
 		}
 		p.want("7")
+		p.eng.listeners.tell(p.Context(), p.eng, &postern.Message{EventType: "a"}, nil, nil)
+		p.pass(time.Minute)
+		p.want() // it is over
 	})
 }
 

@@ -81,7 +81,7 @@ func tailConventions() []convention {
 			}
 		})},
 		{group, "Who reads too slowly is told how many events are skipped, and the id to come back with for them.", in(func(w *conventionWorld) {
-			const published = 2500 // more than wait for a client, and find room on the way
+			const published = 4000 // more than wait for a client, and find room on the way
 			next, stop := w.events("")
 			w.many(published, envelopeOf("a.b", object{"tags": longTags()}))
 			told, after := map[string]bool{}, ""

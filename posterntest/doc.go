@@ -3,7 +3,8 @@
 //
 // [New] runs an engine in memory until the test ends. A [Receiver] is the other
 // side: it takes deliveries, answers as its script says, which may be badly, keeps
-// the requests and checks their signatures.
+// the requests and checks their signatures. [Sign] makes requests as the providers
+// of package verify's catalogue sign them, to try a program's own intake with.
 //
 //	s := posterntest.New(t, engine.Config{})
 //	r := s.NewReceiver(posterntest.Reply{Status: 503})

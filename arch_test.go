@@ -57,6 +57,7 @@ var mayBeImportedBy = []struct {
 	{"internal/config", []string{"internal/cli/..."}, "outside formats are read in one place; everything else is given values"},
 	{"internal/cli/...", []string{"internal/cli/...", "cmd/postern"}, "nothing builds on the command line"},
 	{"internal/testkit", []string{"store/storetest/..."}, "it sizes tests"},
+	{"posterntest/...", []string{"posterntest/..."}, "it is for tests"},
 	{"testing", []string{"store/storetest/...", "posterntest/...", "internal/testkit", "internal/pgtest"}, "a server must not link the test framework"},
 	{"github.com/cockroachdb/...", []string{"store/embedded/..."}, "one driver, one database"},
 	{"github.com/jackc/...", []string{"store/postgres/...", "outbox/...", "inbox/...", "internal/userdb", "internal/pgtest"}, "one driver, one database; the outbox works in the user's transaction"},

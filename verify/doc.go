@@ -20,6 +20,9 @@
 //   - [Verifier.Explain] and [Verifier.Diagnose] tell the owner of a source why a
 //     request is refused, step by step, and what would have to be otherwise.
 //
+// [Verifier.Sign] reads a definition the other way and makes a request that verifies,
+// for tests.
+//
 // Handshakes come first, because many are not signed; those that are have to
 // verify before they are answered. An event becomes an input, which is taken
 // apart at most once. Each scheme whose conditions it meets asks a checker, by

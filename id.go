@@ -37,6 +37,8 @@ type (
 	KeyID = IDOf[keyKind]
 	// ReplayID names a replay: "rpl_...".
 	ReplayID = IDOf[replayKind]
+	// LeaseID names a lease: "lse_...".
+	LeaseID = IDOf[leaseKind]
 	// BackgroundTaskID names a replay where Svix's shapes speak of it, by the
 	// same bits: "qtask_...".
 	BackgroundTaskID = IDOf[backgroundTaskKind]
@@ -54,6 +56,7 @@ type (
 	refusalKind        struct{}
 	keyKind            struct{}
 	replayKind         struct{}
+	leaseKind          struct{}
 	backgroundTaskKind struct{}
 )
 
@@ -65,6 +68,7 @@ func (attemptKind) prefix() string        { return "atmpt_" }
 func (refusalKind) prefix() string        { return "rfs_" }
 func (keyKind) prefix() string            { return "key_" }
 func (replayKind) prefix() string         { return "rpl_" }
+func (leaseKind) prefix() string          { return "lse_" }
 func (backgroundTaskKind) prefix() string { return "qtask_" }
 
 const (
@@ -174,6 +178,9 @@ func ParseKeyID(s string) (KeyID, error) { return parseID[keyKind](s) }
 
 // ParseReplayID reads what ReplayID.String writes.
 func ParseReplayID(s string) (ReplayID, error) { return parseID[replayKind](s) }
+
+// ParseLeaseID reads what LeaseID.String writes.
+func ParseLeaseID(s string) (LeaseID, error) { return parseID[leaseKind](s) }
 
 // ParseBackgroundTaskID reads what BackgroundTaskID.String writes.
 func ParseBackgroundTaskID(s string) (BackgroundTaskID, error) {

@@ -67,6 +67,7 @@ type Client struct {
 	Tasks        Tasks
 	Keys         Keys
 	Portal       Portal
+	Leases       Leases
 
 	base, key, agent string
 	http             *http.Client
@@ -101,6 +102,7 @@ func New(o Options) (*Client, error) {
 	c.Messages, c.Attempts, c.Deliveries = Messages{c}, Attempts{c}, Deliveries{c}
 	c.Sources, c.Refusals, c.Keys = Sources{c}, Refusals{c}, Keys{c}
 	c.Replays, c.Tasks, c.Portal = Replays{c}, Tasks{c}, Portal{c}
+	c.Leases = Leases{c}
 	return c, nil
 }
 
@@ -122,6 +124,9 @@ type request struct {
 	body any
 	// key is the caller's idempotency key; "" for one of our own.
 	key string
+	// unkeyed: what is answered is of the moment, and not to be kept for a
+	// repetition.
+	unkeyed bool
 }
 
 // call makes a request and decodes its answer; Out is struct{} where there is
@@ -151,7 +156,7 @@ func (c *Client) do(ctx context.Context, r request) (http.Header, []byte, error)
 		return nil, nil, fmt.Errorf("client: %s %s: %w", r.method, r.path, err)
 	}
 	key := r.key
-	if key == "" && r.method == http.MethodPost {
+	if key == "" && r.method == http.MethodPost && !r.unkeyed {
 		key = "auto_" + rand.Text() // the same for every try
 	}
 	for try := 0; ; try++ {

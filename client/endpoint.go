@@ -23,8 +23,8 @@ type Endpoint struct {
 	DisabledReason string `json:"disabledReason"`
 	// Paused: deliveries wait.
 	Paused bool `json:"paused"`
-	// Unattended: the handler has no function in the running program, and its
-	// deliveries wait for one.
+	// Unattended: the deliveries wait, because the running program has no function
+	// for the handler, or nobody has asked the pull endpoint for a minute.
 	Unattended bool `json:"unattended"`
 	// FailingSince is nil when the last attempt succeeded.
 	FailingSince *time.Time `json:"failingSince"`
@@ -41,9 +41,11 @@ type Endpoint struct {
 	UpdatedAt     time.Time         `json:"updatedAt"`
 }
 
-// EndpointIn is an endpoint to make or to replace. Only URL is needed.
+// EndpointIn is an endpoint to make or to replace. Only URL is needed, or Kind.
 type EndpointIn struct {
-	URL         string `json:"url"`
+	URL string `json:"url,omitempty"`
+	// Kind is http when "", or pull for one that Consume asks, which has no URL.
+	Kind        string `json:"kind,omitempty"`
 	UID         string `json:"uid,omitempty"`
 	Description string `json:"description,omitempty"`
 	Disabled    bool   `json:"disabled,omitempty"`

@@ -20,6 +20,7 @@ import (
 	"github.com/postern-dev/postern/internal/intake"
 	"github.com/postern-dev/postern/internal/journal"
 	"github.com/postern-dev/postern/internal/keyring"
+	"github.com/postern-dev/postern/internal/pull"
 	"github.com/postern-dev/postern/internal/replay"
 	"github.com/postern-dev/postern/internal/sweep"
 	"github.com/postern-dev/postern/internal/tail"
@@ -39,6 +40,7 @@ type Engine struct {
 	sweeper    *sweeper
 	tail       *tail.Hub
 	refusals   *intake.Quota
+	pulls      *pull.Book
 	clock      *sweep.Clock // of ages: whatever is dropped or forgotten for being old
 	handlers   handlers
 	listeners  listeners
@@ -128,6 +130,10 @@ func (e *Engine) wire(head store.Head) {
 			faults: &faults{log: e.cfg.Log, observe: e.cfg.Observer.OwnFault},
 		}
 	}
+	e.pulls = pull.New(pull.Config{
+		Take: e.take, Attend: e.catalogue.Attend,
+		IDs: &postern.IDSource{Now: e.cfg.Now, Random: rand.Reader}, Now: e.cfg.Now,
+	})
 	e.dispatcher = dispatch.New(dispatch.Config{
 		Store: e.cfg.Store, Catalogue: e.catalogue, Sender: lines,
 		Settle: func(p dispatch.Part, size int) error {
@@ -138,7 +144,7 @@ func (e *Engine) wire(head store.Head) {
 		},
 		Schedule: e.cfg.RetrySchedule, Places: e.cfg.MaxInFlight, Failing: e.failing(),
 		Now: e.cfg.Now, Log: e.cfg.Log,
-		Events: dispatch.Events{Attempted: e.attempted, Ended: e.cfg.Observer.Ended, Canceled: e.tail.Canceled},
+		Events: dispatch.Events{Attempted: e.attempted, Ended: e.cfg.Observer.Ended, Canceled: e.tail.Canceled, Waiting: e.pulls.Waiting},
 	}, head)
 	e.committer = journal.New(journal.Config{
 		Store: e.cfg.Store, Cover: e.dispatcher, Now: e.cfg.Now,
@@ -189,6 +195,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	}
 	close(e.handlers.stopping)
 	e.tail.Close()
+	e.pulls.Close()
 	stopWork()
 	e.drain(ctx, failure != nil, abort)
 	e.committer.Close()
@@ -319,7 +326,7 @@ func (e *Engine) Stats(ctx context.Context) (Stats, error) {
 		LanesFailing: d.Failing, LanesProbing: d.Probing,
 		InFlight: d.InFlight, Queued: d.Queued, QueuedBytes: d.Bytes,
 		Rows: e.committer.Rows(), OldestWaiting: d.Oldest, Store: usage,
-		Unattended: e.unattended(), ListenersDropped: e.listeners.dropped.Load(),
+		Leased: e.pulls.Held(), Unattended: e.unattended(), ListenersDropped: e.listeners.dropped.Load(),
 	}, nil
 }
 
@@ -354,6 +361,15 @@ func (e *Engine) committed(b journal.BatchStats) {
 	if e.cfg.Observer.Committed != nil {
 		e.cfg.Observer.Committed(Batch(b))
 	}
+}
+
+// take is a pull endpoint's next delivery, for a consumer.
+func (e *Engine) take(ctx context.Context, n postern.EndpointNumber) (pull.Taken, *postern.Content) {
+	taken, content := e.dispatcher.Take(ctx, n)
+	if taken == nil {
+		return nil, nil
+	}
+	return taken, content
 }
 
 // forwards reports whether a source passes its requests' headers on, and which.

@@ -34,12 +34,12 @@ func (e *Engine) attend(ctx context.Context) error {
 			return fmt.Errorf("handler %s: %w", r.Name, err)
 		}
 		e.handlers.byNumber[view.Number] = r
-		e.catalogue.Attend(view.Number)
+		e.catalogue.Attend(view.Number, true)
 	}
 	_, last := e.catalogue.Numbers()
 	for n := postern.EndpointNumber(1); n <= last; n++ {
 		view := e.catalogue.EndpointByNumber(n)
-		if view == nil || !view.Unattended || view.Deleted {
+		if view == nil || view.Kind != postern.HandlerEndpoint || !view.Unattended || view.Deleted {
 			continue
 		}
 		e.handlers.missing = append(e.handlers.missing, n)

@@ -61,6 +61,8 @@ type Stats struct {
 	// OldestWaiting is the age of the oldest delivery that waits for its first
 	// try; 0 when none waits.
 	OldestWaiting time.Duration
+	// Leased counts deliveries that consumers of pull endpoints hold.
+	Leased int
 	// Unattended counts handlers that are stored and have no function in this
 	// program: their deliveries wait.
 	Unattended int

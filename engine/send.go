@@ -48,7 +48,7 @@ func (s *sender) Prepare(v *postern.EndpointView) (dispatch.Line, error) {
 	case postern.HandlerEndpoint:
 		return s.handler(v)
 	case postern.PullEndpoint:
-		return nil, errors.New("endpoints of kind " + string(v.Kind) + " have no sender in this version")
+		return nil, errors.New("deliveries of pull endpoints are fetched, not sent")
 	}
 	target, err := deliver.ParseTarget(v.URL)
 	if err != nil {

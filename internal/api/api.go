@@ -43,6 +43,7 @@ type Config struct {
 	Router   Router
 	Expunger Expunger
 	Inbound  Inbound
+	Leases   Leases
 	Auth     *auth.Authenticator
 	// EventIDs lets a message be named by its event id; optional: without it a
 	// message has its id only.
@@ -166,7 +167,7 @@ func (h *handler) serve(c *call) (operation string, err error) {
 			return o.name, err
 		}
 	}
-	if o.method == http.MethodPost {
+	if o.method == http.MethodPost && !o.anew {
 		if keys := c.r.Header["Idempotency-Key"]; keys != nil {
 			return o.name, h.repeatable(c, o, keys)
 		}

@@ -14,9 +14,12 @@ import (
 
 // endpointIn is an endpoint as callers write it.
 type endpointIn struct {
-	URL         optional[string]   `json:"url" api:"required"`
-	UID         optional[string]   `json:"uid"`
-	Kind        optional[string]   `json:"kind" api:"http|"`
+	// URL is required of an endpoint of kind http; no other has one.
+	URL optional[string] `json:"url"`
+	UID optional[string] `json:"uid"`
+	// Kind is http unless given: deliveries are sent. Those of kind pull are
+	// fetched by consumers.
+	Kind        optional[string]   `json:"kind" api:"http|pull"`
 	Description optional[string]   `json:"description"`
 	Version     optional[int]      `json:"version"`
 	Disabled    optional[bool]     `json:"disabled"`
@@ -48,8 +51,8 @@ type endpointOut struct {
 	Disabled       bool    `json:"disabled"`
 	DisabledReason *string `json:"disabledReason"`
 	Paused         bool    `json:"paused"`
-	// Unattended handlers have no function in the running program: their
-	// deliveries wait for one.
+	// Unattended: the deliveries wait, because the running program has no function
+	// for the handler, or nobody has asked the pull endpoint for a minute.
 	Unattended bool `json:"unattended"`
 	// FailingSince is when the unbroken row of failures began; null when the
 	// last attempt succeeded.
@@ -92,7 +95,7 @@ func (in *endpointIn) apply(e *postern.Endpoint) error {
 		}
 	}
 	if kind := in.Kind.Value; kind != nil && *kind != string(postern.HTTPEndpoint) && *kind != string(e.Kind) {
-		f.add("only endpoints of kind http can be made here; handlers are registered by the program that has them", "kind")
+		f.add("only endpoints of kind http and pull can be made here, and no kind changes; handlers are registered by the program that has them", "kind")
 	}
 	return f.err()
 }
@@ -233,7 +236,13 @@ func (h *handler) listEndpoints(c *call, _ none) (listing[endpointOut], error) {
 // half a second; a uid in use is a conflict.
 func (h *handler) createEndpoint(c *call, in endpointIn) (endpointOut, error) {
 	e := postern.Endpoint{Application: c.app.Number, Kind: postern.HTTPEndpoint}
+	if in.Kind.Value != nil && *in.Kind.Value == string(postern.PullEndpoint) {
+		e.Kind = postern.PullEndpoint
+	}
 	if err := in.apply(&e); err != nil {
+		return endpointOut{}, err
+	}
+	if err := in.leave(&postern.Endpoint{Kind: e.Kind}, &e); err != nil {
 		return endpointOut{}, err
 	}
 	var err error

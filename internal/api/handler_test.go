@@ -49,7 +49,7 @@ func TestHandlersAreTheirPrograms(t *testing.T) {
 	} {
 		w.refused(422, field, "PATCH", path, body)
 	}
-	w.cat.Attend(v.Number)
+	w.cat.Attend(v.Number, true)
 	read("GET", "", map[string]any{"unattended": false})
 	w.refused(409, "attended", "DELETE", path, "")
 	other, err := w.cat.CreateEndpoint(t.Context(), postern.Endpoint{Application: app.Number, Kind: postern.HandlerEndpoint, UID: "gone"})

@@ -135,6 +135,19 @@ type Expunger interface {
 	Redact(ctx context.Context, a postern.Attempt) error
 }
 
+// Leases gives deliveries of pull endpoints to consumers. What is missing of
+// the leases named had ended before.
+type Leases interface {
+	// Lease waits for something, and answers none when that took too long.
+	Lease(ctx context.Context, e *EndpointView, r postern.LeaseRequest) ([]postern.Lease, error)
+	// Ack and Nack return once it is durable what came of the deliveries.
+	Ack(ctx context.Context, n postern.EndpointNumber, ids []postern.LeaseID) (missing []postern.LeaseID, err error)
+	Nack(ctx context.Context, n postern.EndpointNumber, ids []postern.LeaseID, why postern.Nack) (missing []postern.LeaseID, err error)
+	// Extend returns when the first of the leases ends.
+	Extend(n postern.EndpointNumber, ids []postern.LeaseID, d time.Duration) (until time.Time, missing []postern.LeaseID, err error)
+	Release(n postern.EndpointNumber, ids []postern.LeaseID) (missing []postern.LeaseID, err error)
+}
+
 // Inbound looks at refused requests once more. Errors of kind Conflict are of
 // those that cannot be checked.
 type Inbound interface {

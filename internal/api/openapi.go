@@ -21,8 +21,8 @@ type annotated struct {
 	media string
 	// also is another status of success, 0 for none.
 	also int
-	// brings is operation.brings.
-	brings bool
+	// brings is operation.brings, anew operation.anew.
+	brings, anew bool
 }
 
 // operation implements row.
@@ -35,6 +35,7 @@ func (a annotated) operation() *operation {
 	o.media = cmp.Or(a.media, o.media)
 	o.also = cmp.Or(a.also, o.also)
 	o.brings = a.brings || o.brings
+	o.anew = a.anew || o.anew
 	return o
 }
 
@@ -51,6 +52,9 @@ func also(status int, r row) row { return annotated{row: r, also: status} }
 
 // brings has the body bring along an application that is not there yet.
 func brings(r row) row { return annotated{row: r, brings: true} }
+
+// anew has a POST be answered anew, whatever idempotency key it has.
+func anew(r row) row { return annotated{row: r, anew: true} }
 
 // bodies tells of a raw row what it reads and answers.
 func bodies[In, Out any](r row) row { return annotated{row: r, in: typeOf[In](), out: typeOf[Out]()} }
@@ -140,7 +144,7 @@ func parameters(o *operation) []schema {
 	for _, p := range o.query {
 		list = append(list, schema{"name": p.name, "in": "query", "description": p.doc, "schema": p.schema()})
 	}
-	if o.method == http.MethodPost && o.access != open {
+	if o.method == http.MethodPost && o.access != open && !o.anew {
 		list = append(list, schema{
 			"name": "idempotency-key", "in": "header", "schema": schema{"type": "string"},
 			"description": "Names the request: one that is sent again under the same key gets the first one's answer.",

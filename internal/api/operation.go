@@ -28,7 +28,10 @@ type operation struct {
 	// brings: the body can bring the application along that the path names; who
 	// may make applications gets to run without one.
 	brings bool
-	run    func(h *handler, c *call) error
+	// anew: a repetition is not answered as the first one was, since that is not
+	// so any more.
+	anew bool
+	run  func(h *handler, c *call) error
 }
 
 // row is what the table consists of.

@@ -21,11 +21,11 @@ func TestHandlersAreUnattendedAtFirst(t *testing.T) {
 	}
 	w.tellings()
 	w.ApplyHealth(view.Number, postern.Health{Failures: 1})
-	w.Attend(99)
+	w.Attend(99, true)
 	if deliverable() {
 		t.Error("deliverable without a function")
 	}
-	w.Attend(view.Number)
+	w.Attend(view.Number, true)
 	if diff := cmp.Diff([]postern.EndpointNumber{view.Number}, w.tellings()); diff != "" || !deliverable() {
 		t.Errorf("attended: deliverable %t, told %s", deliverable(), diff)
 	}

@@ -208,10 +208,10 @@ func (c *Catalogue) ApplyHealth(n postern.EndpointNumber, health postern.Health)
 	}
 }
 
-// Attend tells that the program has a function for a handler, whose deliveries
-// do not wait for one any more. It is forgotten with the program, and with the
-// endpoint.
-func (c *Catalogue) Attend(n postern.EndpointNumber) {
+// Attend tells whether the program has a function for a handler, or a pull
+// endpoint consumers: without, its deliveries wait. It is forgotten with the
+// program, and with the endpoint.
+func (c *Catalogue) Attend(n postern.EndpointNumber, attended bool) {
 	entry := c.endpoints.get(n)
 	if entry == nil {
 		return
@@ -219,7 +219,7 @@ func (c *Catalogue) Attend(n postern.EndpointNumber) {
 	place := entry.application
 	place.swapping.Lock()
 	view := *entry.View()
-	view.Unattended = false
+	view.Unattended = !attended
 	entry.view.Store(&view) // routes do not depend on it
 	place.swapping.Unlock()
 	c.config.OnChange(n)
@@ -287,10 +287,10 @@ func (c *Catalogue) newEntry(record *postern.Endpoint) *Entry {
 	return e
 }
 
-// firstView is an endpoint before anybody has heard of its health, or of a
-// handler's function.
+// firstView is an endpoint before anybody has heard of its health, of a
+// handler's function, or of a consumer.
 func firstView(record *postern.Endpoint) *postern.EndpointView {
-	return &postern.EndpointView{Endpoint: *record, Unattended: record.Kind == postern.HandlerEndpoint}
+	return &postern.EndpointView{Endpoint: *record, Unattended: record.Kind != postern.HTTPEndpoint}
 }
 
 // forget makes a deleted endpoint unfindable and its uid free, and tells its

@@ -52,6 +52,7 @@ type claim struct {
 	// gone; reason says which.
 	gone bool
 
+	taken     *Taken // a consumer holds it; nil for what an endpoint is sent
 	schedule  postern.RetrySchedule
 	built     bool      // its settle is in a batch
 	begun     time.Time // when the attempt started, monotonic

@@ -88,6 +88,15 @@ type Events struct {
 	// Canceled is told of each that was canceled or expunged, also where an attempt
 	// is under way that is told as such.
 	Canceled func(d store.DeliveryKey)
+	// Waiting is told of a pull endpoint that Take may give something of. It is
+	// called with locks held: it notes that and returns.
+	Waiting func(n postern.EndpointNumber)
+}
+
+func (e *Events) waiting(n postern.EndpointNumber) {
+	if e.Waiting != nil {
+		e.Waiting(n)
+	}
 }
 
 // Dispatcher holds all lanes.

@@ -49,6 +49,7 @@ type rig struct {
 	events   []postern.Reason
 	canceled []store.DeliveryKey
 	attempts []*postern.Attempt
+	waiting  func(postern.EndpointNumber) // nil for nobody
 	offset   time.Duration // of the wall clock
 }
 
@@ -96,6 +97,11 @@ func (r *rig) start() {
 	cfg.Events = Events{
 		Ended:    func(reason postern.Reason) { r.events = append(r.events, reason) },
 		Canceled: func(d store.DeliveryKey) { r.canceled = append(r.canceled, d) },
+		Waiting: func(n postern.EndpointNumber) {
+			if r.waiting != nil {
+				r.waiting(n)
+			}
+		},
 		Attempted: func(a *postern.Attempt) {
 			kept := *a
 			r.attempts = append(r.attempts, &kept)

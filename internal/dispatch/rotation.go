@@ -80,6 +80,10 @@ func (d *Dispatcher) mayStart(l *lane) bool {
 		d.park(l)
 		return false
 	}
+	if view.Kind == postern.PullEndpoint {
+		d.cfg.Events.waiting(l.number)
+		return false // Take starts it
+	}
 	now := d.now()
 	if d.rate(l, now); l.slow && d.slow >= d.slowPlaces() {
 		l.waitSlow = true

@@ -56,7 +56,11 @@ func (d *Dispatcher) Release() { d.mu.Unlock() }
 func (d *Dispatcher) learn(c *claim) {
 	c.phase = settling
 	c.lane.throttle.ended(c)
+	if c.taken != nil {
+		return // its consumer decides on the pace
+	}
 	now := d.now()
+	d.census.note(c.lane.number, !c.attempt.Succeeded, now)
 	c.lane.throttle.learn(&c.attempt, now)
 	d.rate(c.lane, now)
 }
@@ -78,7 +82,6 @@ func (c *claim) Build(b *store.Batch) {
 		delivery.State, delivery.Reason = c.ended, c.reason
 	}
 	a, now := &c.attempt, d.now()
-	d.census.note(c.lane.number, !a.Succeeded, now)
 	policy := postern.Policy{Schedule: c.schedule, Jitter: jitter(), KeepEnabled: d.census.most(now)}
 	c.outcome = postern.Settle(delivery, *a, policy, now.UTC().Truncate(time.Millisecond)) // as it is stored
 	out := &c.outcome
@@ -154,6 +157,9 @@ func (d *Dispatcher) settled(c *claim) {
 func (c *claim) Done(err error) {
 	d := c.lane.app.d
 	d.freePlace(c)
+	if c.taken != nil {
+		c.taken.stored <- err
+	}
 	if err != nil {
 		return
 	}

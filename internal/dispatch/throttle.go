@@ -85,6 +85,15 @@ func (t *throttle) admits(now time.Time, view *postern.EndpointView) (ok bool, w
 		return false, t.probeAt
 	case t.inflight >= int(t.limit), !t.known && t.inflight >= unknownLimit:
 		return false, time.Time{}
+	}
+	return t.spares(now, view)
+}
+
+// spares is admits for a pull endpoint, whose consumers say how many they want.
+func (t *throttle) spares(now time.Time, view *postern.EndpointView) (ok bool, wake time.Time) {
+	switch {
+	case now.Before(t.blockedUntil):
+		return false, t.blockedUntil
 	case view.Rate > 0:
 		return t.withinRate(now, view.Rate)
 	}

@@ -69,21 +69,26 @@ func (d *Dispatcher) start(c *claim) {
 		return
 	}
 	l := c.lane
-	c.phase, c.begun, c.start = running, d.now(), c.row
-	if !c.hasRow {
-		c.start = postern.Row{}
-	}
+	d.run(c)
 	d.inflight++
 	l.app.inflight++
 	if l.slow {
 		d.slow++
 	}
-	l.throttle.started(c)
 	if next := d.workers.take(); next != nil {
 		next <- c // buffered: the worker waits for it
 		return
 	}
 	d.workers.spawn(c)
+}
+
+// run has a claim be tried from here on.
+func (d *Dispatcher) run(c *claim) {
+	c.phase, c.begun, c.start = running, d.now(), c.row
+	if !c.hasRow {
+		c.start = postern.Row{}
+	}
+	c.lane.throttle.started(c)
 }
 
 // take is where a worker that rests waits; nil when none does, and one more is
@@ -152,10 +157,28 @@ func (w *workers) stop(ended chan struct{}) {
 
 // try makes one attempt and hands its settle over.
 func (d *Dispatcher) try(ctx context.Context, c *claim) {
-	view := d.cfg.Catalogue.EndpointByNumber(c.lane.number)
+	view, m, content := d.prepare(ctx, c)
+	if view == nil {
+		return
+	}
+	line, err := d.lineOf(c.lane, view)
+	if err != nil {
+		d.cfg.Log.Error("an endpoint cannot be sent to", "endpoint", view.ID.String(), "error", err)
+	}
+	if err != nil || !line.Send(ctx, m, content, &c.attempt) {
+		d.setAside(c)
+		return
+	}
+	d.settle(c, m.EventType, view)
+}
+
+// prepare begins an attempt's record and gets what it needs. The view is nil
+// where there is nothing to try: the claim then has ended.
+func (d *Dispatcher) prepare(ctx context.Context, c *claim) (view *postern.EndpointView, m *postern.Message, content *postern.Content) {
+	view = d.cfg.Catalogue.EndpointByNumber(c.lane.number)
 	if view == nil || view.Deleted {
 		d.giveUp(c, postern.ReasonDeleted)
-		return
+		return nil, nil, nil
 	}
 	m, content, err := d.message(ctx, c)
 	if errors.Is(err, postern.ErrNotFound) {
@@ -164,7 +187,7 @@ func (d *Dispatcher) try(ctx context.Context, c *claim) {
 			reason = postern.ReasonExpunged // the message is there, its content is not
 		}
 		d.giveUp(c, reason)
-		return
+		return nil, nil, nil
 	}
 	var made int
 	if err == nil {
@@ -173,22 +196,13 @@ func (d *Dispatcher) try(ctx context.Context, c *claim) {
 	if err != nil {
 		d.cfg.Log.Error("reading a message back failed", "message", c.id.String(), "error", err)
 		d.setAside(c)
-		return
+		return nil, nil, nil
 	}
-	a := &c.attempt
-	*a = postern.Attempt{
+	c.attempt = postern.Attempt{
 		Message: c.id, Application: m.Application, Endpoint: c.lane.number,
 		N: made + 1, Trigger: c.start.Trigger, Replay: c.start.Replay, URL: view.URL, Started: d.now(),
 	}
-	line, err := d.lineOf(c.lane, view)
-	if err != nil {
-		d.cfg.Log.Error("an endpoint cannot be sent to", "endpoint", view.ID.String(), "error", err)
-	}
-	if err != nil || !line.Send(ctx, m, content, a) {
-		d.setAside(c)
-		return
-	}
-	d.settle(c, m.EventType, view)
+	return view, m, content
 }
 
 // message is the claim's message, read back where memory does not hold it.
@@ -253,13 +267,15 @@ func (d *Dispatcher) setAside(c *claim) {
 func (d *Dispatcher) freePlace(c *claim) {
 	l := c.lane
 	c.phase = settling
-	d.inflight--
-	l.app.inflight--
-	if l.slow {
-		d.slow--
-	}
 	l.throttle.ended(c)
 	l.throttle.freed()
+	if c.taken == nil {
+		d.inflight--
+		l.app.inflight--
+		if l.slow {
+			d.slow--
+		}
+	}
 	d.offer(l)
 }
 

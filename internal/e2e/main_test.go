@@ -19,6 +19,9 @@ const binaryVariable = "POSTERN_E2E_BINARY"
 // test runs it as nobody.
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
+		if order := os.Getenv(consumerVariable); order != "" {
+			return consume(order)
+		}
 		if binary = os.Getenv(binaryVariable); binary != "" {
 			return m.Run()
 		}

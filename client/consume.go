@@ -1,0 +1,315 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/postern-dev/postern"
+)
+
+// ErrLeaseLost is the cause that a handler's context ends with once its message
+// is not its own any more: it took longer than leases could be extended for, or
+// the server was restarted.
+var ErrLeaseLost = errors.New("client: the lease was lost")
+
+// ConsumeOptions say how messages are consumed. The zero value is one at a time.
+type ConsumeOptions struct {
+	// Concurrency is how many messages are handled at once; 1 when 0, and at most
+	// postern.MaxLeases.
+	Concurrency int
+	// Lease is how long a message is held before the lease has to be extended,
+	// which Consume does: at least 2 s, 30 s when 0. If the program dies, its
+	// messages come back after so long.
+	Lease time.Duration
+	// Drain is how long handlers have once ctx is done, before their contexts
+	// end; 20 s when 0, negative for nothing.
+	Drain time.Duration
+	// Log is told of what goes wrong and is tried again; nil for silence.
+	Log *slog.Logger
+}
+
+// Consume has handle process the messages of a pull endpoint until ctx is done.
+// What handle returns decides: nil is delivered, an error made by
+// postern.Permanent ends the delivery, and any other, or a panic, is retried by
+// the endpoint's schedule, not before what postern.RetryAfter asks for. Messages
+// are handed out at least once, and to one consumer at a time.
+//
+// Once ctx is done nothing is begun any more; Consume returns nil when what was
+// begun has ended and is acknowledged. A server that cannot be reached is asked
+// again; an error is one that asking again will not mend, such as ErrNotFound.
+func (c *Client) Consume(ctx context.Context, app, endpoint string, o ConsumeOptions, handle func(ctx context.Context, l *Lease) error) error {
+	if o.Concurrency < 0 || o.Concurrency > postern.MaxLeases {
+		return postern.InvalidField(fmt.Sprintf("must be 1 to %d", postern.MaxLeases), "ConsumeOptions", "Concurrency")
+	}
+	if o.Lease != 0 && (o.Lease < 2*time.Second || o.Lease > postern.MaxLease) {
+		return postern.InvalidField("must be 2s to "+postern.MaxLease.String(), "ConsumeOptions", "Lease")
+	}
+	w := newConsumption(ctx, c, app, endpoint, o, handle)
+	return w.run(ctx)
+}
+
+// consumption is one Consume. A fetch asks for as many messages as there are
+// free places; each is handled on a goroutine of its own. What ended is told in
+// batches, and what goes on is extended, by one goroutine each.
+type consumption struct {
+	client        *Client
+	app, endpoint string
+	o             ConsumeOptions
+	handle        func(ctx context.Context, l *Lease) error
+	// work is what handlers run under; abort ends it.
+	work  context.Context //nolint:containedctx // it outlives the caller's by the drain
+	abort context.CancelCauseFunc
+
+	mu      sync.Mutex
+	held    map[postern.LeaseID]*holding
+	ended   []ending
+	changed chan struct{} // capacity 1: places are free, or something ended
+	told    chan struct{} // capacity 1: something ended
+}
+
+// holding is a message that is being handled.
+type holding struct {
+	until time.Time
+	lost  context.CancelCauseFunc
+}
+
+// ending is a lease that is to be told of.
+type ending struct {
+	id  postern.LeaseID
+	err error
+}
+
+func newConsumption(ctx context.Context, c *Client, app, endpoint string, o ConsumeOptions, handle func(ctx context.Context, l *Lease) error) *consumption {
+	if o.Concurrency == 0 {
+		o.Concurrency = 1
+	}
+	if o.Lease == 0 {
+		o.Lease = postern.DefaultLease
+	}
+	if o.Drain == 0 {
+		o.Drain = 20 * time.Second
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	w := &consumption{
+		client: c, app: app, endpoint: endpoint, o: o, handle: handle,
+		held: make(map[postern.LeaseID]*holding), changed: make(chan struct{}, 1), told: make(chan struct{}, 1),
+	}
+	w.work, w.abort = context.WithCancelCause(context.WithoutCancel(ctx))
+	return w
+}
+
+func (w *consumption) run(ctx context.Context) error {
+	defer w.abort(nil)
+	var handlers, keepers sync.WaitGroup
+	stop := make(chan struct{})
+	keepers.Go(func() { w.extend(stop) })
+	keepers.Go(func() { w.tell(stop) })
+	failure := w.fetch(ctx, &handlers)
+	drained := time.AfterFunc(max(w.o.Drain, 0), func() { w.abort(context.Cause(ctx)) })
+	handlers.Wait()
+	drained.Stop()
+	close(stop) // tell ends once everything is told
+	keepers.Wait()
+	return failure
+}
+
+// fetch begins what the server gives out, until ctx is done. The error is one
+// that asking again would not mend.
+func (w *consumption) fetch(ctx context.Context, handlers *sync.WaitGroup) error {
+	for try := 0; ctx.Err() == nil; {
+		free := w.free()
+		if free == 0 {
+			select {
+			case <-w.changed:
+			case <-ctx.Done():
+			}
+			continue
+		}
+		leases, err := w.client.Leases.Create(ctx, w.app, w.endpoint, LeaseIn{Limit: free, Duration: w.o.Lease})
+		switch {
+		case err == nil:
+			try = 0
+		case ctx.Err() != nil:
+		case hopeless(err):
+			return err
+		default:
+			w.o.Log.Warn("asking for messages failed: trying again", "error", err)
+			pause(ctx, try, 0)
+			try++
+		}
+		for i := range leases {
+			w.begin(&leases[i], handlers)
+		}
+	}
+	return nil
+}
+
+// hopeless reports whether the server would answer so again.
+func hopeless(err error) bool {
+	refused, ok := errors.AsType[*postern.Error](err)
+	return ok && refused.Kind != postern.Unavailable && refused.Kind != postern.RateLimited && refused.Kind != postern.Internal
+}
+
+// free is how many messages may be begun with.
+func (w *consumption) free() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.o.Concurrency - len(w.held)
+}
+
+// begin handles a message on a goroutine of its own.
+func (w *consumption) begin(l *Lease, handlers *sync.WaitGroup) {
+	ctx, lost := context.WithCancelCause(w.work)
+	w.mu.Lock()
+	w.held[l.ID] = &holding{until: time.Now().Add(w.o.Lease), lost: lost}
+	w.mu.Unlock()
+	handlers.Go(func() {
+		defer lost(nil)
+		err := w.guarded(ctx, l)
+		w.mu.Lock()
+		delete(w.held, l.ID)
+		w.ended = append(w.ended, ending{l.ID, err})
+		w.mu.Unlock()
+		signal(w.changed)
+		signal(w.told)
+	})
+}
+
+// guarded makes a panic an error, as the engine does with its own handlers.
+func (w *consumption) guarded(ctx context.Context, l *Lease) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v\n\n%s", p, debug.Stack())
+			w.o.Log.Error("a consumer's handler panicked", "message", l.Message.ID.String(), "panic", fmt.Sprint(p))
+		}
+	}()
+	return w.handle(ctx, l)
+}
+
+func signal(ch chan struct{}) {
+	select {
+	case ch <- struct{}{}:
+	default:
+	}
+}
+
+// extend keeps leases from ending while their messages are handled: each when
+// half of its time is over.
+func (w *consumption) extend(stop <-chan struct{}) {
+	ticker := time.NewTicker(w.o.Lease / 4)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+		case <-stop:
+			return
+		}
+		if ids := w.aging(); len(ids) > 0 {
+			begun := time.Now()
+			_, missing, err := w.client.Leases.Extend(w.work, w.app, w.endpoint, w.o.Lease, ids...)
+			if err != nil {
+				w.o.Log.Warn("extending leases failed", "leases", len(ids), "error", err)
+			}
+			w.extended(ids, missing, begun, err)
+		}
+	}
+}
+
+// aging are the leases that have lived for half of their time.
+func (w *consumption) aging() (ids []postern.LeaseID) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for id, h := range w.held {
+		if time.Until(h.until) < w.o.Lease/2+w.o.Lease/8 {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// extended notes until when leases live, and takes from handlers what is not
+// theirs any more.
+func (w *consumption) extended(ids, missing []postern.LeaseID, begun time.Time, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, id := range ids {
+		h := w.held[id]
+		switch {
+		case h == nil:
+		case slices.Contains(missing, id), err != nil && time.Now().After(h.until):
+			h.lost(ErrLeaseLost)
+		case err == nil:
+			h.until = begun.Add(w.o.Lease)
+		}
+	}
+}
+
+// tell reports what ended, all that has since the last time at once. After stop
+// it ends with the last of it.
+func (w *consumption) tell(stop <-chan struct{}) {
+	for {
+		stopping := false
+		select {
+		case <-w.told:
+		case <-stop:
+			stopping = true
+		}
+		w.mu.Lock()
+		ended := w.ended
+		w.ended = nil
+		w.mu.Unlock()
+		w.report(ended)
+		if stopping {
+			return
+		}
+	}
+}
+
+// report ends leases. What cannot be told comes back when the lease ends, which
+// is what handing out at least once means.
+func (w *consumption) report(ended []ending) {
+	ctx := context.WithoutCancel(w.work) // after an abort it is told as well
+	var acks []postern.LeaseID
+	for _, e := range ended {
+		if e.err == nil {
+			acks = append(acks, e.id)
+		}
+	}
+	if len(acks) > 0 {
+		missing, err := w.client.Leases.Ack(ctx, w.app, w.endpoint, acks...)
+		w.noteLost("acknowledging", missing, err)
+	}
+	for _, e := range ended {
+		if e.err == nil {
+			continue
+		}
+		missing, err := w.client.Leases.Nack(ctx, w.app, w.endpoint, nackOf(e.err), e.id)
+		w.noteLost("refusing", missing, err)
+	}
+}
+
+func (w *consumption) noteLost(doing string, missing []postern.LeaseID, err error) {
+	switch {
+	case err != nil:
+		w.o.Log.Warn(doing+" messages failed: they will be handed out again", "error", err)
+	case len(missing) > 0:
+		w.o.Log.Warn(doing+" messages came too late: they are handed out again", "leases", len(missing))
+	}
+}
+
+// maxNackText is what a server takes of an error, in bytes.
+const maxNackText = 20 << 10
+
+// nackOf is what a handler's error asks for.
+func nackOf(err error) postern.Nack {
+	text := err.Error()
+	return postern.Nack{Delay: postern.RetryAfterOf(err), Permanent: postern.IsPermanent(err), Error: text[:min(len(text), maxNackText)]}
+}

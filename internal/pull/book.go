@@ -1,0 +1,256 @@
+// Package pull gives deliveries of pull endpoints to consumers that ask for
+// them, under leases.
+//
+// A request for leases registers as a consumer, takes what its endpoint's lane
+// may start, and waits for a sign of the lane while there is nothing. Whoever
+// was given something passes the sign on, so that one is enough for any number
+// of consumers. A lease ends once, by whoever takes it out of the book first:
+// its holder, its timer, or the end of the engine.
+package pull
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/postern-dev/postern"
+)
+
+const (
+	// An application may hold mostHeld leases, of the engine's mostLeases; each
+	// takes a claim and a timer, 1 to 2 KB.
+	mostHeld   = 10_000
+	mostLeases = 40_000
+	// mostConsumers bounds the requests that wait at one endpoint.
+	mostConsumers = 256
+	// batchBytes ends a batch once its payloads have so many.
+	batchBytes = 8 << 20
+	// gone is how long an endpoint counts as attended without a request.
+	gone = time.Minute
+)
+
+// Taken is a delivery as the lanes give it. One of Settle and Return ends it.
+type Taken interface {
+	Message() *postern.Message
+	// Attempt is to be filled in before Settle, whose channel receives one value
+	// once the attempt is durable, or cannot be.
+	Attempt() *postern.Attempt
+	Settle() <-chan error
+	Return()
+}
+
+// Config is what a Book needs; all of it is required.
+type Config struct {
+	// Take is an endpoint's next delivery, nil for none now; Waiting is to be
+	// called when that may have changed.
+	Take func(ctx context.Context, n postern.EndpointNumber) (Taken, *postern.Content)
+	// Attend tells whether an endpoint has consumers: while it has none, its
+	// deliveries need not be in memory.
+	Attend func(n postern.EndpointNumber, attended bool)
+	IDs    *postern.IDSource
+	// Now is the wall clock of ExpiresAt.
+	Now func() time.Time
+}
+
+// Book holds the leases and the consumers that wait.
+type Book struct {
+	cfg Config
+
+	// mu is taken with the lanes' locks held, so that nothing is called with it.
+	mu        sync.Mutex
+	leases    map[postern.LeaseID]*lease
+	held      map[postern.ApplicationNumber]int
+	consumers map[postern.EndpointNumber][]*consumer
+	closed    bool
+
+	attendance attendance
+}
+
+// consumer is a request that waits.
+type consumer struct {
+	sign chan struct{} // capacity 1
+}
+
+// New makes a book without leases.
+func New(cfg Config) *Book {
+	b := &Book{
+		cfg:       cfg,
+		leases:    make(map[postern.LeaseID]*lease),
+		held:      make(map[postern.ApplicationNumber]int),
+		consumers: make(map[postern.EndpointNumber][]*consumer),
+	}
+	b.attendance.init(b)
+	return b
+}
+
+// Lease gives a consumer what its endpoint has waiting, and waits for it if
+// there is nothing; none when it has waited long enough. Errors: RateLimited for
+// too many leases or consumers, Unavailable when the engine stops.
+func (b *Book) Lease(ctx context.Context, e *postern.EndpointView, r postern.LeaseRequest) ([]postern.Lease, error) {
+	c, err := b.enter(e)
+	if err != nil {
+		return nil, err
+	}
+	defer b.leave(e.Number, c)
+	b.attendance.seen(e.Number)
+	defer b.attendance.seen(e.Number)
+	timeout := time.NewTimer(r.Wait)
+	defer timeout.Stop()
+	for {
+		batch, err := b.take(ctx, e, r)
+		if err != nil || len(batch) > 0 {
+			return batch, err
+		}
+		select {
+		case <-c.sign:
+		case <-timeout.C:
+			return nil, nil
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+// enter registers a consumer.
+func (b *Book) enter(e *postern.EndpointView) (*consumer, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch {
+	case b.closed:
+		return nil, errStopping
+	case len(b.consumers[e.Number]) >= mostConsumers:
+		return nil, &postern.Error{Kind: postern.RateLimited, Code: "too_many_consumers", Detail: "Too many consumers wait at this endpoint"}
+	}
+	c := &consumer{sign: make(chan struct{}, 1)}
+	b.consumers[e.Number] = append(b.consumers[e.Number], c)
+	return c, nil
+}
+
+// leave has another consumer look, which may have missed the sign that this one
+// was given.
+func (b *Book) leave(n postern.EndpointNumber, c *consumer) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	list := b.consumers[n]
+	for i := range list {
+		if list[i] == c {
+			list = append(list[:i], list[i+1:]...)
+			break
+		}
+	}
+	if b.consumers[n] = list; len(list) == 0 {
+		delete(b.consumers, n)
+		return
+	}
+	list[0].wake()
+}
+
+// Waiting has a consumer of the endpoint look what there is. It takes a lock for
+// a moment and calls nothing.
+func (b *Book) Waiting(n postern.EndpointNumber) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if list := b.consumers[n]; len(list) > 0 {
+		list[0].wake()
+	}
+}
+
+func (c *consumer) wake() {
+	select {
+	case c.sign <- struct{}{}:
+	default:
+	}
+}
+
+// take leases what there is, up to the limit.
+func (b *Book) take(ctx context.Context, e *postern.EndpointView, r postern.LeaseRequest) ([]postern.Lease, error) {
+	if r.Duration <= 0 {
+		r.Duration = postern.DefaultLease
+	}
+	var batch []postern.Lease
+	for size := 0; len(batch) < r.Limit && size < batchBytes; {
+		if err := b.reserve(e.Application); err != nil {
+			if len(batch) > 0 {
+				return batch, nil
+			}
+			return nil, err
+		}
+		taken, content := b.cfg.Take(ctx, e.Number)
+		if taken == nil {
+			b.unreserve(e.Application)
+			break
+		}
+		granted, err := b.grant(e, taken, r.Duration)
+		if err != nil {
+			return batch, err
+		}
+		granted.Content = content
+		size += len(content.Payload)
+		batch = append(batch, granted)
+	}
+	if ctx.Err() != nil { // nobody is there to be told
+		for i := range batch {
+			b.giveBack(e.Number, batch[i].ID)
+		}
+		return nil, context.Cause(ctx)
+	}
+	return batch, nil
+}
+
+// reserve counts a lease in before there is something to lease.
+func (b *Book) reserve(app postern.ApplicationNumber) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch {
+	case b.closed:
+		return errStopping
+	case b.held[app] >= mostHeld:
+		return &postern.Error{Kind: postern.RateLimited, Code: "too_many_leases", Detail: "The application's consumers hold too many leases: acknowledge some first"}
+	case len(b.leases) >= mostLeases:
+		return &postern.Error{Kind: postern.Unavailable, Code: "too_many_leases", Detail: "Consumers hold too many leases"}
+	}
+	b.held[app]++
+	return nil
+}
+
+func (b *Book) unreserve(app postern.ApplicationNumber) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.uncount(app)
+}
+
+// uncount is called with mu held.
+func (b *Book) uncount(app postern.ApplicationNumber) {
+	if b.held[app]--; b.held[app] == 0 {
+		delete(b.held, app)
+	}
+}
+
+// Held is how many leases there are.
+func (b *Book) Held() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.leases)
+}
+
+// Close ends all leases, whose deliveries are given back, and all waiting.
+func (b *Book) Close() {
+	b.mu.Lock()
+	b.closed = true
+	leases := b.leases
+	b.leases = make(map[postern.LeaseID]*lease)
+	clear(b.held)
+	for _, list := range b.consumers {
+		for _, c := range list {
+			c.wake()
+		}
+	}
+	b.mu.Unlock()
+	for _, l := range leases {
+		l.timer.Stop()
+		l.taken.Return()
+	}
+	b.attendance.close()
+}
+
+var errStopping = &postern.Error{Kind: postern.Unavailable, Detail: "shutting down"}

@@ -111,7 +111,7 @@ func (w *consumption) run(ctx context.Context) error {
 	var handlers, keepers sync.WaitGroup
 	stop := make(chan struct{})
 	keepers.Go(func() { w.extend(stop) })
-	keepers.Go(func() { w.tell(stop) })
+	keepers.Go(func() { w.tell(stop) }) //nolint:contextcheck // what is under way is told of also after ctx
 	failure := w.fetch(ctx, &handlers)
 	drained := time.AfterFunc(max(w.o.Drain, 0), func() { w.abort(context.Cause(ctx)) })
 	handlers.Wait()
@@ -146,7 +146,7 @@ func (w *consumption) fetch(ctx context.Context, handlers *sync.WaitGroup) error
 			try++
 		}
 		for i := range leases {
-			w.begin(&leases[i], handlers)
+			w.begin(&leases[i], handlers) //nolint:contextcheck // handlers outlive ctx by the drain
 		}
 	}
 	return nil
@@ -285,23 +285,23 @@ func (w *consumption) report(ended []ending) {
 	}
 	if len(acks) > 0 {
 		missing, err := w.client.Leases.Ack(ctx, w.app, w.endpoint, acks...)
-		w.noteLost("acknowledging", missing, err)
+		w.noteLost(missing, err)
 	}
 	for _, e := range ended {
 		if e.err == nil {
 			continue
 		}
 		missing, err := w.client.Leases.Nack(ctx, w.app, w.endpoint, nackOf(e.err), e.id)
-		w.noteLost("refusing", missing, err)
+		w.noteLost(missing, err)
 	}
 }
 
-func (w *consumption) noteLost(doing string, missing []postern.LeaseID, err error) {
+func (w *consumption) noteLost(missing []postern.LeaseID, err error) {
 	switch {
 	case err != nil:
-		w.o.Log.Warn(doing+" messages failed: they will be handed out again", "error", err)
+		w.o.Log.Warn("telling what became of messages failed: they will be handed out again", "error", err)
 	case len(missing) > 0:
-		w.o.Log.Warn(doing+" messages came too late: they are handed out again", "leases", len(missing))
+		w.o.Log.Warn("telling what became of messages came too late: they are handed out again", "leases", len(missing))
 	}
 }
 

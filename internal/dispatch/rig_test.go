@@ -50,7 +50,7 @@ type rig struct {
 	canceled []store.DeliveryKey
 	attempts []*postern.Attempt
 	waiting  func(postern.EndpointNumber) // nil for nobody
-	offset   time.Duration // of the wall clock
+	offset   time.Duration                // of the wall clock
 }
 
 // bubble runs a test with a rig on a new store in memory.

@@ -268,7 +268,7 @@ func TestExtend(t *testing.T) {
 		for range 12 {
 			time.Sleep(9 * time.Second) // in the bubble
 			until, missing, err := b.Extend(1, ids, 10*time.Second)
-			if err != nil || len(missing) != 0 || until.Sub(time.Now()) != 10*time.Second {
+			if err != nil || len(missing) != 0 || time.Until(until) != 10*time.Second {
 				t.Fatalf("until %v, missing %v, %v", until, missing, err)
 			}
 		}

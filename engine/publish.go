@@ -2,9 +2,11 @@ package engine
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/postern-dev/postern"
+	"github.com/postern-dev/postern/internal/route"
 	"github.com/postern-dev/postern/internal/tail"
 	"github.com/postern-dev/postern/store"
 )
@@ -94,6 +96,9 @@ func (r *Receipt) application() postern.ApplicationNumber { return r.Message.App
 // wants the message, or the policy is to keep it.
 func (e *Engine) complete(ctx context.Context, p *postern.Publish) (wanted bool, err error) {
 	orDefault(&p.ContentType, "application/json")
+	if err := nameable(p); err != nil {
+		return false, err
+	}
 	if err := e.caused(ctx, p); err != nil {
 		return false, err
 	}
@@ -115,6 +120,22 @@ func (e *Engine) complete(ctx context.Context, p *postern.Publish) (wanted bool,
 		return !ok || len(routes) > 0, nil
 	}
 	return false, &postern.Error{Kind: postern.Invalid, Code: "unhandled", Detail: "nobody listens for " + p.EventType}
+}
+
+// nameable refuses names that the API does not take either.
+func nameable(p *postern.Publish) error {
+	field := ""
+	switch {
+	case !route.ValidName(p.EventType):
+		field = "EventType"
+	case p.EventID != "" && !route.ValidName(p.EventID):
+		field = "EventID"
+	case slices.ContainsFunc(p.Channels, func(name string) bool { return !route.ValidName(name) }):
+		field = "Channels"
+	default:
+		return nil
+	}
+	return postern.InvalidField("must have 1 to 256 of letters, digits and the characters - _ .", "Publish", field)
 }
 
 // ready waits until Run has stored the handlers, without which messages would be

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -83,6 +84,31 @@ func TestWhatNobodyHandles(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A program is told of the names that the API would refuse, whoever listens.
+func TestPublishRefusesNames(t *testing.T) {
+	inProgram(t, Config{}, func(p *program) {
+		p.on("*", func(context.Context, *Message) error { return nil })
+		for field, wrong := range map[string]postern.Publish{
+			"EventType": {EventType: "not a name"},
+			"EventID":   {EventType: "a.b", EventID: strings.Repeat("x", 257)},
+			"Channels":  {EventType: "a.b", Channels: []string{"c", ""}},
+		} {
+			for how, err := range publishBoth(p, wrong) {
+				if !errors.Is(err, postern.ErrInvalid) || !strings.Contains(err.Error(), field) {
+					t.Errorf("%s: a wrong %s: %v", how, field, err)
+				}
+			}
+		}
+	})
+}
+
+// publishBoth publishes alone and in a batch.
+func publishBoth(p *program, one postern.Publish) map[string]error {
+	_, _, alone := p.eng.Publish(p.Context(), one)
+	_, batch := p.eng.PublishBatch(p.Context(), []postern.Publish{one})
+	return map[string]error{"alone": alone, "in a batch": batch}
 }
 
 func b2i(b bool) int {

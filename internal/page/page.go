@@ -98,7 +98,7 @@ dt { opacity: .7 } dd { margin: 0; font-variant-numeric: tabular-nums }
 <dt>Waiting for a retry</dt><dd>{{.Rows}}</dd>
 <dt>Longest wait for a first try</dt><dd>{{age .OldestWaiting}}</dd>
 </dl>
-<p>The API is under <code>/api/v1</code>, <a href="/api/v1/health">health</a> and <a href="/metrics">metrics</a> are open.
+<p>The API is under <code>/api/v1</code>, <a href="api/v1/health">health</a> and <a href="metrics">metrics</a> are open.
 A dashboard comes with a later version.</p>
 {{end}}
 {{define "portal"}}{{template "head"}}

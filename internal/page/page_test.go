@@ -28,6 +28,9 @@ func TestHomeShowsFigures(t *testing.T) {
 			t.Errorf("the page lacks %q:\n%s", want, w.Body)
 		}
 	}
+	if strings.Contains(w.Body.String(), `href="/`) {
+		t.Error("a link leads out of the prefix that the page is mounted under")
+	}
 	if csp := w.Header().Get("Content-Security-Policy"); !strings.Contains(csp, "default-src 'none'") {
 		t.Errorf("Content-Security-Policy: %q", csp)
 	}

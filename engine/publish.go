@@ -124,7 +124,7 @@ func (e *Engine) complete(ctx context.Context, p *postern.Publish) (wanted bool,
 
 // nameable refuses names that the API does not take either.
 func nameable(p *postern.Publish) error {
-	field := ""
+	var field string
 	switch {
 	case !route.ValidName(p.EventType):
 		field = "EventType"

@@ -39,7 +39,7 @@ type EventType struct {
 	// schema. What a source brings in is taken as it is.
 	EnforceSchema bool
 	// RetrySchedule replaces the general one for messages of this type, unless
-	// the endpoint has its own; nil for errB.
+	// the endpoint has its own; nil for none.
 	RetrySchedule RetrySchedule
 	GroupName     string
 	FeatureFlags  []string

@@ -12,15 +12,15 @@ type Kind uint8
 // The kinds of failure. Internal is the zero value, so that what nobody
 // classified is never mistaken for the caller's fault.
 const (
-	Internal Kind = iota
-	Invalid
-	Unauthorized
-	Forbidden
-	NotFound
-	Conflict
-	TooLarge
-	RateLimited
-	Unavailable
+	Internal     Kind = iota // a fault of our own
+	Invalid                  // the input is wrong; Fields may say where
+	Unauthorized             // who asks is not known
+	Forbidden                // who asks is known, and may not
+	NotFound                 // there is no such thing, or it is somebody else's
+	Conflict                 // something is in the way, such as a uid in use
+	TooLarge                 // the input is over a limit of size
+	RateLimited              // too much at a time; try again later
+	Unavailable              // not now: stopping, full, or out of reach; try again
 )
 
 var kindNames = [...]string{"internal", "invalid", "unauthorized", "forbidden", "not_found", "conflict", "too_large", "rate_limited", "unavailable"}

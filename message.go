@@ -52,14 +52,27 @@ type InboundRequest struct {
 	URL string
 }
 
-// Publish is a message on its way in, before it has an id and routes.
+// Publish is a message on its way in, before it has an id and routes. A program
+// gives EventType and Payload, and of the fields up to Payload what it needs; the
+// others are for what comes in by a source or over HTTP.
 type Publish struct {
-	Application       ApplicationNumber
-	EventType         string
-	ContentType       string
-	EventID           string
-	Channels, Tags    []string
-	Payload           []byte
+	// Application is whose message it is; package engine and package outbox take 0
+	// for the engine's own.
+	Application ApplicationNumber
+	// EventType is a name such as "invoice.paid"; required.
+	EventType string
+	// ContentType is sent with the payload; where a program publishes "" is JSON.
+	ContentType string
+	// EventID is the publisher's own name for the event: a second message of the
+	// same one is a copy, for as long as the first is kept. "" for none.
+	EventID string
+	// Channels also reach endpoints that select one of them; nil reaches those alone
+	// that select none. Tags only help to find the message.
+	Channels, Tags []string
+	// Payload is delivered byte for byte. It is kept, and not to be changed any more.
+	Payload []byte
+	// Source is where it came in, with the provider's own name for the event and
+	// the request; zero for what a program publishes.
 	Source            SourceID
 	ProviderEventType string
 	Request           *InboundRequest

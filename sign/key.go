@@ -12,8 +12,8 @@ import (
 	"strings"
 )
 
-// Bounds of a symmetric key after decoding, in bytes. Generated keys have
-// generatedBytes: the strength of SHA-256 needs no more.
+// Bounds of a symmetric key after decoding, in bytes. Generated keys have 32: the
+// strength of SHA-256 needs no more.
 const (
 	MinKeyBytes    = 24
 	MaxKeyBytes    = 75

@@ -49,6 +49,7 @@ func rowNeeds() map[string][]string {
 			"replay.create", "replay.preview", "replay.pause", "replay.resume", "replay.cancel",
 			"source.create", "source.put", "source.patch", "source.delete", "source.pause", "source.resume",
 			"refusal.verify", "refusal.release",
+			"lease.create", "lease.ack", "lease.nack", "lease.extend", "lease.release",
 		},
 		"publish": {"message.create", "message.precheck"},
 		"secrets": {"endpoint.secret.get", "endpoint.secret.rotate", "source.secret.get", "source.secret.rotate"},
@@ -167,7 +168,8 @@ func (w *tenants) checkAllowed(kind, token string, bound bool, o *operation) {
 		w.t.Errorf("%s as %s tells of %s: %s", o.name, kind, name, got.body)
 	}
 	// What state compares has to see what a success does.
-	idle := []string{"message.precheck", "message.cancel", "replay.preview", "replay.resume", "refusal.verify"} // it runs
+	idle := []string{"message.precheck", "message.cancel", "replay.preview", "replay.resume", "refusal.verify", // it runs
+		"lease.create", "lease.extend", "lease.release"} // in memory
 	if o.method != "GET" && !slices.Contains(idle, o.name) && w.head.Batch == before {
 		w.t.Errorf("%s as %s: the success stored nothing", o.name, kind)
 	}
@@ -356,6 +358,11 @@ func foreignBodies() map[string]struct {
 		"replay.preview.endpointId":   {"endpoint", `{"endpointId":"%s",` + since + `}`, 422, `"loc":["body","endpointId"]`},
 		"replay.preview.toEndpointId": {"endpoint", `{"endpointId":"a","toEndpointId":"%s",` + since + `}`, 422, `"loc":["body","toEndpointId"]`},
 		"message.bulk-expunge.ids":    {"msg", `{"ids":["%s"]}`, 200, `"not-found"`},
+		// Another's lease has ended, like one that never was.
+		"lease.ack.leases":     {"lease", `{"leases":["%s"]}`, 200, `{"missing":["lse_`},
+		"lease.nack.leases":    {"lease", `{"leases":["%s"]}`, 200, `{"missing":["lse_`},
+		"lease.extend.leases":  {"lease", `{"leases":["%s"],"leaseSeconds":1}`, 200, `"missing":["lse_`},
+		"lease.release.leases": {"lease", `{"leases":["%s"]}`, 200, `{"missing":["lse_`},
 		// Administrators name applications as they like; these only have to agree.
 		"key.create.application":             none,
 		"auth.app-portal-access.application": {"app", `{"application":{"name":"n","uid":"%s"}}`, 422, `"loc":["body","application","uid"]`},
@@ -372,7 +379,7 @@ func TestForeignNamesInBodies(t *testing.T) {
 	w := newTenants(t)
 	token := holders()["application"].token(w)
 	before := w.state()
-	naming := regexp.MustCompile(`(?i)ids?$|^(application|endpoint|source|message|destination)s?$`)
+	naming := regexp.MustCompile(`(?i)ids?$|^(application|endpoint|source|message|destination|lease)s?$`)
 	cases := foreignBodies()
 	for _, o := range w.rows {
 		in := o.in
@@ -388,12 +395,13 @@ func TestForeignNamesInBodies(t *testing.T) {
 			if !ok {
 				t.Errorf("the body of %s names something with %q: it needs a case in foreignBodies", o.name, name)
 			}
+			path, _ := w.request(o)
 			for _, ref := range w.theirs[test.kind] {
 				body := fmt.Sprintf(test.body, ref)
-				if got := w.do(o.method, w.path(o.path), body); got.StatusCode != test.status || !strings.Contains(got.body, test.text) {
+				if got := w.do(o.method, w.path(path), body); got.StatusCode != test.status || !strings.Contains(got.body, test.text) {
 					t.Errorf("%s with %s %s: %d %s", o.name, name, ref, got.StatusCode, got.body)
 				}
-				if got := w.as(token, o.method, w.path(o.path), body); o.inApplication && got.StatusCode != test.status {
+				if got := w.as(token, o.method, w.path(path), body); o.inApplication && got.StatusCode != test.status {
 					t.Errorf("%s with %s %s, as its application: %d %s", o.name, name, ref, got.StatusCode, got.body)
 				}
 			}

@@ -241,7 +241,7 @@ func mayRefuse(o *operation) []int {
 	if o.in != nil {
 		statuses[http.StatusRequestEntityTooLarge] = true
 	}
-	if o.access == publish {
+	if o.access == publish || o.anew {
 		statuses[http.StatusTooManyRequests] = true
 	}
 	if o.method != http.MethodGet && o.access != open {
@@ -339,6 +339,16 @@ func special(name string) string { //nolint:funlen // it is a table
 		return "Count an endpoint's attempts"
 	case "endpoint.messages":
 		return "List the messages that were tried at an endpoint"
+	case "lease.create":
+		return "Lease what waits at a pull endpoint, or wait for it"
+	case "lease.ack":
+		return "Say that leased messages were processed"
+	case "lease.nack":
+		return "Say that they were not, and why"
+	case "lease.extend":
+		return "Hold leased messages for longer"
+	case "lease.release":
+		return "Give leased messages back that were not begun with"
 	case "event-type.retry-schedule.get":
 		return "Get an event type's own retry schedule"
 	case "event-type.retry-schedule.put":

@@ -188,6 +188,7 @@ func TestExamplesAreTaken(t *testing.T) {
 			t.Fatal(err)
 		}
 		s := newStory(t)
+		s.consumed(o)
 		s.names["name"] = "invoice.paid"
 		s.want(200, "PATCH", "/app/shop/endpoint/a", `{"uid":"billing"}`)
 		if o.name == "event-type.create" {
@@ -207,6 +208,7 @@ func TestNeededProperties(t *testing.T) {
 	full := map[string]any{
 		"name": "some.name", "description": "d", "url": "https://example.com", "provider": "github", "scope": "admin",
 		"since": "2026-01-31T15:04:05Z", "key": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "eventType": "a", "payload": map[string]any{}, "headers": map[string]any{},
+		"leases": []any{"lse_" + exampleID}, "leaseSeconds": 60,
 	}
 	for _, r := range table() {
 		o := r.operation()
@@ -215,6 +217,7 @@ func TestNeededProperties(t *testing.T) {
 		}
 		for _, name := range neededNames(o.in, o.method) {
 			s := newStory(t)
+			s.consumed(o)
 			s.names["name"] = "invoice.paid"
 			if _, known := full[name]; !known {
 				t.Errorf("%s needs %q, which this test has no value for", o.name, name)

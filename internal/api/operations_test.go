@@ -68,7 +68,7 @@ type operationCase struct {
 
 // operationCases has one for every row of the table.
 func operationCases() map[string]operationCase {
-	const source = "/app/{app}/source/{source}"
+	const source, worker, lease = "/app/{app}/source/{source}", "/app/{app}/endpoint/{worker}", `{"leases":["{lease}"]}`
 	return map[string]operationCase{
 		"health":                        {},
 		"health.ping":                   {},
@@ -97,6 +97,11 @@ func operationCases() map[string]operationCase {
 		"endpoint.delete":               {badPath: "/app/{app}/endpoint/nobody", badStatus: 404},
 		"endpoint.pause":                {badPath: "/app/{app}/endpoint/nobody/pause", badStatus: 404},
 		"endpoint.resume":               {badPath: "/app/{app}/endpoint/nobody/resume", badStatus: 404},
+		"lease.create":                  {path: worker + "/lease", body: `{"limit":1}`, badBody: `{"limit":1001}`, badStatus: 422},
+		"lease.ack":                     {path: worker + "/lease/ack", body: lease, badPath: "/app/{app}/endpoint/{endpoint}/lease/ack", badStatus: 409},
+		"lease.nack":                    {path: worker + "/lease/nack", body: lease, badBody: `{"leases":["x"]}`, badStatus: 422},
+		"lease.extend":                  {path: worker + "/lease/extend", body: `{"leases":["{lease}"],"leaseSeconds":60}`, badBody: lease, badStatus: 422},
+		"lease.release":                 {path: worker + "/lease/release", body: lease, badPath: "/app/other/endpoint/{worker}/lease/release", badStatus: 404},
 		"endpoint.headers.get":          {badPath: "/app/{app}/endpoint/nobody/headers", badStatus: 404},
 		"endpoint.headers.put":          {body: `{"headers":{"X-A":"b"}}`, badBody: `{"headers":{"User-Agent":"b"}}`, badStatus: 422},
 		"endpoint.headers.patch": {
@@ -177,6 +182,7 @@ func TestOperations(t *testing.T) {
 	for name, test := range cases {
 		t.Run(name, func(t *testing.T) {
 			s := newStory(t)
+			s.addWorker()
 			o := named(t, name)
 			if test.path == "" {
 				test.path = o.path
@@ -188,14 +194,14 @@ func TestOperations(t *testing.T) {
 				test.badPath = test.path
 			}
 			if test.badStatus != 0 {
-				if got := s.do(o.method, s.path(test.badPath), test.badBody); got.StatusCode != test.badStatus {
+				if got := s.do(o.method, s.path(test.badPath), s.path(test.badBody)); got.StatusCode != test.badStatus {
 					t.Errorf("refusal: status %d, want %d: %s", got.StatusCode, test.badStatus, got.body)
 				}
 				if name == "message.cancel" || o.access == visit {
 					return
 				}
 			}
-			if got := s.do(o.method, s.path(test.path), test.body); got.StatusCode != o.status {
+			if got := s.do(o.method, s.path(test.path), s.path(test.body)); got.StatusCode != o.status {
 				t.Errorf("success: status %d, want %d: %s", got.StatusCode, o.status, got.body)
 			}
 			if last := s.observed[len(s.observed)-1]; last != name {

@@ -37,6 +37,7 @@ func values() map[string]any {
 
 		"EventTypeOut.name": "invoice.paid", "EventTypeIn.name": "invoice.paid", "EventTypeOut.description": "An invoice was paid",
 		"EventTypeIn.description": "An invoice was paid", "EventTypeUpdate.description": "An invoice was paid", "EventTypePatch.description": "An invoice was paid",
+		"EndpointIn.url": "https://example.com/hooks", "EndpointUpdate.url": "https://example.com/hooks",
 		"EndpointOut.uid": "billing", "DestinationOut.uid": "billing", "EndpointPatch.description": "For the billing team", "ApplicationPatch.name": "Shop",
 		"SourceOut.name": "GitHub", "SourceIn.name": "GitHub", "SourceOut.uid": "github", "eventTypePrefix": "github.", "query": "", "SourcePatch.name": "GitHub", "SourceSecretIn.key": "the new secret",
 		"KeyOut.name": "reports", "KeyIn.name": "reports", "KeyIn.scope": "read-only", "KeyOut.scope": "read-only", "key.create.token": token,
@@ -58,6 +59,8 @@ func values() map[string]any {
 		"EndpointIn.eventTypes": []string{"invoice.*"}, "RotateIn.gracePeriodSeconds": 3600, "ReplayIn.rate": 50, "BulkReplayIn.status": 2,
 		"HeadersOut.headers": map[string]any{"X-Team": "billing"}, "HeadersOut.sensitive": []string{"Authorization"},
 		"HeadersUpdate.headers": map[string]any{"X-Team": "billing"}, "HeadersPatch.headers": map[string]any{"X-Team": nil},
+		"LeaseIn.limit": 10, "LeaseIn.waitSeconds": 20, "LeaseIn.leaseSeconds": 30, "leaseSeconds": 60, "NackIn.delaySeconds": 60,
+		"attempt": 1, "leases": []string{postern.LeaseID{}.Prefix() + exampleID}, "missing": []string{},
 		"SourceIn.secrets": []string{"the secret that GitHub has too"}, "PortalIn.expiry": minVisit, "ExpireIn.sessionIds": []string{"tuesday"},
 		"ExpungeIn.ids":      []string{postern.MessageID{}.Prefix() + exampleID},
 		"ExpungeOut.results": map[string]any{postern.MessageID{}.Prefix() + exampleID: "expunged"},

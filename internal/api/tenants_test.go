@@ -36,6 +36,9 @@ func newTenants(t testing.TB) *tenants {
 		"attempt":  {s.newID().String()},
 		"refusal":  {postern.RefusalID(s.newID()).String()},
 	}}
+	w.addWorker()
+	worker, lease := w.world.addWorker("other", "their-worker")
+	w.theirs["worker"], w.theirs["lease"] = []string{worker, "their-worker"}, []string{lease}
 	w.theirs["task"] = []string{taskOf(w.theirs["replay"][0])}
 	w.addHistory()
 	return w
@@ -95,12 +98,26 @@ func (w *tenants) addHistory() {
 	}
 }
 
+// waitAt is how many deliveries wait at a pull endpoint.
+func (w *tenants) waitAt(app, uid string) int {
+	w.t.Helper()
+	of, err := w.cat.Application(app)
+	if err != nil {
+		return 0 // deleted
+	}
+	e, err := w.cat.Endpoint(of.Number, uid)
+	if err != nil {
+		return 0
+	}
+	return w.lanes.count(e.Number)
+}
+
 // state is all that can be read of both applications, and how often something
 // was stored: what a request without effect leaves as it was. A new row that
 // reads is part of it.
 func (w *tenants) state() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d batches\n", w.head.Batch)
+	fmt.Fprintf(&b, "%d batches, %d leases, %d and %d that wait\n", w.head.Batch, w.leases.Held(), w.waitAt("shop", "worker"), w.waitAt("other", "their-worker"))
 	for _, o := range w.rows {
 		if o.method != "GET" || slices.Contains([]string{"tail", "openapi", "health", "health.ping"}, o.name) {
 			continue

@@ -20,6 +20,7 @@ import (
 	"github.com/postern-dev/postern/internal/catalogue"
 	"github.com/postern-dev/postern/internal/intake"
 	"github.com/postern-dev/postern/internal/keyring"
+	"github.com/postern-dev/postern/internal/pull"
 	"github.com/postern-dev/postern/internal/replay"
 	"github.com/postern-dev/postern/internal/tail"
 	"github.com/postern-dev/postern/store"
@@ -42,6 +43,8 @@ type world struct {
 	cat     *catalogue.Catalogue
 	box     *keyring.Box
 	replays *replay.Runner
+	leases  *pull.Book
+	lanes   *lanes
 	tail    *tail.Hub
 	log     *bytes.Buffer
 	now     time.Time
@@ -85,8 +88,9 @@ func newWorld(t testing.TB) *world {
 		t.Fatal(err)
 	}
 	w.replays = w.newReplays()
+	w.leases = w.newLeases()
 	w.handler = New(Config{
-		Replays:      w.replays,
+		Replays: w.replays, Leases: w.leases,
 		Applications: applications{w.cat}, Endpoints: w.cat, EventTypes: w.cat, Sources: w.cat, Keys: w.cat,
 		Secrets: w.box, URLs: urls{}, Publisher: w, Repeats: w, Deliveries: s, History: s, Outcomes: s, Router: w, Expunger: w, EventIDs: w, Inbound: w.inbound(), Tail: w.tail, Head: s.Head,
 		Auth:      auth.New(auth.Config{Keys: w.cat, AdminToken: adminToken, Now: w.clock}),
@@ -167,12 +171,16 @@ func (w *world) Publish(ctx context.Context, p postern.Publish) (*postern.Messag
 	w.mu.Lock()
 	w.events[eventKey{p.Application, p.EventID}] = m
 	w.mu.Unlock()
-	return m, false, w.commit(ctx, func(b *store.Batch) {
+	err := w.commit(ctx, func(b *store.Batch) {
 		b.Accepts = []store.Accept{{Message: m, Content: &postern.Content{Payload: p.Payload}}}
 		if p.Repeat != (store.Digest{}) {
 			b.Accepts[0].Dedupe = []store.DedupeRecord{{Scope: store.ScopeIdempotency, Digest: p.Repeat, Message: m.ID, Status: 202}}
 		}
 	})
+	if err == nil {
+		w.lanes.accepted(m)
+	}
+	return m, false, err
 }
 
 // Repeated implements Repeats.

@@ -149,7 +149,10 @@ func serve(ctx context.Context, l net.Listener, handler http.Handler, eng *engin
 		relay.Run(ctx) // until ctx is done; what it has not taken is there at the next start
 		limited, cancel := context.WithTimeout(engineCtx, stopWithin)
 		defer cancel()
-		return server.Shutdown(limited)
+		if server.Shutdown(limited) != nil {
+			return server.Close() // what is still open, a tail or a slow client, is cut off
+		}
+		return nil
 	})
 	return group.Wait()
 }

@@ -37,9 +37,12 @@ const (
 
 // Options say which server, and how it is called.
 type Options struct {
-	// URL is the server's address, without the API's path: required, http or
-	// https.
+	// URL is the server's address, without the API's path, http or https. It is
+	// required but where there is a Handler.
 	URL string
+	// Handler is what calls go to instead, such as that of an engine in this
+	// program: they are made without a socket. It needs no URL and no HTTP.
+	Handler http.Handler
 	// Key is an API key: required.
 	Key string
 	// HTTP makes the connections; nil for a client of its own, which follows no
@@ -76,6 +79,10 @@ type Client struct {
 
 // New checks the options; it connects to nothing.
 func New(o Options) (*Client, error) {
+	if o.Handler != nil {
+		o.URL = "http://postern.invalid"
+		o.HTTP = &http.Client{Transport: within{o.Handler}, Timeout: defaultTimeout, CheckRedirect: stay}
+	}
 	at, err := url.Parse(o.URL)
 	if err != nil || at.Scheme != "http" && at.Scheme != "https" || at.Host == "" {
 		return nil, errors.New("client: the server's address must be http:// or https:// and a host")
@@ -94,8 +101,6 @@ func New(o Options) (*Client, error) {
 		c.retries = defaultRetries
 	}
 	if c.http == nil {
-		// A key goes to the server that it was given for, not to where that points.
-		stay := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 		c.http = &http.Client{Timeout: defaultTimeout, CheckRedirect: stay}
 	}
 	c.Applications, c.Endpoints, c.EventTypes = Applications{c}, Endpoints{c}, EventTypes{c}
@@ -105,6 +110,9 @@ func New(o Options) (*Client, error) {
 	c.Leases = Leases{c}
 	return c, nil
 }
+
+// stay keeps a key to the server that it was given for, wherever that points.
+func stay(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 // String is the server's address: a client that is printed keeps its key.
 func (c *Client) String() string { return "client of " + c.base }

@@ -20,6 +20,8 @@ const adminKey = "the-admin"
 type world struct {
 	*client.Client
 	url string
+	// handler is what the server serves.
+	handler http.Handler
 	// front is asked before the server; true means that it has answered.
 	front func(http.ResponseWriter, *http.Request) bool
 	hooks string
@@ -45,6 +47,7 @@ func newWorld(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	handler := eng.Handler()
+	w.handler = handler
 	server.Config.Handler = http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		if w.front == nil || !w.front(rw, r) {
 			handler.ServeHTTP(rw, r)

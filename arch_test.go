@@ -467,14 +467,20 @@ type file struct {
 const module = "github.com/postern-dev/postern"
 
 // readModule parses every file of the module once for all tests.
-var readModule = sync.OnceValues(func() ([]*file, error) {
+var readModule = sync.OnceValues(func() ([]*file, error) { return readTree(".") })
+
+// readTree parses every file of a module, but for modules within it.
+func readTree(root string) ([]*file, error) {
 	var files []*file
-	err := filepath.WalkDir(".", func(name string, entry fs.DirEntry, err error) error {
+	err := filepath.WalkDir(root, func(name string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
 		base := entry.Name()
 		if entry.IsDir() {
+			if _, err := os.Stat(filepath.Join(name, "go.mod")); err == nil && name != root {
+				return fs.SkipDir
+			}
 			if name != "." && (strings.HasPrefix(base, ".") || strings.HasPrefix(base, "_") || base == "testdata" || base == "node_modules") {
 				return fs.SkipDir
 			}
@@ -494,7 +500,7 @@ var readModule = sync.OnceValues(func() ([]*file, error) {
 		return err
 	})
 	return files, err
-})
+}
 
 func load(t *testing.T) []*file {
 	t.Helper()

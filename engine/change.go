@@ -43,8 +43,12 @@ func (e *Engine) store(ctx context.Context, size int, build func(*store.Batch), 
 	}
 }
 
+// records is what the engine stores for the API and the catalogue, and what no
+// program needs.
+type records struct{ *Engine }
+
 // CommitChanges implements catalogue.Committer.
-func (e *Engine) CommitChanges(ctx context.Context, changes []store.Change, health []store.HealthChange) error {
+func (e records) CommitChanges(ctx context.Context, changes []store.Change, health []store.HealthChange) error {
 	return e.store(ctx, 512*len(changes), func(b *store.Batch) {
 		b.Changes = append(b.Changes, changes...)
 		b.Health = append(b.Health, health...)
@@ -65,19 +69,30 @@ func (e *Engine) CommitChanges(ctx context.Context, changes []store.Change, heal
 // given again.
 const repeatWindow = 12 * time.Hour
 
-// Repeated is what the request of a digest was answered with; false when there
-// was none within 12 hours.
-func (e *Engine) Repeated(ctx context.Context, digest store.Digest) (store.DedupeRecord, bool, error) {
+// Repeated implements api.Repeats: what the request of a digest was answered with;
+// false when there was none within 12 hours.
+func (e records) Repeated(ctx context.Context, digest store.Digest) (store.DedupeRecord, bool, error) {
 	return e.cfg.Store.Dedupe(ctx, store.ScopeIdempotency, digest, e.clock.Now().Add(-repeatWindow))
 }
 
-// KeepAnswer makes an answer durable, for Repeated to find.
-func (e *Engine) KeepAnswer(ctx context.Context, record store.DedupeRecord) error {
+// KeepAnswer implements api.Repeats: it makes an answer durable.
+func (e records) KeepAnswer(ctx context.Context, record store.DedupeRecord) error {
 	return e.store(ctx, 512+len(record.Answer), func(b *store.Batch) {
 		// Position 0 is no message's: the id tells the time and nothing else.
 		record.Message = postern.NewMessageID(b.Head.LastTime, store.SoleJournal, 0, 0)
 		b.Answers = append(b.Answers, record)
 	}, nil)
+}
+
+// Redact implements api.Expunger: it stores an attempt anew, whose response was
+// deleted.
+func (e records) Redact(ctx context.Context, a postern.Attempt) error {
+	return e.store(ctx, len(a.Response), func(b *store.Batch) { b.Redacted = append(b.Redacted, &a) }, nil)
+}
+
+// MessageByEventID implements api.EventIDs.
+func (e records) MessageByEventID(ctx context.Context, app postern.ApplicationNumber, eventID string) (postern.MessageID, error) {
+	return e.publisher.Find(ctx, app, eventID)
 }
 
 // keepRefusal stores a refusal, and drops those that are over the source's

@@ -63,7 +63,7 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 		return nil, err
 	}
 	if cfg.Secrets == nil {
-		cfg.Secrets = keyring.New().For(SecretsPurpose)
+		cfg.Secrets = keyring.New().For(secretsPurpose)
 	}
 	e := &Engine{cfg: cfg, clock: sweep.NewClock(cfg.Now), tail: tail.New(), attending: make(chan struct{})}
 	e.handlers.stopping = make(chan struct{})
@@ -90,7 +90,7 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 func (e *Engine) loadCatalogue(ctx context.Context, head store.Head) error {
 	var err error
 	e.catalogue, err = catalogue.Load(ctx, e.cfg.Store, head, catalogue.Config{
-		Committer:      e,
+		Committer:      records{e},
 		IDs:            &postern.IDSource{Now: e.cfg.Now, Random: rand.Reader},
 		Now:            e.cfg.Now,
 		Secrets:        e.cfg.Secrets,
@@ -269,30 +269,35 @@ var errDrained = errors.New("the time to drain is over")
 
 var errStopping = &postern.Error{Kind: postern.Unavailable, Detail: "shutting down"}
 
-// Handler serves everything over HTTP: the API under /api/v1/, inbound
-// requests under /in/, and a page.
+// Handler serves everything over HTTP: the API under /api/v1/, inbound requests
+// under /in/, and a page at / and /portal. Under a prefix it goes behind
+// http.StripPrefix, and Config.PublicURL ends with that prefix. The parts are told
+// apart by their paths.
 func (e *Engine) Handler() http.Handler { return e.handler }
 
-// Admit is nil, or why nothing is accepted now: an error of kind Unavailable.
-func (e *Engine) Admit() error {
+// admit is nil, or why nothing is accepted now: an error of kind Unavailable.
+func (e *Engine) admit() error {
 	if e.stopping.Load() {
 		return errStopping
 	}
 	return e.committer.Full()
 }
 
-// Resend starts a delivery anew; see dispatch.
+// Resend starts a delivery anew, whatever became of it so far: its schedule begins
+// again, and the next attempt is marked as manual. It returns once that is durable.
+// postern.ErrNotFound for a message that is not there, or has no payload any more.
 func (e *Engine) Resend(ctx context.Context, d store.DeliveryKey) error {
 	return e.dispatcher.Resend(ctx, d)
 }
 
-// Cancel ends an unfinished delivery; postern.ErrConflict for a finished one.
+// Cancel ends an unfinished delivery, and returns once that is durable. An attempt
+// under way goes on, and is the last. postern.ErrConflict for a finished one.
 func (e *Engine) Cancel(ctx context.Context, d store.DeliveryKey) error {
 	return e.dispatcher.Cancel(ctx, d)
 }
 
-// Expunge deletes a message's payload and ends its unfinished deliveries; see
-// dispatch. The message itself stays. postern.ErrNotFound for none.
+// Expunge deletes a message's payload and ends its unfinished deliveries as
+// canceled. The message itself stays. postern.ErrNotFound for none.
 func (e *Engine) Expunge(ctx context.Context, app postern.ApplicationNumber, id postern.MessageID) error {
 	return e.dispatcher.Expunge(ctx, app, id)
 }
@@ -302,16 +307,6 @@ func (e *Engine) Expunge(ctx context.Context, app postern.ApplicationNumber, id 
 // restarts.
 func (e *Engine) ExpungeAll(ctx context.Context, app postern.ApplicationNumber) (*postern.Replay, error) {
 	return e.replays.ExpungeAll(ctx, app)
-}
-
-// Redact stores an attempt anew, whose response was deleted.
-func (e *Engine) Redact(ctx context.Context, a postern.Attempt) error {
-	return e.store(ctx, len(a.Response), func(b *store.Batch) { b.Redacted = append(b.Redacted, &a) }, nil)
-}
-
-// MessageByEventID is the living message that was published under an event id.
-func (e *Engine) MessageByEventID(ctx context.Context, app postern.ApplicationNumber, eventID string) (postern.MessageID, error) {
-	return e.publisher.Find(ctx, app, eventID)
 }
 
 // Stats reads the state of the engine and of its store.

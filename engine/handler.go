@@ -22,8 +22,9 @@ import (
 // What the API needs, and who gives it.
 var (
 	_ api.Publisher  = inlet{}
-	_ api.EventIDs   = (*Engine)(nil)
-	_ api.Repeats    = (*Engine)(nil)
+	_ api.EventIDs   = records{}
+	_ api.Repeats    = records{}
+	_ api.Expunger   = records{}
 	_ api.URLChecker = (*urlChecker)(nil)
 	_ api.Inbound    = (*intake.Handler)(nil)
 )
@@ -51,10 +52,10 @@ func (e *Engine) api(inbound *intake.Handler) http.Handler {
 	return api.New(api.Config{
 		Applications: e.catalogue, Endpoints: e.catalogue, EventTypes: e.catalogue,
 		Sources: e.catalogue, Keys: e.catalogue,
-		Secrets: e.cfg.Secrets, URLs: &urlChecker{e.dialer}, Publisher: inlet{e}, Repeats: e, Replays: e.replays,
-		Deliveries: e.cfg.Store, History: e.cfg.Store, Outcomes: e.cfg.Store, Router: (*router)(e), Expunger: e, EventIDs: e, Inbound: inbound, Leases: e.pulls,
+		Secrets: e.cfg.Secrets, URLs: &urlChecker{e.dialer}, Publisher: inlet{e}, Repeats: records{e}, Replays: e.replays,
+		Deliveries: e.cfg.Store, History: e.cfg.Store, Outcomes: e.cfg.Store, Router: (*router)(e), Expunger: records{e}, EventIDs: records{e}, Inbound: inbound, Leases: e.pulls,
 		Auth:   auth.New(auth.Config{Keys: e.catalogue, AdminToken: e.cfg.AdminKey, JWTSecret: e.cfg.JWTSecret, Applications: e.catalogue, Now: e.cfg.Now}),
-		Admit:  func(int64) error { return e.Admit() },
+		Admit:  func(int64) error { return e.admit() },
 		Health: e.health,
 		Limits: e.limits(), Tail: e.tail, Head: e.cfg.Store.Head,
 		Version: e.cfg.Version, PublicURL: e.cfg.PublicURL, MaxBody: e.cfg.MaxBody,
@@ -67,7 +68,7 @@ func (e *Engine) intake() *intake.Handler {
 	return intake.New(intake.Config{
 		Sources: e.catalogue, Secrets: e.cfg.Secrets, Publisher: inlet{e}, EventTypes: e.catalogue,
 		IDs:   &postern.IDSource{Now: e.cfg.Now, Random: rand.Reader},
-		Admit: func(int64) error { return e.Admit() }, Refusals: e.refusals, Providers: e.cfg.Providers,
+		Admit: func(int64) error { return e.admit() }, Refusals: e.refusals, Providers: e.cfg.Providers,
 		MaxBody: e.cfg.InboundMaxBody, PublicURL: e.cfg.PublicURL, TrustedProxies: e.cfg.TrustedProxies,
 		Delivered: e.catalogue, Fetch: e.fetcher(),
 		Now: e.cfg.Now, Logger: e.cfg.Log,

@@ -313,7 +313,7 @@ func TestAHandlerKeepsItsNameOverChanges(t *testing.T) {
 			p.noted()
 		}
 		ill := []store.HealthChange{{Endpoint: first.Number, Health: postern.Health{Disabled: postern.DisabledFailing}}}
-		if err := p.eng.CommitChanges(p.Context(), nil, ill); err != nil {
+		if err := (records{p.eng}).CommitChanges(p.Context(), nil, ill); err != nil {
 			t.Fatal(err)
 		}
 		if fourth := begin("c.d", "e.*"); !fourth.Enabled() || fourth.Rate != 7 {

@@ -2,8 +2,8 @@ package engine
 
 import "github.com/postern-dev/postern/internal/keyring"
 
-// SecretsPurpose binds what is sealed to this use of a key ring.
-const SecretsPurpose = "postern secrets"
+// secretsPurpose binds what is sealed to this use of a key ring.
+const secretsPurpose = "postern secrets"
 
 // LoadSecrets reads the key ring in a folder, and makes it at the first start:
 // DIR/keyring, readable by its owner only. Whoever loses it loses the secrets
@@ -13,7 +13,7 @@ func LoadSecrets(dir string) (Secrets, error) {
 	if err != nil {
 		return nil, err
 	}
-	return ring.For(SecretsPurpose), nil
+	return ring.For(secretsPurpose), nil
 }
 
 // ParseSecrets reads a key ring from text: "id:base64(32 bytes)", separated by
@@ -23,5 +23,5 @@ func ParseSecrets(text string) (Secrets, error) {
 	if err != nil {
 		return nil, err
 	}
-	return ring.For(SecretsPurpose), nil
+	return ring.For(secretsPurpose), nil
 }

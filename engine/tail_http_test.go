@@ -117,7 +117,7 @@ func TestTailGoesOnAfterARestart(t *testing.T) {
 	}()
 	receiver := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	defer receiver.Close()
-	secrets := keyring.New().For(engine.SecretsPurpose) // which the second life needs too
+	secrets := keyring.New().For("a test") // which the second life needs too
 	w, end := begin(t, st, secrets)
 	var made struct{ ID string }
 	w.call("POST", "/app", map[string]any{"name": "Shop", "uid": "shop"}, &made)

@@ -212,12 +212,12 @@ func startEngine(t *testing.T, o order) *engine.Engine {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ring, err := keyring.Parse(o.Ring)
+	secrets, err := engine.ParseSecrets(o.Ring)
 	if err != nil {
 		t.Fatal(err)
 	}
 	eng, err := engine.New(t.Context(), engine.Config{
-		Store: st, Secrets: ring.For(engine.SecretsPurpose), AdminKey: "admin",
+		Store: st, Secrets: secrets, AdminKey: "admin",
 		EgressAllow:   []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
 		RetrySchedule: slices.Repeat(postern.RetrySchedule{time.Second}, 20),
 	})

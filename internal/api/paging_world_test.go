@@ -72,7 +72,7 @@ func newServer(t testing.TB) *server {
 	t.Helper()
 	receiver := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	s := &server{
-		t: t, disk: &slowDisk{}, mem: vfs.NewCrashableMem(), secrets: keyring.New().For(engine.SecretsPurpose),
+		t: t, disk: &slowDisk{}, mem: vfs.NewCrashableMem(), secrets: keyring.New().For("a test"),
 		receiver: receiver.URL, attempted: make(chan struct{}, 10_000),
 	}
 	s.start()

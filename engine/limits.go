@@ -10,6 +10,7 @@ import (
 	"github.com/postern-dev/postern/internal/deliver"
 	"github.com/postern-dev/postern/internal/intake"
 	"github.com/postern-dev/postern/internal/journal"
+	"github.com/postern-dev/postern/internal/pull"
 	"github.com/postern-dev/postern/internal/replay"
 	"github.com/postern-dev/postern/sign"
 	"github.com/postern-dev/postern/verify"
@@ -40,5 +41,5 @@ func (e *Engine) limits() []postern.Limit {
 		postern.TimeLimit("secret.grace.default", sign.DefaultGrace, "It does for so long where its rotation does not say."),
 		postern.BytesLimit("secret.size", sign.MaxKeyBytes, "A symmetric secret has at most so many bytes once decoded."),
 		postern.BytesLimit("secret.smallest", sign.MinKeyBytes, "A symmetric secret has at least so many bytes once decoded."),
-	}, postern.Limits(), accept.Limits(), catalogue.Limits(), deliver.Limits(), replay.Limits())
+	}, postern.Limits(), accept.Limits(), catalogue.Limits(), deliver.Limits(), pull.Limits(), replay.Limits())
 }

@@ -89,8 +89,8 @@ func FuzzRequest(f *testing.F) {
 		}
 		ctx, cancel := context.WithCancel(r.Context())
 		defer cancel()
-		if strings.Contains(target.Path, "tail") {
-			cancel() // it would be answered for ever
+		if strings.Contains(target.Path, "tail") || strings.Contains(target.Path, "lease") {
+			cancel() // it would be answered for ever, or a minute later
 		}
 		batch := s.head.Batch
 		got := s.send(r.WithContext(ctx))

@@ -94,7 +94,7 @@ func (in *endpointIn) apply(e *postern.Endpoint) error {
 			e.Headers = mergeHeaders(&f, nil, valuesOf(*in.Headers.Value))
 		}
 	}
-	if kind := in.Kind.Value; kind != nil && *kind != string(postern.HTTPEndpoint) && *kind != string(e.Kind) {
+	if kind := in.Kind.Value; kind != nil && *kind != string(e.Kind) {
 		f.add("only endpoints of kind http and pull can be made here, and no kind changes; handlers are registered by the program that has them", "kind")
 	}
 	return f.err()

@@ -113,6 +113,8 @@ func newMeasured(t *testing.T) *measured {
 	w.do("POST", "/app", `{"name":"Quiet","uid":"quiet"}`)
 	w.do("POST", "/app", `{"name":"Shop","uid":"shop"}`)
 	w.do("POST", "/app/shop/endpoint", `{"url":"`+nowhere+`","uid":"a"}`)
+	w.do("POST", "/app/shop/endpoint", `{"kind":"pull","uid":"worker","channels":["pulled"]}`)
+	w.do("POST", "/app/shop/msg", `{"eventType":"a","payload":{},"channels":["pulled"]}`)
 	w.address = strings.TrimPrefix(text(w.do("POST", "/app/quiet/source", `{"name":"s","provider":"none"}`), "ingestUrl"), "http://here")
 	for name, schema := range map[string]string{"checked": `{"title":"t"}`, "counted": countedSchema} {
 		w.do("POST", "/event-type", `{"name":"`+name+`","description":"d","enforceSchema":true,"schemas":{"1":`+schema+`}}`)
@@ -159,7 +161,7 @@ func (w *measured) ago(seconds int) string {
 // ways are how each limit is gone to.
 func (w *measured) ways() map[string]reach {
 	all := unreached()
-	for _, some := range []map[string]reach{w.toMessages(), w.toEndpoints(), w.toSources(), toSchemas(), w.toTheRest()} {
+	for _, some := range []map[string]reach{w.toMessages(), w.toEndpoints(), w.toSources(), toLeases(), toSchemas(), w.toTheRest()} {
 		for name, way := range some {
 			if _, twice := all[name]; twice {
 				w.t.Errorf("%s is gone to twice", name)
@@ -180,11 +182,12 @@ func unreached() map[string]reach {
 		theirs = "bounds what an endpoint does"
 	)
 	reasons := map[string]string{
-		"page.default": chosen, "retry.default": chosen, "secret.grace.default": chosen, "portal.default": chosen,
+		"page.default": chosen, "retry.default": chosen, "secret.grace.default": chosen, "portal.default": chosen, "lease.default": chosen,
 		"page.payloads": ends, "request.faults": ends, "schema.faults": ends,
-		"endpoint.stats.attempts": ends, "stats.attempts": ends, "tail.buffer": ends, "refusal.body": ends,
+		"endpoint.stats.attempts": ends, "stats.attempts": ends, "tail.buffer": ends, "refusal.body": ends, "lease.payloads": ends,
 		"refusal.count": "takes many requests, and then the oldest go", "refusal.bytes": "takes many requests, and then the oldest go",
 		"refusal.age": lasts, "inbound.duplicates": lasts, "idempotency.kept": lasts, "idempotency.auto": lasts, "message.retention": lasts,
+		"lease.hold": lasts, "lease.attended": lasts, "lease.held": many, "lease.total": many, "lease.consumers": many,
 		"request.underway": many, "attempt.underway": many, "message.queued": many, "message.waiting": many,
 		"tail.clients": many, "tail.application": many, "endpoint.secrets": many, "eventType.declared": many, "stats.endpoints": many,
 		"replay.active": many, "replay.ended": many, "replay.slice": "is how a replay goes on by itself",
@@ -257,6 +260,19 @@ func (w *measured) toEndpoints() map[string]reach {
 			return get("/app/shop/endpoint/a/stats?since=" + w.ago(n+5*60)) // and the skew that is tolerated
 		}},
 		"endpoint.stats.skew": {ask: func(n int) request { return get("/app/shop/endpoint/a/stats?until=" + w.ago(-n)) }},
+	}
+}
+
+// toLeases are the limits of a pull endpoint's consumers.
+func toLeases() map[string]reach {
+	const lease = "/app/shop/endpoint/worker/lease"
+	const some = `"leases":["lse_0ERbNHTM6fguHUOiI43R1TLOQzZ"]`
+	return map[string]reach{
+		"lease.batch":   {ask: func(n int) request { return post(lease, fmt.Sprintf(`{"waitSeconds":0,"limit":%d}`, n)) }},
+		"lease.longest": {ask: func(n int) request { return post(lease+"/extend", fmt.Sprintf(`{%s,"leaseSeconds":%d}`, some, n)) }},
+		"lease.error":   {ask: func(n int) request { return post(lease+"/nack", fmt.Sprintf(`{%s,"error":"%s"}`, some, xs(n))) }},
+		// Something waits, or the request would wait for as long as it may.
+		"lease.wait": {ask: func(n int) request { return post(lease, fmt.Sprintf(`{"limit":1,"waitSeconds":%d}`, n)) }},
 	}
 }
 

@@ -43,7 +43,7 @@ import (
 )
 
 // Tx is a transaction of the caller's: PGX, Postgres or SQLite makes one. The
-// caller ends it.
+// caller ends it. It is that of package outbox, too; the zero Tx is refused.
 type Tx = userdb.Tx
 
 // PGX is a transaction of pgx.
@@ -55,12 +55,16 @@ func Postgres(tx *sql.Tx) Tx { return userdb.FromSQL(userdb.Postgres, tx) }
 // SQLite is a transaction of database/sql on SQLite, by whatever driver.
 func SQLite(tx *sql.Tx) Tx { return userdb.FromSQL(userdb.SQLite, tx) }
 
-// DB is a database of the caller's, for Sweep: PGXDB, PostgresDB or SQLiteDB
-// makes one.
+// DB is a database of the caller's, for Sweep: PGXDB, PostgresDB or SQLiteDB makes
+// one. It is that of package outbox, too; the zero DB is refused.
 type DB = userdb.DB
 
 // PGXDB is a PostgreSQL: a *pgxpool.Pool, or a *pgx.Conn that nobody else uses.
-func PGXDB(db userdb.Beginner) DB { return userdb.PGXDB(db) }
+func PGXDB(db interface {
+	Begin(ctx context.Context) (pgx.Tx, error)
+}) DB {
+	return userdb.PGXDB(db)
+}
 
 // PostgresDB is a PostgreSQL through database/sql.
 func PostgresDB(db *sql.DB) DB { return userdb.SQLDB(userdb.Postgres, db) }
@@ -109,7 +113,7 @@ func (t Table) Once(ctx context.Context, tx Tx, m Message) (first bool, err erro
 			return false, postern.InvalidField("must have 1 to 256 bytes", "Message", field)
 		}
 	}
-	rows, err := tx.Exec(ctx, `INSERT INTO `+table+` (handler, message, at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`,
+	rows, err := userdb.Exec(ctx, tx, `INSERT INTO `+table+` (handler, message, at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`,
 		m.Handler, m.ID, t.now().Unix())
 	return rows == 1, err
 }
@@ -123,13 +127,13 @@ func (t Table) Create(ctx context.Context, tx Tx) error {
 	if err != nil {
 		return err
 	}
-	if tx.Dialect() == userdb.Postgres { // IF NOT EXISTS alone fails for all but one of several at once
-		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock($1, $2)`, userdb.LockClass(statements[0]), int32(-1)); err != nil {
+	if userdb.DialectOf(tx) == userdb.Postgres { // IF NOT EXISTS alone fails for all but one of several at once
+		if _, err := userdb.Exec(ctx, tx, `SELECT pg_advisory_xact_lock($1, $2)`, userdb.LockClass(statements[0]), int32(-1)); err != nil {
 			return err
 		}
 	}
 	for _, statement := range statements {
-		if _, err := tx.Exec(ctx, statement); err != nil {
+		if _, err := userdb.Exec(ctx, tx, statement); err != nil {
 			return err
 		}
 	}
@@ -170,8 +174,8 @@ func (t Table) Sweep(ctx context.Context, db DB, keep time.Duration) (deleted in
 	before := t.now().Add(-keep).Unix()
 	for {
 		var rows int64
-		err := db.In(ctx, func(tx Tx) (err error) {
-			rows, err = tx.Exec(ctx, `DELETE FROM `+table+` WHERE (handler, message) IN (
+		err := userdb.In(ctx, db, func(tx Tx) (err error) {
+			rows, err = userdb.Exec(ctx, tx, `DELETE FROM `+table+` WHERE (handler, message) IN (
 				SELECT handler, message FROM `+table+` WHERE at < $1 ORDER BY at LIMIT $2)`, before, sweepRows)
 			return err
 		})

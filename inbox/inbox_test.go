@@ -18,6 +18,7 @@ import (
 	"github.com/postern-dev/postern"
 	"github.com/postern-dev/postern/inbox"
 	"github.com/postern-dev/postern/internal/testkit"
+	"github.com/postern-dev/postern/internal/userdb"
 )
 
 func TestOnceIsOnce(t *testing.T) {
@@ -98,7 +99,7 @@ func TestSweepDeletesTheOld(t *testing.T) {
 		}
 		record("old")
 		b.in(t, func(tx transaction) { // more than one transaction of Sweep deletes
-			if _, err := tx.Exec(t.Context(), `INSERT INTO postern_inbox (handler, message, at)
+			if _, err := userdb.Exec(t.Context(), tx.Tx, `INSERT INTO postern_inbox (handler, message, at)
 				WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10500) SELECT 'many', 'msg' || i, 1 FROM n`); err != nil {
 				t.Fatal(err)
 			}
@@ -118,7 +119,7 @@ func TestATableInASchema(t *testing.T) {
 	b := bases["pgx"](t, cluster.Database(t))
 	table := inbox.Table{Name: "own.inbox"}
 	b.in(t, func(tx transaction) {
-		_, err := tx.Exec(t.Context(), "CREATE SCHEMA own")
+		_, err := userdb.Exec(t.Context(), tx.Tx, "CREATE SCHEMA own")
 		err = errors.Join(err, table.Create(t.Context(), tx.Tx))
 		first, onceErr := table.Once(t.Context(), tx.Tx, inbox.Message{Handler: "h", ID: "m"})
 		if err := errors.Join(err, onceErr); err != nil || !first {
@@ -171,7 +172,7 @@ func TestSoakEffectsOnce(t *testing.T) {
 			address := address(t, kind)
 			b := bases[kind](t, address)
 			b.in(t, func(tx transaction) {
-				_, err := tx.Exec(t.Context(), "CREATE TABLE effects (id text NOT NULL)")
+				_, err := userdb.Exec(t.Context(), tx.Tx, "CREATE TABLE effects (id text NOT NULL)")
 				if err := errors.Join(err, inbox.Table{}.Create(t.Context(), tx.Tx)); err != nil {
 					t.Fatal(err)
 				}
@@ -182,7 +183,7 @@ func TestSoakEffectsOnce(t *testing.T) {
 			life(t, kind+" "+address, -1)
 			got := map[string]int{}
 			b.in(t, func(tx transaction) {
-				err := tx.Each(t.Context(), func(scan func(...any) error) (bool, error) {
+				err := userdb.Each(t.Context(), tx.Tx, func(scan func(...any) error) (bool, error) {
 					var id string
 					var n int
 					err := scan(&id, &n)
@@ -259,7 +260,7 @@ func handle(b base, id string, fails bool) error {
 	}
 	first, err := inbox.Once(ctx, tx.Tx, inbox.Message{Handler: "effects", ID: id})
 	if err == nil && first {
-		_, err = tx.Exec(ctx, "INSERT INTO effects (id) VALUES ($1)", id)
+		_, err = userdb.Exec(ctx, tx.Tx, "INSERT INTO effects (id) VALUES ($1)", id)
 	}
 	if err != nil || fails {
 		return errors.Join(err, tx.rollback())

@@ -47,10 +47,10 @@ func (t *Table) read(ctx context.Context, tx Tx, table string) ([]*row, error) {
 	bytes, limit := 0, t.maxPayload()
 	query := `SELECT seq, event_id, application, event_type, content_type, channels, tags, caused_by, failures, length(payload),
 		CASE WHEN length(payload) <= $1 THEN payload END FROM ` + table + ` WHERE parked IS NULL ORDER BY seq LIMIT $2`
-	if tx.Dialect() == userdb.Postgres {
+	if userdb.DialectOf(tx) == userdb.Postgres {
 		query += ` FOR UPDATE SKIP LOCKED`
 	}
-	err := tx.Each(ctx, func(scan func(...any) error) (bool, error) {
+	err := userdb.Each(ctx, tx, func(scan func(...any) error) (bool, error) {
 		var r row
 		var application int64
 		var channels, tags, cause string
@@ -131,9 +131,9 @@ func (t *Table) settle(ctx context.Context, tx Tx, table string, rows []*row) er
 		case published:
 			done = append(done, strconv.FormatInt(r.seq, 10))
 		case parked:
-			_, err = tx.Exec(ctx, `UPDATE `+table+` SET parked = $1, failures = $2 WHERE seq = $3`, reason(r.err), r.failures, r.seq)
+			_, err = userdb.Exec(ctx, tx, `UPDATE `+table+` SET parked = $1, failures = $2 WHERE seq = $3`, reason(r.err), r.failures, r.seq)
 		case failed:
-			_, err = tx.Exec(ctx, `UPDATE `+table+` SET failures = $1 WHERE seq = $2 AND failures <> $1`, r.failures, r.seq)
+			_, err = userdb.Exec(ctx, tx, `UPDATE `+table+` SET failures = $1 WHERE seq = $2 AND failures <> $1`, r.failures, r.seq)
 		}
 		if err != nil {
 			return err
@@ -143,7 +143,7 @@ func (t *Table) settle(ctx context.Context, tx Tx, table string, rows []*row) er
 		return nil
 	}
 	// Numbers in the text: lists are written differently by every library.
-	_, err := tx.Exec(ctx, `DELETE FROM `+table+` WHERE seq IN (`+strings.Join(done, ", ")+`)`)
+	_, err := userdb.Exec(ctx, tx, `DELETE FROM `+table+` WHERE seq IN (`+strings.Join(done, ", ")+`)`)
 	return err
 }
 

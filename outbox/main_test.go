@@ -14,6 +14,7 @@ import (
 
 	"github.com/postern-dev/postern"
 	"github.com/postern-dev/postern/internal/pgtest"
+	"github.com/postern-dev/postern/internal/userdb"
 	"github.com/postern-dev/postern/outbox"
 )
 
@@ -123,7 +124,7 @@ func (b *base) publish(t *testing.T, table *outbox.Table, p postern.Publish) (ev
 func (b *base) count(t *testing.T, query string) (n int) {
 	t.Helper()
 	b.in(t, func(tx transaction) error {
-		return tx.Each(t.Context(), func(scan func(...any) error) (bool, error) { return true, scan(&n) }, query)
+		return userdb.Each(t.Context(), tx.Tx, func(scan func(...any) error) (bool, error) { return true, scan(&n) }, query)
 	})
 	return n
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/postern-dev/postern"
 	"github.com/postern-dev/postern/engine"
+	"github.com/postern-dev/postern/internal/userdb"
 	"github.com/postern-dev/postern/outbox"
 )
 
@@ -230,7 +231,7 @@ func TestBadRowsAreParked(t *testing.T) {
 		b.publish(t, table, large)
 		b.publish(t, table, typed("after"))
 		b.in(t, func(tx transaction) error { // as no Publish writes it
-			_, err := tx.Exec(t.Context(), "INSERT INTO postern_outbox (event_id, application, event_type, content_type, channels, tags, caused_by, payload) VALUES ('e', 1, 'garbled', '', 'no json', '', '', '')")
+			_, err := userdb.Exec(t.Context(), tx.Tx, "INSERT INTO postern_outbox (event_id, application, event_type, content_type, channels, tags, caused_by, payload) VALUES ('e', 1, 'garbled', '', 'no json', '', '', '')")
 			return err
 		})
 		narrow := &outbox.Table{MaxPayload: 1000}
@@ -241,7 +242,7 @@ func TestBadRowsAreParked(t *testing.T) {
 		b.untilEmpty(t)
 		reasons := map[string]string{}
 		b.in(t, func(tx transaction) error {
-			return tx.Each(t.Context(), func(scan func(...any) error) (bool, error) {
+			return userdb.Each(t.Context(), tx.Tx, func(scan func(...any) error) (bool, error) {
 				var eventType, reason string
 				err := scan(&eventType, &reason)
 				reasons[eventType] = reason
@@ -345,7 +346,7 @@ func TestNoRowIsTakenForAnother(t *testing.T) {
 	relay(t, outbox.RelayConfig{DB: b.db, Publisher: l, Table: table})
 	<-at
 	b.in(t, func(tx transaction) error {
-		_, err := tx.Exec(t.Context(), "DELETE FROM postern_outbox")
+		_, err := userdb.Exec(t.Context(), tx.Tx, "DELETE FROM postern_outbox")
 		return err
 	})
 	b.publish(t, table, typed("b"))

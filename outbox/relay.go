@@ -77,11 +77,11 @@ func NewRelay(cfg RelayConfig) (*Relay, error) {
 	switch {
 	case err != nil:
 		return nil, err
-	case cfg.DB.Dialect() == 0:
+	case userdb.DialectOfDB(cfg.DB) == 0:
 		return nil, postern.InvalidField("is required: make it with PGXDB, PostgresDB or SQLiteDB", "RelayConfig", "DB")
 	case cfg.Publisher == nil:
 		return nil, postern.InvalidField("is required: an engine is one", "RelayConfig", "Publisher")
-	case cfg.Listen != nil && cfg.DB.Dialect() != userdb.Postgres:
+	case cfg.Listen != nil && userdb.DialectOfDB(cfg.DB) != userdb.Postgres:
 		return nil, postern.InvalidField("is for PostgreSQL", "RelayConfig", "Listen")
 	}
 	return &Relay{cfg: cfg, table: table, wake: make(chan struct{}, 1)}, nil
@@ -150,7 +150,7 @@ func (r *Relay) round(ctx context.Context) (moved int, full bool, err error) {
 	hold, cancel := outlive(ctx, stopTime)
 	defer cancel()
 	var rows []*row
-	if r.cfg.DB.Dialect() == userdb.Postgres {
+	if userdb.DialectOfDB(r.cfg.DB) == userdb.Postgres {
 		rows, err = r.lockedRound(ctx, hold)
 	} else {
 		rows, err = r.openRound(ctx, hold)
@@ -181,9 +181,9 @@ func (r *Relay) round(ctx context.Context) (moved int, full bool, err error) {
 // relay of the table has at a time, so that the order holds over several. Who
 // does not get it has nothing to do now.
 func (r *Relay) lockedRound(ctx, hold context.Context) (rows []*row, err error) {
-	err = r.cfg.DB.In(hold, func(tx Tx) error {
+	err = userdb.In(hold, r.cfg.DB, func(tx Tx) error {
 		mine := false
-		err := tx.Each(hold, func(scan func(...any) error) (bool, error) {
+		err := userdb.Each(hold, tx, func(scan func(...any) error) (bool, error) {
 			var setting string
 			return false, scan(&setting, &mine)
 		}, `SELECT set_config('idle_in_transaction_session_timeout', '`+stuckAfter+`', true), pg_try_advisory_xact_lock($1, 0)`, userdb.LockClass(r.table+" relay"))
@@ -203,7 +203,7 @@ func (r *Relay) lockedRound(ctx, hold context.Context) (rows []*row, err error) 
 // writing. Relays that read the same rows publish them in the same order, and
 // all but the first copy of each are known.
 func (r *Relay) openRound(ctx, hold context.Context) (rows []*row, err error) {
-	err = r.cfg.DB.Read(ctx, func(tx Tx) (err error) {
+	err = userdb.Read(ctx, r.cfg.DB, func(tx Tx) (err error) {
 		rows, err = r.cfg.Table.read(ctx, tx, r.table)
 		return err
 	})
@@ -211,7 +211,7 @@ func (r *Relay) openRound(ctx, hold context.Context) (rows []*row, err error) {
 		return nil, err
 	}
 	r.publishInTime(ctx, rows)
-	err = r.cfg.DB.In(hold, func(tx Tx) error { return r.cfg.Table.settle(hold, tx, r.table, rows) })
+	err = userdb.In(hold, r.cfg.DB, func(tx Tx) error { return r.cfg.Table.settle(hold, tx, r.table, rows) })
 	return rows, err
 }
 

@@ -27,6 +27,7 @@ import (
 	"github.com/postern-dev/postern/engine"
 	"github.com/postern-dev/postern/internal/keyring"
 	"github.com/postern-dev/postern/internal/testkit"
+	"github.com/postern-dev/postern/internal/userdb"
 	"github.com/postern-dev/postern/outbox"
 	"github.com/postern-dev/postern/store/embedded"
 )
@@ -68,7 +69,7 @@ func TestSoakKilledBetweenCommitAndDelivery(t *testing.T) {
 				if kind == "sqlite" {
 					place = "integer PRIMARY KEY AUTOINCREMENT"
 				}
-				_, err := tx.Exec(t.Context(), "CREATE TABLE orders (place "+place+", number bigint NOT NULL, application bigint NOT NULL)")
+				_, err := userdb.Exec(t.Context(), tx.Tx, "CREATE TABLE orders (place "+place+", number bigint NOT NULL, application bigint NOT NULL)")
 				return err
 			})
 			got := newReceiver(t)
@@ -180,7 +181,7 @@ func (b *base) order(table *outbox.Table, number int, random *rand.Rand) error {
 	p := postern.Publish{Application: postern.ApplicationNumber(app), EventType: "order.placed", ContentType: "text/plain", Payload: []byte(strconv.Itoa(number))}
 	_, err = table.Publish(ctx, tx.Tx, p)
 	if err == nil { // after Publish, whose lock orders this row as well
-		_, err = tx.Exec(ctx, "INSERT INTO orders (number, application) VALUES ($1, $2)", number, app)
+		_, err = userdb.Exec(ctx, tx.Tx, "INSERT INTO orders (number, application) VALUES ($1, $2)", number, app)
 	}
 	if err != nil || random.IntN(3) == 0 {
 		return errors.Join(err, tx.rollback())
@@ -193,7 +194,7 @@ func (b *base) committed(t *testing.T) map[int][]string {
 	t.Helper()
 	placed := map[int][]string{}
 	b.in(t, func(tx transaction) error {
-		return tx.Each(t.Context(), func(scan func(...any) error) (bool, error) {
+		return userdb.Each(t.Context(), tx.Tx, func(scan func(...any) error) (bool, error) {
 			var number int64
 			var app int
 			err := scan(&number, &app)

@@ -69,21 +69,21 @@ func (t *Table) Publish(ctx context.Context, tx Tx, p postern.Publish) (eventID 
 	if p.EventID == "" {
 		p.EventID = "out_" + rand.Text()
 	}
-	postgres := tx.Dialect() == userdb.Postgres
+	postgres := userdb.DialectOf(tx) == userdb.Postgres
 	if t.Ordered && postgres {
 		// Taken before the row gets its place and let go after the commit is seen.
-		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock($1, $2)`, userdb.LockClass(table), int32(p.Application)); err != nil {
+		if _, err := userdb.Exec(ctx, tx, `SELECT pg_advisory_xact_lock($1, $2)`, userdb.LockClass(table), int32(p.Application)); err != nil {
 			return "", err
 		}
 	}
-	_, err = tx.Exec(ctx, `INSERT INTO `+table+` (event_id, application, event_type, content_type, channels, tags, caused_by, payload)
+	_, err = userdb.Exec(ctx, tx, `INSERT INTO `+table+` (event_id, application, event_type, content_type, channels, tags, caused_by, payload)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
 		p.EventID, int64(p.Application), p.EventType, p.ContentType, list(p.Channels), list(p.Tags), causeText(p.CausedBy), p.Payload)
 	if err != nil {
 		return "", err
 	}
 	if t.Notify && postgres && t.mayNotify(time.Now()) {
-		if _, err := tx.Exec(ctx, `SELECT pg_notify($1, '')`, table); err != nil {
+		if _, err := userdb.Exec(ctx, tx, `SELECT pg_notify($1, '')`, table); err != nil {
 			return "", err
 		}
 	}
@@ -127,23 +127,23 @@ func (t *Table) Unpark(ctx context.Context, tx Tx) (rows int64, err error) {
 	if err != nil {
 		return 0, err
 	}
-	return tx.Exec(ctx, `UPDATE `+table+` SET parked = NULL, failures = 0 WHERE parked IS NOT NULL`)
+	return userdb.Exec(ctx, tx, `UPDATE `+table+` SET parked = NULL, failures = 0 WHERE parked IS NOT NULL`)
 }
 
 // Create makes the table and its index if they are not there. It is an
 // alternative to putting the text of a Schema method into one's own migrations.
 func (t *Table) Create(ctx context.Context, tx Tx) error {
-	statements, err := t.statements(tx.Dialect())
+	statements, err := t.statements(userdb.DialectOf(tx))
 	if err != nil {
 		return err
 	}
-	if tx.Dialect() == userdb.Postgres { // IF NOT EXISTS alone fails for all but one of several at once
-		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock($1, $2)`, userdb.LockClass(statements[0]), int32(-1)); err != nil {
+	if userdb.DialectOf(tx) == userdb.Postgres { // IF NOT EXISTS alone fails for all but one of several at once
+		if _, err := userdb.Exec(ctx, tx, `SELECT pg_advisory_xact_lock($1, $2)`, userdb.LockClass(statements[0]), int32(-1)); err != nil {
 			return err
 		}
 	}
 	for _, statement := range statements {
-		if _, err := tx.Exec(ctx, statement); err != nil {
+		if _, err := userdb.Exec(ctx, tx, statement); err != nil {
 			return err
 		}
 	}

@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"context"
 	"database/sql"
 
 	"github.com/jackc/pgx/v5"
@@ -9,7 +10,7 @@ import (
 )
 
 // Tx is a transaction of the caller's: PGX, Postgres or SQLite makes one. The
-// caller ends it.
+// caller ends it. It is that of package inbox, too; the zero Tx is refused.
 type Tx = userdb.Tx
 
 // PGX is a transaction of pgx.
@@ -22,11 +23,15 @@ func Postgres(tx *sql.Tx) Tx { return userdb.FromSQL(userdb.Postgres, tx) }
 func SQLite(tx *sql.Tx) Tx { return userdb.FromSQL(userdb.SQLite, tx) }
 
 // DB is a database of the caller's, for a Relay: PGXDB, PostgresDB or SQLiteDB
-// makes one.
+// makes one. It is that of package inbox, too; the zero DB is refused.
 type DB = userdb.DB
 
 // PGXDB is a PostgreSQL: a *pgxpool.Pool, or a *pgx.Conn that nobody else uses.
-func PGXDB(db userdb.Beginner) DB { return userdb.PGXDB(db) }
+func PGXDB(db interface {
+	Begin(ctx context.Context) (pgx.Tx, error)
+}) DB {
+	return userdb.PGXDB(db)
+}
 
 // PostgresDB is a PostgreSQL through database/sql.
 func PostgresDB(db *sql.DB) DB { return userdb.SQLDB(userdb.Postgres, db) }

@@ -51,11 +51,13 @@ func FromPGX(tx pgx.Tx) Tx { return Tx{Postgres, pgxTx{tx}} }
 // FromSQL is a transaction of database/sql.
 func FromSQL(d Dialect, tx *sql.Tx) Tx { return Tx{d, sqlTx{d, tx}} }
 
-// Dialect is that of the transaction's database.
-func (t Tx) Dialect() Dialect { return t.dialect }
+// DialectOf is that of a transaction's database; 0 for the zero Tx. What is done
+// with a Tx and a DB are functions, because both are names in public packages: what
+// users see of them is that they are made and passed on.
+func DialectOf(t Tx) Dialect { return t.dialect }
 
 // Exec runs a statement and returns how many rows it changed.
-func (t Tx) Exec(ctx context.Context, statement string, args ...any) (rows int64, err error) {
+func Exec(ctx context.Context, t Tx, statement string, args ...any) (rows int64, err error) {
 	if t.on == nil {
 		return 0, errNone
 	}
@@ -63,7 +65,7 @@ func (t Tx) Exec(ctx context.Context, statement string, args ...any) (rows int64
 }
 
 // Each calls do for the rows of a query, in their order.
-func (t Tx) Each(ctx context.Context, do RowFunc, query string, args ...any) error {
+func Each(ctx context.Context, t Tx, do RowFunc, query string, args ...any) error {
 	if t.on == nil {
 		return errNone
 	}
@@ -114,11 +116,11 @@ func SQLDB(d Dialect, db *sql.DB) DB {
 	}}
 }
 
-// Dialect is the database's; 0 for the zero DB.
-func (db DB) Dialect() Dialect { return db.dialect }
+// DialectOfDB is the database's; 0 for the zero DB.
+func DialectOfDB(db DB) Dialect { return db.dialect }
 
 // In runs do in a transaction, and commits it when do returns nil.
-func (db DB) In(ctx context.Context, do func(tx Tx) error) error {
+func In(ctx context.Context, db DB, do func(tx Tx) error) error {
 	if db.begin == nil {
 		return errNone
 	}
@@ -136,11 +138,11 @@ func (db DB) In(ctx context.Context, do func(tx Tx) error) error {
 
 // Read runs do without a transaction where the library can: one that only reads
 // would take SQLite's lock of writers where the user has all of them do so.
-func (db DB) Read(ctx context.Context, do func(tx Tx) error) error {
+func Read(ctx context.Context, db DB, do func(tx Tx) error) error {
 	if db.outside.on != nil {
 		return do(db.outside)
 	}
-	return db.In(ctx, do)
+	return In(ctx, db, do)
 }
 
 // validTable is a plain name, after a plain name of a schema or not: it goes

@@ -202,9 +202,7 @@ func Example_seeWhatHappened() {
 	}
 
 	// Everything is in the API, for programs, the page and the postern command.
-	server := httptest.NewServer(eng.Handler())
-	defer server.Close()
-	c, err := client.New(client.Options{URL: server.URL, Key: "key of this example"})
+	c, err := client.New(client.Options{Handler: eng.Handler(), Key: "key of this example"})
 	if err != nil {
 		log.Fatal(err)
 	}

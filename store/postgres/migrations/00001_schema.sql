@@ -6,6 +6,9 @@
 -- partition of each table. Times are microseconds, milliseconds or nanoseconds
 -- since 1970 where a column says _us, _ms or _ns: what is read back is what was
 -- written, to the last digit, and no session's time zone matters.
+--
+-- A partition has one day, and the day comes last in its keys: a list of one
+-- application is then one range of each partition's index, in the order of ids.
 
 -- Journals: whoever holds the epoch writes. Every batch locks this row FOR SHARE
 -- and writes nothing under another epoch, so that the UPDATE which raises the
@@ -82,7 +85,7 @@ CREATE TABLE message (
     provider_event_type text     NOT NULL,
     caused_by           bytea,
     depth               smallint NOT NULL,
-    PRIMARY KEY (day, application, id)
+    PRIMARY KEY (application, id, day)
 ) PARTITION BY RANGE (day);
 CREATE INDEX message_position ON message (journal, position);
 
@@ -92,10 +95,11 @@ CREATE TABLE content (
     day         integer NOT NULL,
     application bigint  NOT NULL,
     message     bytea   NOT NULL,
-    payload     bytea   NOT NULL STORAGE EXTERNAL,
+    payload     bytea   NOT NULL,
     request     bytea, -- of what came in by a source: JSON
-    PRIMARY KEY (day, application, message)
+    PRIMARY KEY (application, message, day)
 ) PARTITION BY RANGE (day);
+ALTER TABLE content ALTER payload SET STORAGE EXTERNAL;
 
 CREATE TABLE attempt (
     day            integer  NOT NULL, -- the message's
@@ -113,7 +117,7 @@ CREATE TABLE attempt (
     code           integer  NOT NULL,
     failure        text     NOT NULL,
     url            text     NOT NULL,
-    response       bytea    STORAGE EXTERNAL,
+    response       bytea,
     started_us     bigint   NOT NULL,
     next_us        bigint   NOT NULL, -- 0 for none
     retry_after_ns bigint   NOT NULL,
@@ -122,8 +126,9 @@ CREATE TABLE attempt (
     tls_ns         bigint   NOT NULL,
     first_byte_ns  bigint   NOT NULL,
     total_ns       bigint   NOT NULL,
-    PRIMARY KEY (day, application, message, endpoint, n)
+    PRIMARY KEY (application, message, endpoint, n, day)
 ) PARTITION BY RANGE (day);
+ALTER TABLE attempt ALTER response SET STORAGE EXTERNAL;
 CREATE INDEX attempt_endpoint ON attempt (endpoint, id);
 
 -- Records that end a delivery without an attempt.
@@ -136,7 +141,7 @@ CREATE TABLE final (
     reason      text     NOT NULL,
     attempts    integer  NOT NULL,
     at_us       bigint   NOT NULL,
-    PRIMARY KEY (day, application, message, endpoint)
+    PRIMARY KEY (application, message, endpoint, day)
 ) PARTITION BY RANGE (day);
 
 -- Deliveries that ended dead.
@@ -145,7 +150,7 @@ CREATE TABLE dead (
     application bigint  NOT NULL,
     endpoint    bigint  NOT NULL,
     message     bytea   NOT NULL,
-    PRIMARY KEY (day, application, endpoint, message)
+    PRIMARY KEY (application, endpoint, message, day)
 ) PARTITION BY RANGE (day);
 
 -- Rows of deliveries that wait for a retry or were resent: postern.Row. The
@@ -196,9 +201,10 @@ CREATE TABLE refusal (
     content_type text    NOT NULL,
     truncated    boolean NOT NULL,
     credentials  bytea,
-    body         bytea   NOT NULL STORAGE EXTERNAL,
+    body         bytea   NOT NULL,
     PRIMARY KEY (source, id)
 );
+ALTER TABLE refusal ALTER body SET STORAGE EXTERNAL;
 
 -- What the database itself keeps for a node: days that are dropped and whose
 -- partitions are not yet gone, contents that are to be erased, the key ring.

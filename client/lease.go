@@ -77,11 +77,11 @@ func (l Leases) Create(ctx context.Context, app, endpoint string, in LeaseIn) ([
 	if in.Duration != 0 {
 		body["leaseSeconds"] = int(in.Duration / time.Second)
 	}
-	r := l.request(app, endpoint, body)
-	r.unkeyed = true
 	out, err := call[struct {
 		Data []Lease `json:"data"`
-	}](ctx, l.c, r)
+	}](ctx, l.c, request{
+		method: http.MethodPost, path: path("app", app, "endpoint", endpoint, "lease"), body: body, unkeyed: true,
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -91,15 +91,15 @@ func (l Leases) Create(ctx context.Context, app, endpoint string, in LeaseIn) ([
 // Ack ends leases whose messages were processed. Those that had ended before are
 // missing: their messages are given out again, or were.
 func (l Leases) Ack(ctx context.Context, app, endpoint string, ids ...postern.LeaseID) (missing []postern.LeaseID, err error) {
-	return l.end(ctx, l.request(app, endpoint, Patch{"leases": ids}, "ack"))
+	return l.end(ctx, l.held(app, endpoint, "ack", Patch{"leases": ids}))
 }
 
 // Nack ends leases whose messages were not processed; see postern.Nack. Else it
 // is as Ack.
 func (l Leases) Nack(ctx context.Context, app, endpoint string, why postern.Nack, ids ...postern.LeaseID) (missing []postern.LeaseID, err error) {
-	return l.end(ctx, l.request(app, endpoint, Patch{
+	return l.end(ctx, l.held(app, endpoint, "nack", Patch{
 		"leases": ids, "delaySeconds": seconds(why.Delay), "permanent": why.Permanent, "error": why.Error,
-	}, "nack"))
+	}))
 }
 
 // Extend has leases end after d from now. It returns when the first of them does.
@@ -107,7 +107,7 @@ func (l Leases) Extend(ctx context.Context, app, endpoint string, d time.Duratio
 	out, err := call[struct {
 		ExpiresAt time.Time         `json:"expiresAt"`
 		Missing   []postern.LeaseID `json:"missing"`
-	}](ctx, l.c, l.request(app, endpoint, Patch{"leases": ids, "leaseSeconds": seconds(d)}, "extend"))
+	}](ctx, l.c, l.held(app, endpoint, "extend", Patch{"leases": ids, "leaseSeconds": seconds(d)}))
 	if err != nil {
 		return time.Time{}, nil, err
 	}
@@ -116,7 +116,7 @@ func (l Leases) Extend(ctx context.Context, app, endpoint string, d time.Duratio
 
 // Release gives messages back that were not begun with: no try is used up.
 func (l Leases) Release(ctx context.Context, app, endpoint string, ids ...postern.LeaseID) (missing []postern.LeaseID, err error) {
-	return l.end(ctx, l.request(app, endpoint, Patch{"leases": ids}, "release"))
+	return l.end(ctx, l.held(app, endpoint, "release", Patch{"leases": ids}))
 }
 
 func (l Leases) end(ctx context.Context, r request) ([]postern.LeaseID, error) {
@@ -129,9 +129,9 @@ func (l Leases) end(ctx context.Context, r request) ([]postern.LeaseID, error) {
 	return out.Missing, nil
 }
 
-func (l Leases) request(app, endpoint string, body Patch, verb ...string) request {
-	at := path(append([]string{"app", app, "endpoint", endpoint, "lease"}, verb...)...)
-	return request{method: http.MethodPost, path: at, body: body}
+// held is a request about leases that are held.
+func (l Leases) held(app, endpoint, verb string, body Patch) request {
+	return request{method: http.MethodPost, path: path("app", app, "endpoint", endpoint, "lease", verb), body: body}
 }
 
 // seconds is a duration as the API takes it, rounded up.

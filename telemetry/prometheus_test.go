@@ -174,7 +174,7 @@ func TestBuckets(t *testing.T) {
 func TestStatsAreShown(t *testing.T) {
 	stats := engine.Stats{
 		Lanes: 1, LanesBehind: 2, WentBehind: 3, LanesFailing: 4, LanesProbing: 5, InFlight: 6, Queued: 7, QueuedBytes: 8, Rows: 9,
-		OldestWaiting: 10500 * time.Millisecond,
+		OldestWaiting: 10500 * time.Millisecond, Leased: 19,
 		Store: engine.Usage{Bytes: 11, FreeBytes: 12, ReserveBytes: 13, MemtableBytes: 14, CompactionDebtBytes: 15,
 			FlushesUnderWay: 16, CompactionsUnderWay: 17, Syncs: 18, Full: true},
 	}
@@ -190,6 +190,7 @@ func TestStatsAreShown(t *testing.T) {
 		"postern_rows": 9, "postern_oldest_undelivered_seconds": 10.5, "postern_store_bytes": 11, "postern_store_free_bytes": 12,
 		"postern_store_reserve_bytes": 13, "postern_store_memtable_bytes": 14, "postern_store_compaction_debt_bytes": 15,
 		"postern_store_flushes": 16, "postern_store_compactions": 17, "postern_fsyncs_total": 18, "postern_store_full": 1,
+		"postern_leases": 19,
 	}
 	shown := map[string]float64{}
 	for name := range want {

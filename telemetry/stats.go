@@ -26,6 +26,7 @@ func figures() []figure {
 		{"postern_lanes_probing", "Lanes that are sent probes only.", gauge, func(s *engine.Stats) float64 { return float64(s.LanesProbing) }},
 		{"postern_deliveries_behind_total", "How often a lane went behind.", total, func(s *engine.Stats) float64 { return float64(s.WentBehind) }},
 		{"postern_attempts_in_flight", "Attempts under way.", gauge, func(s *engine.Stats) float64 { return float64(s.InFlight) }},
+		{"postern_leases", "Deliveries that consumers of pull endpoints hold.", gauge, func(s *engine.Stats) float64 { return float64(s.Leased) }},
 		{"postern_deliveries_queued", "Deliveries that wait in memory.", gauge, func(s *engine.Stats) float64 { return float64(s.Queued) }},
 		{"postern_deliveries_queued_bytes", "Payloads of the deliveries that wait in memory.", gauge, func(s *engine.Stats) float64 { return float64(s.QueuedBytes) }},
 		{"postern_rows", "Deliveries that wait for a retry or were resent.", gauge, func(s *engine.Stats) float64 { return float64(s.Rows) }},

@@ -40,6 +40,7 @@ func driveClient(t *testing.T, r *recorder, receiver string) {
 	d.endpoints()
 	d.messages()
 	d.attempts()
+	d.leases()
 	d.replays()
 	d.sources()
 	d.keys()
@@ -245,6 +246,54 @@ func (d *clientDriver) attempts() {
 	d.does(errorOf(d.Deliveries.List(ctx, d.app, retrying)))
 	d.refuses(errorOf(d.Deliveries.List(ctx, d.app, ours.DeliveryFilter{State: "lost"})), postern.ErrInvalid)
 	d.does(walk(d.Deliveries.All(ctx, d.app, retrying)))
+}
+
+// leases are a consumer's, of a pull endpoint of its own application.
+func (d *clientDriver) leases() {
+	ctx, api := d.t.Context(), d.Leases
+	app, err := d.Applications.Create(ctx, ours.ApplicationIn{Name: "Client", UID: "client-pulls"})
+	d.does(err)
+	at := app.ID.String()
+	worker, err := d.Endpoints.Create(ctx, at, ours.EndpointIn{Kind: "pull", UID: "client-worker"})
+	d.does(err)
+	for range 4 {
+		d.does(errorOf(d.Messages.Create(ctx, at, ours.MessageIn{EventType: "client.paid", Payload: json.RawMessage("{}")})))
+	}
+	var held [4]postern.LeaseID
+	for i := range held {
+		leases, err := api.Create(ctx, at, worker.ID.String(), ours.LeaseIn{Limit: 1, Wait: 20 * time.Second})
+		d.does(err)
+		if len(leases) != 1 || string(leases[0].Payload) != "{}" || leases[0].Message.EventType != "client.paid" {
+			d.t.Fatalf("leases: %+v", leases)
+		}
+		held[i] = leases[0].ID
+	}
+	d.refuses(errorOf(api.Create(ctx, d.app, d.ok, ours.LeaseIn{})), postern.ErrConflict) // it is sent to
+	_, missing, err := api.Extend(ctx, at, "client-worker", time.Minute, held[:]...)
+	d.does(err)
+	_, _, err = api.Extend(ctx, at, "client-worker", 2*time.Hour, held[:]...)
+	d.refuses(err, postern.ErrInvalid)
+	for i, end := range []func() ([]postern.LeaseID, error){
+		func() ([]postern.LeaseID, error) { return api.Ack(ctx, at, "client-worker", held[0]) },
+		func() ([]postern.LeaseID, error) {
+			return api.Nack(ctx, at, "client-worker", postern.Nack{Delay: time.Hour, Error: "busy"}, held[1])
+		},
+		func() ([]postern.LeaseID, error) {
+			return api.Nack(ctx, at, "client-worker", postern.Nack{Permanent: true}, held[2])
+		},
+		func() ([]postern.LeaseID, error) { return api.Release(ctx, at, "client-worker", held[3]) },
+	} {
+		gone, err := end()
+		d.does(err)
+		again, err := end()
+		d.does(err)
+		if len(missing)+len(gone) != 0 || len(again) != 1 || again[0] != held[i] {
+			d.t.Fatalf("lease %d: missing %v, then %v", i, gone, again)
+		}
+	}
+	d.refuses(errorOf(api.Ack(ctx, at, noOne, held[0])), postern.ErrNotFound)
+	d.refuses(errorOf(api.Nack(ctx, at, "client-worker", postern.Nack{})), postern.ErrInvalid)
+	d.refuses(errorOf(api.Release(ctx, d.app, d.ok, held[3])), postern.ErrConflict)
 }
 
 func (d *clientDriver) replays() {

@@ -27,6 +27,7 @@ type metricsWorld struct {
 	paused   string        // an application whose endpoint is paused
 	hanging  string        // an application whose endpoint hangs
 	ingest   string        // the inbound address of a GitHub source
+	lease    string        // what a consumer holds
 }
 
 // githubSecret is the secret of the source.
@@ -149,6 +150,17 @@ func movements() []movement {
 				w.publish(w.paused, "good", object{})
 			},
 			gauges: []string{"postern_lanes_behind", "postern_oldest_undelivered_seconds"}},
+		{what: "a consumer holds a delivery", do: func(w *metricsWorld) {
+			w.want(201, "POST", "/app/"+w.app+"/endpoint", object{"kind": "pull", "uid": "worker", "channels": []string{"pulled"}}, nil)
+			w.want(202, "POST", "/app/"+w.app+"/msg", object{"eventType": "good", "channels": []string{"pulled"}, "payload": object{}}, nil)
+			var got struct{ Data []struct{ ID string } }
+			w.want(200, "POST", "/app/"+w.app+"/endpoint/worker/lease", object{}, &got)
+			w.lease = got.Data[0].ID
+		}, rise: []string{"postern_leases", `postern_api_requests_total{code="200",operation="lease.create"}`},
+			undo: func(w *metricsWorld) {
+				w.want(200, "POST", "/app/"+w.app+"/endpoint/worker/lease/ack", object{"leases": []string{w.lease}}, nil)
+			},
+			gauges: []string{"postern_leases"}},
 		{what: "an endpoint hangs", do: func(w *metricsWorld) {
 			for range 60 { // more than are sent at once
 				w.publish(w.hanging, "good", object{"a": strings.Repeat("x", 1000)})

@@ -109,6 +109,7 @@ var goroutineOwners = map[string]string{
 	"internal/lifecycle":   "runs the parts of an engine and waits for them",
 	"internal/journal":     "the committer, one for each journal; Close waits for it",
 	"internal/dispatch":    "the lanes' attempts; draining waits for them",
+	"client":               "what a consumer handles, extends and tells; Consume waits for all of it. Calls within the process",
 	"internal/cli":         "serves until the context ends and waits for the server",
 	"internal/bench":       "load and receivers of a measurement, waited for at its end",
 	"internal/demo":        "a receiver that lives as long as its server",

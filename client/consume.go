@@ -50,7 +50,7 @@ func (c *Client) Consume(ctx context.Context, app, endpoint string, o ConsumeOpt
 	if o.Lease != 0 && (o.Lease < 2*time.Second || o.Lease > postern.MaxLease) {
 		return postern.InvalidField("must be 2s to "+postern.MaxLease.String(), "ConsumeOptions", "Lease")
 	}
-	w := newConsumption(ctx, c, app, endpoint, o, handle)
+	w := newConsumption(c, app, endpoint, o, handle)
 	return w.run(ctx)
 }
 
@@ -62,9 +62,6 @@ type consumption struct {
 	app, endpoint string
 	o             ConsumeOptions
 	handle        func(ctx context.Context, l *Lease) error
-	// work is what handlers run under; abort ends it.
-	work  context.Context //nolint:containedctx // it outlives the caller's by the drain
-	abort context.CancelCauseFunc
 
 	mu      sync.Mutex
 	held    map[postern.LeaseID]*holding
@@ -85,7 +82,7 @@ type ending struct {
 	err error
 }
 
-func newConsumption(ctx context.Context, c *Client, app, endpoint string, o ConsumeOptions, handle func(ctx context.Context, l *Lease) error) *consumption {
+func newConsumption(c *Client, app, endpoint string, o ConsumeOptions, handle func(ctx context.Context, l *Lease) error) *consumption {
 	if o.Concurrency == 0 {
 		o.Concurrency = 1
 	}
@@ -98,22 +95,21 @@ func newConsumption(ctx context.Context, c *Client, app, endpoint string, o Cons
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	w := &consumption{
+	return &consumption{
 		client: c, app: app, endpoint: endpoint, o: o, handle: handle,
 		held: make(map[postern.LeaseID]*holding), changed: make(chan struct{}, 1), told: make(chan struct{}, 1),
 	}
-	w.work, w.abort = context.WithCancelCause(context.WithoutCancel(ctx))
-	return w
 }
 
 func (w *consumption) run(ctx context.Context) error {
-	defer w.abort(nil)
+	work, abort := context.WithCancelCause(context.WithoutCancel(ctx)) // it outlives ctx by the drain
+	defer abort(nil)
 	var handlers, keepers sync.WaitGroup
 	stop := make(chan struct{})
-	keepers.Go(func() { w.extend(stop) })
-	keepers.Go(func() { w.tell(stop) }) //nolint:contextcheck // what is under way is told of also after ctx
-	failure := w.fetch(ctx, &handlers)
-	drained := time.AfterFunc(max(w.o.Drain, 0), func() { w.abort(context.Cause(ctx)) })
+	keepers.Go(func() { w.extend(work, stop) })
+	keepers.Go(func() { w.tell(work, stop) })
+	failure := w.fetch(ctx, func(l *Lease) { w.begin(work, l, &handlers) })
+	drained := time.AfterFunc(max(w.o.Drain, 0), func() { abort(context.Cause(ctx)) })
 	handlers.Wait()
 	drained.Stop()
 	close(stop) // tell ends once everything is told
@@ -123,7 +119,7 @@ func (w *consumption) run(ctx context.Context) error {
 
 // fetch begins what the server gives out, until ctx is done. The error is one
 // that asking again would not mend.
-func (w *consumption) fetch(ctx context.Context, handlers *sync.WaitGroup) error {
+func (w *consumption) fetch(ctx context.Context, begin func(l *Lease)) error {
 	for try := 0; ctx.Err() == nil; {
 		free := w.free()
 		if free == 0 {
@@ -146,7 +142,7 @@ func (w *consumption) fetch(ctx context.Context, handlers *sync.WaitGroup) error
 			try++
 		}
 		for i := range leases {
-			w.begin(&leases[i], handlers) //nolint:contextcheck // handlers outlive ctx by the drain
+			begin(&leases[i])
 		}
 	}
 	return nil
@@ -166,8 +162,8 @@ func (w *consumption) free() int {
 }
 
 // begin handles a message on a goroutine of its own.
-func (w *consumption) begin(l *Lease, handlers *sync.WaitGroup) {
-	ctx, lost := context.WithCancelCause(w.work)
+func (w *consumption) begin(work context.Context, l *Lease, handlers *sync.WaitGroup) {
+	ctx, lost := context.WithCancelCause(work)
 	w.mu.Lock()
 	w.held[l.ID] = &holding{until: time.Now().Add(w.o.Lease), lost: lost}
 	w.mu.Unlock()
@@ -203,7 +199,7 @@ func signal(ch chan struct{}) {
 
 // extend keeps leases from ending while their messages are handled: each when
 // half of its time is over.
-func (w *consumption) extend(stop <-chan struct{}) {
+func (w *consumption) extend(ctx context.Context, stop <-chan struct{}) {
 	ticker := time.NewTicker(w.o.Lease / 4)
 	defer ticker.Stop()
 	for {
@@ -214,7 +210,7 @@ func (w *consumption) extend(stop <-chan struct{}) {
 		}
 		if ids := w.aging(); len(ids) > 0 {
 			begun := time.Now()
-			_, missing, err := w.client.Leases.Extend(w.work, w.app, w.endpoint, w.o.Lease, ids...)
+			_, missing, err := w.client.Leases.Extend(ctx, w.app, w.endpoint, w.o.Lease, ids...)
 			if err != nil {
 				w.o.Log.Warn("extending leases failed", "leases", len(ids), "error", err)
 			}
@@ -254,7 +250,7 @@ func (w *consumption) extended(ids, missing []postern.LeaseID, begun time.Time, 
 
 // tell reports what ended, all that has since the last time at once. After stop
 // it ends with the last of it.
-func (w *consumption) tell(stop <-chan struct{}) {
+func (w *consumption) tell(ctx context.Context, stop <-chan struct{}) {
 	for {
 		stopping := false
 		select {
@@ -266,7 +262,7 @@ func (w *consumption) tell(stop <-chan struct{}) {
 		ended := w.ended
 		w.ended = nil
 		w.mu.Unlock()
-		w.report(ended)
+		w.report(ctx, ended)
 		if stopping {
 			return
 		}
@@ -275,8 +271,8 @@ func (w *consumption) tell(stop <-chan struct{}) {
 
 // report ends leases. What cannot be told comes back when the lease ends, which
 // is what handing out at least once means.
-func (w *consumption) report(ended []ending) {
-	ctx := context.WithoutCancel(w.work) // after an abort it is told as well
+func (w *consumption) report(ctx context.Context, ended []ending) {
+	ctx = context.WithoutCancel(ctx) // after an abort it is told as well
 	var acks []postern.LeaseID
 	for _, e := range ended {
 		if e.err == nil {

@@ -25,10 +25,14 @@ type Application struct {
 
 // ApplicationIn is an application to make or to replace. Only Name is needed.
 type ApplicationIn struct {
-	Name         string            `json:"name"`
-	UID          string            `json:"uid,omitempty"`
-	ThrottleRate int               `json:"throttleRate,omitempty"`
-	Metadata     map[string]string `json:"metadata,omitempty"`
+	Name string `json:"name"`
+	// UID is the user's own name for it, unique over applications and good wherever
+	// an id is; "" for none.
+	UID string `json:"uid,omitempty"`
+	// ThrottleRate is as an Application's.
+	ThrottleRate int `json:"throttleRate,omitempty"`
+	// Metadata is kept and shown; nil for none.
+	Metadata map[string]string `json:"metadata,omitempty"`
 }
 
 // Applications are the server's.

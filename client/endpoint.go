@@ -43,19 +43,27 @@ type Endpoint struct {
 
 // EndpointIn is an endpoint to make or to replace. Only URL is needed, or Kind.
 type EndpointIn struct {
+	// URL is where deliveries are posted to.
 	URL string `json:"url,omitempty"`
 	// Kind is http when "", or pull for one that Consume asks, which has no URL.
-	Kind        string `json:"kind,omitempty"`
+	Kind string `json:"kind,omitempty"`
+	// UID is the user's own name for it, unique in its application and good wherever
+	// an id is; "" for none.
 	UID         string `json:"uid,omitempty"`
 	Description string `json:"description,omitempty"`
-	Disabled    bool   `json:"disabled,omitempty"`
-	// EventTypes are exact, or patterns such as "invoice.*".
-	EventTypes    []string          `json:"eventTypes,omitempty"`
-	Channels      []string          `json:"channels,omitempty"`
-	ThrottleRate  int               `json:"throttleRate,omitempty"`
-	RetrySchedule []float64         `json:"retrySchedule,omitempty"`
-	Headers       map[string]string `json:"headers,omitempty"`
-	Metadata      map[string]string `json:"metadata,omitempty"`
+	// Disabled has nothing routed to it.
+	Disabled bool `json:"disabled,omitempty"`
+	// EventTypes are exact, or patterns such as "invoice.*"; empty for all. Channels
+	// select messages that carry one of them; empty for all.
+	EventTypes []string `json:"eventTypes,omitempty"`
+	Channels   []string `json:"channels,omitempty"`
+	// ThrottleRate bounds attempts per second; 0 for no bound.
+	ThrottleRate int `json:"throttleRate,omitempty"`
+	// RetrySchedule are waits in seconds; empty for none of its own.
+	RetrySchedule []float64 `json:"retrySchedule,omitempty"`
+	// Headers go with every delivery; a replacement without any keeps the old.
+	Headers  map[string]string `json:"headers,omitempty"`
+	Metadata map[string]string `json:"metadata,omitempty"`
 	// Secret is whsec_ or whsk_ and base64; the server makes one where it is "".
 	Secret string `json:"secret,omitempty"`
 	// SvixHeaders has deliveries carry the svix- names as well.

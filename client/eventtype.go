@@ -30,15 +30,21 @@ type EventType struct {
 // EventTypeIn is an event type to make or to replace. Name, which a
 // replacement takes from its path, and Description are needed.
 type EventTypeIn struct {
-	Name          string                     `json:"name,omitempty"`
-	Description   string                     `json:"description"`
-	Schemas       map[string]json.RawMessage `json:"schemas,omitempty"`
-	GroupName     string                     `json:"groupName,omitempty"`
-	FeatureFlags  []string                   `json:"featureFlags,omitempty"`
-	RetrySchedule []float64                  `json:"retrySchedule,omitempty"`
-	EnforceSchema bool                       `json:"enforceSchema,omitempty"`
-	Archived      bool                       `json:"archived,omitempty"`
-	Deprecated    bool                       `json:"deprecated,omitempty"`
+	// Name is of letters, digits, '-', '_' and '.', such as "invoice.paid".
+	Name        string `json:"name,omitempty"`
+	Description string `json:"description"`
+	// Schemas are JSON Schemas by their version; nil for none.
+	Schemas   map[string]json.RawMessage `json:"schemas,omitempty"`
+	GroupName string                     `json:"groupName,omitempty"`
+	// FeatureFlags show the type in the portal to visitors with one of them; empty
+	// for everybody.
+	FeatureFlags []string `json:"featureFlags,omitempty"`
+	// RetrySchedule are waits in seconds; empty for none of its own.
+	RetrySchedule []float64 `json:"retrySchedule,omitempty"`
+	// EnforceSchema has messages refused that do not fit the newest schema.
+	EnforceSchema bool `json:"enforceSchema,omitempty"`
+	Archived      bool `json:"archived,omitempty"`
+	Deprecated    bool `json:"deprecated,omitempty"`
 }
 
 // EventTypes are shared by all applications.

@@ -34,9 +34,11 @@ const (
 // entries.
 type Page struct {
 	// Limit is 1 to 250; 0 for 50.
-	Limit    int
+	Limit int
+	// Iterator is a List's, to go on from there; "" for the list's start.
 	Iterator string
-	Order    Order
+	// Order is the list's own when "".
+	Order Order
 }
 
 // values are the page as a query.

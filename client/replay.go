@@ -56,6 +56,7 @@ type ReplayIn struct {
 
 // Preview is what a replay would come to.
 type Preview struct {
+	// Count is of deliveries, and an estimate unless it is Exact.
 	Count int64 `json:"count"`
 	Exact bool  `json:"exact"`
 }

@@ -78,7 +78,8 @@ type Config struct {
 	Providers *verify.Catalogue
 
 	// Log gets what an operator should know; silent by default.
-	Log      *slog.Logger
+	Log *slog.Logger
+	// Observer is told what happens, for metrics; nobody by default.
 	Observer Observer
 	// Now is the clock of stored times; time.Now by default.
 	Now func() time.Time

@@ -14,14 +14,18 @@ import (
 // Message is what a handler or a listener is given. It is shared with others
 // who get the same message: its Payload and lists are not to be changed.
 type Message struct {
+	// ID stays the same over retries and replays: what a handler writes can be
+	// recognised by it, as package inbox does.
 	ID          postern.MessageID
 	Application postern.ApplicationNumber
 	EventType   string
+	// ContentType is the payload's, such as "application/json".
 	ContentType string
 	// Payload has the bytes exactly as they were published.
 	Payload []byte
 	// EventID is the publisher's own name for the event; "" for none.
-	EventID        string
+	EventID string
+	// Channels narrowed down who gets it, Tags help to find it; nil for none.
 	Channels, Tags []string
 	// Handler is the name of the handler that it is given to; "" for a listener.
 	Handler string

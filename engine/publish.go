@@ -175,11 +175,14 @@ func (e *Engine) published(ctx context.Context, m *postern.Message, payload []by
 
 // Outcome is how one delivery stands.
 type Outcome struct {
+	// Endpoint is where it goes. A handler's UID is its name.
 	Endpoint *postern.EndpointView
-	State    postern.State
-	Reason   postern.Reason
-	// Attempts counts those made; Last is the last of them, with its answer, nil
-	// for none.
+	// State is where it stands: final, or what it was when there was no more time.
+	// Reason says why, and is "" where there is nothing to say.
+	State  postern.State
+	Reason postern.Reason
+	// Attempts counts those made; Last is the last of them, nil for none. Its
+	// Response is the endpoint's answer, or a handler's error.
 	Attempts int
 	Last     *postern.Attempt
 }

@@ -25,6 +25,7 @@ type Publisher interface {
 // required; the zero value of every other field stands for the default that it
 // names.
 type RelayConfig struct {
+	// DB is where the table is, Publisher what accepts the messages: an engine.
 	DB        DB
 	Publisher Publisher
 	// Table is the one that messages were written to; the default one if nil.

@@ -34,6 +34,7 @@ type Receiver struct {
 
 // Received is one request to a Receiver.
 type Received struct {
+	// At is when it had come in whole.
 	At     time.Time
 	Method string
 	// Target is path and query, as they were sent.

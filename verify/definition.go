@@ -355,10 +355,12 @@ type Compute struct {
 
 // Answer is a response. The zero value is the server's own.
 type Answer struct {
-	Status      int               `json:"status,omitempty"`
-	ContentType string            `json:"contentType,omitempty"`
-	Headers     map[string]string `json:"headers,omitempty"`
-	Body        string            `json:"body,omitempty"`
+	// Status is the HTTP status, 200 to 599; 0 leaves it to the server.
+	Status      int    `json:"status,omitempty"`
+	ContentType string `json:"contentType,omitempty"`
+	// Headers are further ones, values by name.
+	Headers map[string]string `json:"headers,omitempty"`
+	Body    string            `json:"body,omitempty"`
 }
 
 // snake is how ids, aliases and settings are named.

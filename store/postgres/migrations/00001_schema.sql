@@ -1,5 +1,3 @@
--- +goose Up
-
 -- The layout of store/postgres. Ids have 20 bytes, and their byte order is the
 -- order of time. A day is a store.Day, whole days since 1970 in UTC; a message's
 -- is that of its id, and its attempts lie with it, so that retention drops one
@@ -53,12 +51,17 @@ CREATE TABLE catalogue (
     kind        "char" NOT NULL,
     application bigint NOT NULL,
     name        bytea  NOT NULL,
-    record      jsonb  NOT NULL,
+    record      json   NOT NULL, -- not jsonb, which refuses a NUL in a name
     PRIMARY KEY (kind, application, name)
 );
 
--- Applications that were deleted; their numbers are never used again.
-CREATE TABLE tombstone (application bigint PRIMARY KEY);
+-- Applications that were deleted; their numbers are never used again. Nobody
+-- reads their history from then on; it is erased in the background, and then the
+-- tombstone is swept.
+CREATE TABLE tombstone (
+    application bigint  PRIMARY KEY,
+    swept       boolean NOT NULL
+);
 
 CREATE TABLE health (
     endpoint         bigint  PRIMARY KEY,
@@ -72,7 +75,7 @@ CREATE TABLE message (
     day                 integer  NOT NULL,
     application         bigint   NOT NULL,
     id                  bytea    NOT NULL,
-    journal             smallint NOT NULL,
+    journal             smallint NOT NULL, -- who accepted it
     position            bigint   NOT NULL,
     event_type          text     NOT NULL,
     content_type        text     NOT NULL,
@@ -153,8 +156,8 @@ CREATE TABLE dead (
     PRIMARY KEY (application, endpoint, message, day)
 ) PARTITION BY RANGE (day);
 
--- Rows of deliveries that wait for a retry or were resent: postern.Row. The
--- message's journal is whose they are.
+-- Rows of deliveries that wait for a retry or were resent: postern.Row. Their
+-- journal is whose they are.
 CREATE TABLE delivery (
     endpoint    bigint   NOT NULL,
     message     bytea    NOT NULL,
@@ -206,8 +209,16 @@ CREATE TABLE refusal (
 );
 ALTER TABLE refusal ALTER body SET STORAGE EXTERNAL;
 
--- What the database itself keeps for a node: days that are dropped and whose
--- partitions are not yet gone, contents that are to be erased, the key ring.
+-- Days of which contents or responses were deleted, and lie in the tables until
+-- those are rewritten: the first and the last time it happened.
+CREATE TABLE expunged (
+    day      integer PRIMARY KEY,
+    first_ms bigint  NOT NULL,
+    last_ms  bigint  NOT NULL
+);
+
+-- What the database itself keeps for a node: the last day that was dropped, as
+-- decimal digits under 'dropped_day', and the key ring.
 CREATE TABLE setting (
     name  text  PRIMARY KEY,
     value bytea NOT NULL

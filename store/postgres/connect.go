@@ -1,0 +1,154 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/postern-dev/postern"
+)
+
+const (
+	connectTimeout = 5 * time.Second
+	// readConns is how many connections reads may use, unless the address says
+	// otherwise by pool_max_conns.
+	readConns = 8
+)
+
+// address is where a database is and how to speak to it. It holds a password,
+// and is never printed.
+type address struct {
+	config *pgxpool.Config
+	// name is host and database, for errors and the log.
+	name string
+	// unnamed: nothing is prepared under a name, since a pooler between would
+	// have the next statement meet another session.
+	unnamed atomic.Bool
+}
+
+// parseAddress reads a store's address. An address that cannot be read is not
+// repeated, since what is wrong with it may well be its password.
+func parseAddress(url string) (*address, error) {
+	invalid := &postern.Error{Kind: postern.Invalid, Detail: "the store's address is not one of a PostgreSQL database: want postgres://USER:PASSWORD@HOST:5432/DATABASE, " +
+		"with %XX for special characters in user and password"}
+	if !strings.HasPrefix(url, "postgres://") && !strings.HasPrefix(url, "postgresql://") {
+		return nil, invalid
+	}
+	plain, err := pgx.ParseConfig(url)
+	if err != nil {
+		return nil, invalid
+	}
+	config, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		return nil, invalid
+	}
+	if plain.RuntimeParams["pool_max_conns"] == "" {
+		config.MaxConns = readConns
+	}
+	c := config.ConnConfig
+	if c.ConnectTimeout == 0 {
+		c.ConnectTimeout = connectTimeout
+	}
+	if c.RuntimeParams["application_name"] == "" {
+		c.RuntimeParams["application_name"] = "postern"
+	}
+	a := &address{config: config, name: c.Host + "/" + c.Database}
+	a.unnamed.Store(c.DefaultQueryExecMode != pgx.QueryExecModeCacheStatement)
+	config.BeforeConnect = func(_ context.Context, c *pgx.ConnConfig) error {
+		if a.unnamed.Load() && c.DefaultQueryExecMode == pgx.QueryExecModeCacheStatement {
+			c.DefaultQueryExecMode = pgx.QueryExecModeExec
+		}
+		return nil
+	}
+	return a, nil
+}
+
+// pool opens connections for reads, the first one at once.
+func (a *address) pool(ctx context.Context) (*pgxpool.Pool, error) {
+	pool, err := pgxpool.NewWithConfig(ctx, a.config.Copy())
+	if err != nil {
+		return nil, a.unavailable(err)
+	}
+	if err := pool.Ping(ctx); err != nil {
+		pool.Close()
+		return nil, a.unavailable(err)
+	}
+	return pool, nil
+}
+
+// connect opens a connection that prepares nothing by itself.
+func (a *address) connect(ctx context.Context) (*pgx.Conn, error) {
+	config := a.config.ConnConfig.Copy()
+	config.DefaultQueryExecMode = pgx.QueryExecModeExec
+	return pgx.ConnectConfig(ctx, config)
+}
+
+// unavailable is what callers are told of a database that does not answer.
+func (a *address) unavailable(err error) error {
+	return &postern.Error{Kind: postern.Unavailable, Detail: "the database " + a.name + " does not answer", Err: a.scrub(err)}
+}
+
+// unread is the error of a failed read, for its caller: of kind Unavailable,
+// without anything of the address or of what is stored. A context's own end and
+// an error of the domain stay what they are.
+func (s *Store) unread(err error) error {
+	var known *postern.Error
+	switch {
+	case err == nil, errors.As(err, &known), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return err
+	}
+	s.address.notePooler(s, err)
+	return s.address.unavailable(err)
+}
+
+// notePooler gives names up when err shows that a pooler hands each statement to
+// another session, and says so once.
+func (a *address) notePooler(s *Store, err error) bool {
+	switch code(err) {
+	case "26000", "42P05": // no such prepared statement; there is one of that name
+	default:
+		return false
+	}
+	if a.unnamed.CompareAndSwap(false, true) {
+		s.opts.Logger.Info("prepared statements do not reach their session, as behind a pooler of transactions: going on without them")
+		s.reads.Reset()
+	}
+	return true
+}
+
+// code is PostgreSQL's five characters for what went wrong; "" for an error that
+// is none of its answers.
+func code(err error) string {
+	var answer *pgconn.PgError
+	if errors.As(err, &answer) {
+		return answer.Code
+	}
+	return ""
+}
+
+// scrub makes an error fit for the log: PostgreSQL's words can repeat what was
+// stored, those of a failed connection its address.
+func (a *address) scrub(err error) error {
+	var answer *pgconn.PgError
+	if errors.As(err, &answer) {
+		switch answer.Code[:min(2, len(answer.Code))] {
+		case "08", "25", "28", "3D", "40", "53", "55", "57", "58": // of the server, not of data
+			return fmt.Errorf("SQLSTATE %s: %s", answer.Code, answer.Message)
+		}
+		return fmt.Errorf("SQLSTATE %s %s", answer.Code, answer.ConstraintName)
+	}
+	text := err.Error()
+	for _, secret := range [...]string{a.config.ConnConfig.Password} {
+		if secret != "" {
+			text = strings.ReplaceAll(text, secret, "***")
+		}
+	}
+	return errors.New(text)
+}

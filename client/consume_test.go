@@ -260,12 +260,13 @@ func TestConsumeRefused(t *testing.T) {
 	}
 	var refused atomic.Int32
 	w.front = func(rw http.ResponseWriter, r *http.Request) bool {
-		if !strings.HasSuffix(r.URL.Path, "/lease") || refused.Add(1) > 12 {
+		if !strings.HasSuffix(r.URL.Path, "/lease") || refused.Add(1) > 4 {
 			return false
 		}
 		rw.WriteHeader([]int{500, 502, 503, 429}[refused.Load()%4])
 		return true
 	}
+	w.Client = w.client(t, client.Options{Retries: -1})
 	w.publish(t, 1)
 	done := make(chan struct{})
 	stop := w.consume(t, client.ConsumeOptions{}, func(context.Context, *client.Lease) error { close(done); return nil })

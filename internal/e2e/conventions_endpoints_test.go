@@ -85,7 +85,7 @@ func endpointConventions() []convention {
 				w.faulty("body.url", "POST", w.of("/endpoint"), object{"url": wrong})
 			}
 		})},
-		{endpoints, "An endpoint has a kind; http is the one that is made here.", in(func(w *conventionWorld) {
+		{endpoints, "An endpoint has a kind, http unless it says otherwise; one of kind handler is made by its program alone.", in(func(w *conventionWorld) {
 			w.reads(w.ask(201, "POST", w.of("/endpoint"), quiet(object{"kind": "http"})), "kind", `"http"`)
 			w.reads(w.ask(201, "POST", w.of("/endpoint"), quiet(nil)), "kind", `"http"`)
 			w.faulty("body.kind", "POST", w.of("/endpoint"), quiet(object{"kind": "handler"}))

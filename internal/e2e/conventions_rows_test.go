@@ -84,6 +84,9 @@ func answersToNames(w *conventionWorld) {
 				"since": ago(hour), "endpointId": "e", "ids": []string{"m"}, "key": symmetricOf(24),
 			}
 		}
+		if strings.Contains(o.path, "/lease") {
+			in = object{"leases": []string{"lse_0ERbNHTM6fguHUOiI43R1TLOQzZ"}, "leaseSeconds": 1} // payload is how to show it
+		}
 		for variable, r := range records {
 			if r.name == "" || !strings.Contains(o.path, "{"+variable+"}") || o.method == "PUT" && strings.HasSuffix(o.path, "{"+variable+"}") {
 				continue // it has no name, is not there, or would be made

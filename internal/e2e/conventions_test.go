@@ -36,7 +36,7 @@ func conventions() []convention {
 	return slices.Concat(
 		idConventions(), fieldConventions(), listConventions(), errorConventions(), repeatConventions(), changeConventions(),
 		endpointConventions(), messageConventions(), statusConventions(), deliveryConventions(), eventTypeConventions(),
-		accessConventions(), nounConventions(), tailConventions(),
+		accessConventions(), nounConventions(), pullConventions(), tailConventions(),
 	)
 }
 

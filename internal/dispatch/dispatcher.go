@@ -307,7 +307,7 @@ func (d *Dispatcher) lane(n postern.EndpointNumber, app postern.ApplicationNumbe
 	r.count++
 	l := newLane(n, r)
 	if view := d.cfg.Catalogue.EndpointByNumber(n); view != nil {
-		l.health = view.Health
+		l.health, l.pulled = view.Health, view.Kind == postern.PullEndpoint
 	}
 	l.lastUsed = d.now()
 	d.lanes[n] = l

@@ -116,8 +116,12 @@ func (d *Dispatcher) callSlow() bool {
 func (d *Dispatcher) slowPlaces() int { return max(1, d.places/2) }
 
 // rate says anew whether a lane is slow and whether it fails: all slow lanes
-// share half of all places.
+// share half of all places. One that takes no places is neither, for however long
+// its consumers hold what they took.
 func (d *Dispatcher) rate(l *lane, now time.Time) {
+	if l.pulled {
+		return
+	}
 	if failing := l.throttle.failing(); failing != l.failing {
 		l.failing = failing
 		if failing {

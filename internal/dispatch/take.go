@@ -33,6 +33,7 @@ func (d *Dispatcher) Take(ctx context.Context, n postern.EndpointNumber) (*Taken
 			continue
 		}
 		d.mu.Lock()
+		t.claim.lane.throttle.faults = 0
 		if shared := t.claim.load; shared != nil {
 			d.release(shared)
 			t.claim.load = nil // read again if the delivery comes back

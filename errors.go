@@ -66,6 +66,9 @@ var (
 	ErrTooLarge     = &Error{Kind: TooLarge}
 	ErrRateLimited  = &Error{Kind: RateLimited}
 	ErrUnavailable  = &Error{Kind: Unavailable}
+	// ErrUnhandled is what a program that refuses what nobody handles answers to
+	// its own publishing; see package engine.
+	ErrUnhandled = &Error{Kind: Invalid, Code: "unhandled"}
 )
 
 // InvalidField is an Invalid error of one field.

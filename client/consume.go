@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -154,10 +155,14 @@ func hopeless(err error) bool {
 	return ok && refused.Kind != postern.Unavailable && refused.Kind != postern.RateLimited && refused.Kind != postern.Internal
 }
 
-// free is how many messages may be begun with.
+// free is how many messages may be begun with: none while many are still to be
+// told of, since the server could not keep up.
 func (w *consumption) free() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if len(w.ended) >= postern.MaxLeases {
+		return 0
+	}
 	return w.o.Concurrency - len(w.held)
 }
 
@@ -169,14 +174,22 @@ func (w *consumption) begin(work context.Context, l *Lease, handlers *sync.WaitG
 	w.mu.Unlock()
 	handlers.Go(func() {
 		defer lost(nil)
-		err := w.guarded(ctx, l)
-		w.mu.Lock()
-		delete(w.held, l.ID)
-		w.ended = append(w.ended, ending{l.ID, err})
-		w.mu.Unlock()
-		signal(w.changed)
-		signal(w.told)
+		err := errGone
+		defer func() { w.end(l.ID, err) }() // also where the handler ends its goroutine
+		err = w.guarded(ctx, l)
 	})
+}
+
+var errGone = errors.New("the handler ended its goroutine")
+
+// end gives a message's place back, and notes what became of it.
+func (w *consumption) end(id postern.LeaseID, err error) {
+	w.mu.Lock()
+	delete(w.held, id)
+	w.ended = append(w.ended, ending{id, err})
+	w.mu.Unlock()
+	signal(w.changed)
+	signal(w.told)
 }
 
 // guarded makes a panic an error, as the engine does with its own handlers.
@@ -262,6 +275,7 @@ func (w *consumption) tell(ctx context.Context, stop <-chan struct{}) {
 		ended := w.ended
 		w.ended = nil
 		w.mu.Unlock()
+		signal(w.changed)
 		w.report(ctx, ended)
 		if stopping {
 			return
@@ -279,8 +293,8 @@ func (w *consumption) report(ctx context.Context, ended []ending) {
 			acks = append(acks, e.id)
 		}
 	}
-	if len(acks) > 0 {
-		missing, err := w.client.Leases.Ack(ctx, w.app, w.endpoint, acks...)
+	for some := range slices.Chunk(acks, postern.MaxLeases) {
+		missing, err := w.client.Leases.Ack(ctx, w.app, w.endpoint, some...)
 		w.noteLost(missing, err)
 	}
 	for _, e := range ended {
@@ -304,8 +318,10 @@ func (w *consumption) noteLost(missing []postern.LeaseID, err error) {
 // maxNackText is what a server takes of an error, in bytes.
 const maxNackText = 20 << 10
 
-// nackOf is what a handler's error asks for.
+// nackOf is what a handler's error asks for. Of its text, whole characters are
+// kept.
 func nackOf(err error) postern.Nack {
 	text := err.Error()
-	return postern.Nack{Delay: postern.RetryAfterOf(err), Permanent: postern.IsPermanent(err), Error: text[:min(len(text), maxNackText)]}
+	text = strings.ToValidUTF8(text[:min(len(text), maxNackText)], "")
+	return postern.Nack{Delay: postern.RetryAfterOf(err), Permanent: postern.IsPermanent(err), Error: text}
 }

@@ -59,8 +59,8 @@ type EndpointIn struct {
 	Channels   []string `json:"channels,omitempty"`
 	// ThrottleRate bounds attempts per second; 0 for no bound.
 	ThrottleRate int `json:"throttleRate,omitempty"`
-	// RetrySchedule are waits in seconds; empty for none of its own.
-	RetrySchedule []float64 `json:"retrySchedule,omitempty"`
+	// RetrySchedule are waits in seconds: nil for none of its own, empty for one try.
+	RetrySchedule []float64 `json:"retrySchedule,omitzero"`
 	// Headers go with every delivery; a replacement without any keeps the old.
 	Headers  map[string]string `json:"headers,omitempty"`
 	Metadata map[string]string `json:"metadata,omitempty"`

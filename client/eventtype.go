@@ -39,8 +39,8 @@ type EventTypeIn struct {
 	// FeatureFlags show the type in the portal to visitors with one of them; empty
 	// for everybody.
 	FeatureFlags []string `json:"featureFlags,omitempty"`
-	// RetrySchedule are waits in seconds; empty for none of its own.
-	RetrySchedule []float64 `json:"retrySchedule,omitempty"`
+	// RetrySchedule are waits in seconds: nil for none of its own, empty for one try.
+	RetrySchedule []float64 `json:"retrySchedule,omitzero"`
 	// EnforceSchema has messages refused that do not fit the newest schema.
 	EnforceSchema bool `json:"enforceSchema,omitempty"`
 	Archived      bool `json:"archived,omitempty"`

@@ -136,7 +136,7 @@ func (c Config) validate() error {
 	if c.Store == nil {
 		refuse("Store", "is required: open one, such as embedded.Open(ctx, \"file:postern-data\", embedded.Options{})")
 	} else if c.Secrets == nil && c.Store.Capabilities().Durable {
-		refuse("Secrets", "is required for a store that outlives the process: what is sealed under a lost key cannot be opened again")
+		refuse("Secrets", "is required for a store that outlives the process (engine.LoadSecrets keeps a ring in a folder): what is sealed under a lost key cannot be opened again")
 	}
 	if c.Dial != nil && c.EgressProxy != nil {
 		refuse("Dial", "does not go together with EgressProxy: connections go through the one or the other")

@@ -272,7 +272,8 @@ var errStopping = &postern.Error{Kind: postern.Unavailable, Detail: "shutting do
 // Handler serves everything over HTTP: the API under /api/v1/, inbound requests
 // under /in/, and a page at / and /portal. Under a prefix it goes behind
 // http.StripPrefix, and Config.PublicURL ends with that prefix. The parts are told
-// apart by their paths.
+// apart by their paths. Requests wait until Run has stored the program's handlers.
+// Addresses of sources hold a secret: keep them out of the logs around it.
 func (e *Engine) Handler() http.Handler { return e.handler }
 
 // admit is nil, or why nothing is accepted now: an error of kind Unavailable.

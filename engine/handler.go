@@ -35,6 +35,13 @@ func (e *Engine) mount() http.Handler {
 	intakeHandler, pageHandler := e.intake(), page.New(e.figures)
 	apiHandler := e.api(intakeHandler)
 	return e.bodies.guard(func(w http.ResponseWriter, r *http.Request) {
+		if !e.attended.Load() { // what the program's handlers stand for may not be there yet
+			select {
+			case <-e.attending:
+			case <-r.Context().Done():
+				return
+			}
+		}
 		switch path := r.URL.Path; {
 		case strings.HasPrefix(path, api.Prefix+"/"), strings.HasPrefix(path, api.IngestPrefix):
 			apiHandler.ServeHTTP(w, r)

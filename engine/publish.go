@@ -20,7 +20,7 @@ const (
 	RecordUnhandled Unhandled = iota
 	// IgnoreUnhandled stores nothing; what is published has no id then.
 	IgnoreUnhandled
-	// RefuseUnhandled refuses to publish, with an error of code "unhandled".
+	// RefuseUnhandled refuses to publish, with postern.ErrUnhandled.
 	RefuseUnhandled
 )
 

@@ -59,7 +59,7 @@ func TestWhatNobodyHandles(t *testing.T) {
 				p.publish("a.b", "{}")
 				p.want("handled")
 				m, duplicate, err := p.eng.Publish(p.Context(), postern.Publish{EventType: "c.d"})
-				if refused := errors.Is(err, &postern.Error{Kind: postern.Invalid, Code: "unhandled"}); refused != (policy == RefuseUnhandled) || duplicate {
+				if refused := errors.Is(err, postern.ErrUnhandled); refused != (policy == RefuseUnhandled) || duplicate {
 					t.Errorf("refused %t, %v", refused, err)
 				}
 				if m.ID.IsZero() != (policy != RecordUnhandled) || m.EventType != "c.d" {

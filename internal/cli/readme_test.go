@@ -92,7 +92,7 @@ func tryPage(t *testing.T, page string, least int) *running {
 
 // What pages show in Go stands in code that is compiled, line by line.
 func TestGoBlocksAreCompiled(t *testing.T) {
-	compiled := flat(t, "../../verify/example_test.go")
+	compiled := flat(t, "../../verify/example_test.go") + flat(t, "../../engine/example_program_test.go")
 	for _, page := range []string{"../../README.md", receivingFile} {
 		text, err := os.ReadFile(page)
 		if err != nil {

@@ -96,7 +96,7 @@ func run(ctx context.Context, o options) (err error) {
 	defer stop()
 	ended := make(chan error, 1)
 	go func() { ended <- eng.Run(ctx) }()
-	if err := setUp(ctx, eng, url, o); err != nil {
+	if err := setUp(ctx, eng, o); err != nil {
 		stop()
 		return errors.Join(err, <-ended)
 	}
@@ -106,12 +106,12 @@ func run(ctx context.Context, o options) (err error) {
 
 // setUp makes the source that GitHub posts to, and the endpoints that are told.
 // Doing it again, at the next start, changes nothing.
-func setUp(ctx context.Context, eng *engine.Engine, url string, o options) error {
+func setUp(ctx context.Context, eng *engine.Engine, o options) error {
 	app, err := eng.EnsureApplication(ctx, "")
 	if err != nil {
 		return err
 	}
-	api, err := client.New(client.Options{URL: url, Key: o.key})
+	api, err := client.New(client.Options{Handler: eng.Handler(), Key: o.key})
 	if err != nil {
 		return err
 	}

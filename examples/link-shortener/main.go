@@ -96,14 +96,14 @@ func run(ctx context.Context, l net.Listener, cfg config) error {
 	if err != nil {
 		return err
 	}
-	api, err := client.New(client.Options{URL: "http://" + l.Addr().String(), Key: cfg.AdminKey})
+	api, err := client.New(client.Options{Handler: eng.Handler(), Key: cfg.AdminKey})
 	if err != nil {
 		return err
 	}
 
 	mux := http.NewServeMux()
 	(&links{db: db, events: eng, committed: relay.Wake, log: cfg.Log}).register(mux)
-	(&webhooks{eng, api}).register(mux)
+	(&webhooks{api}).register(mux)
 	mux.Handle("/api/v1/", eng.Handler())
 	cfg.Log.Info("serving", "url", "http://"+l.Addr().String())
 	return serve(ctx, l, mux, eng, relay)

@@ -6,13 +6,11 @@ import (
 
 	"github.com/postern-dev/postern"
 	"github.com/postern-dev/postern/client"
-	"github.com/postern-dev/postern/engine"
 )
 
 // webhooks lets others be told by HTTP. It registers endpoints over the engine's
 // API; what is delivered to them, signed and with retries, is the engine's part.
 type webhooks struct {
-	eng *engine.Engine
 	api *client.Client
 }
 
@@ -30,11 +28,6 @@ func (h *webhooks) create(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	ctx := r.Context()
-	app, err := h.eng.EnsureApplication(ctx, "") // the program's own; the first to need it makes it
-	if err != nil {
-		refuse(w, err)
-		return
-	}
 	for _, name := range in.Events {
 		// An endpoint can name event types that the engine has been told of.
 		if meaning, ours := events[name]; ours {
@@ -44,12 +37,12 @@ func (h *webhooks) create(w http.ResponseWriter, r *http.Request) {
 			}
 		}
 	}
-	endpoint, err := h.api.Endpoints.Create(ctx, app.UID, client.EndpointIn{URL: in.URL, EventTypes: in.Events})
+	endpoint, err := h.api.Endpoints.Create(ctx, application, client.EndpointIn{URL: in.URL, EventTypes: in.Events})
 	if err != nil {
 		refuse(w, err)
 		return
 	}
-	secret, err := h.api.Endpoints.Secret(ctx, app.UID, endpoint.ID.String())
+	secret, err := h.api.Endpoints.Secret(ctx, application, endpoint.ID.String())
 	if err != nil {
 		refuse(w, err)
 		return

@@ -12,7 +12,10 @@ import (
 	"github.com/postern-dev/postern/verify"
 )
 
-const receivingFile = "../../docs/receiving.md"
+const (
+	receivingFile = "../../docs/receiving.md"
+	pullingFile   = "../../docs/pulling.md"
+)
 
 // The README's command lines do what it says below them.
 func TestReadme(t *testing.T) {
@@ -30,6 +33,11 @@ func TestReadme(t *testing.T) {
 // So do those of the page about receiving.
 func TestReceivingPage(t *testing.T) {
 	tryPage(t, receivingFile, 8)
+}
+
+// And those of the page about pulling.
+func TestPullingPage(t *testing.T) {
+	tryPage(t, pullingFile, 3)
 }
 
 // Every reason of a refusal, and every kind of handshake, is on the page about
@@ -92,8 +100,8 @@ func tryPage(t *testing.T, page string, least int) *running {
 
 // What pages show in Go stands in code that is compiled, line by line.
 func TestGoBlocksAreCompiled(t *testing.T) {
-	compiled := flat(t, "../../verify/example_test.go") + flat(t, "../../engine/example_program_test.go")
-	for _, page := range []string{"../../README.md", receivingFile} {
+	compiled := flat(t, "../../verify/example_test.go") + flat(t, "../../engine/example_program_test.go") + flat(t, "../../client/example_consume_test.go")
+	for _, page := range []string{"../../README.md", receivingFile, pullingFile} {
 		text, err := os.ReadFile(page)
 		if err != nil {
 			t.Fatal(err)

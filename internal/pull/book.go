@@ -169,11 +169,10 @@ func (b *Book) take(ctx context.Context, e *postern.EndpointView, r postern.Leas
 	}
 	var batch []postern.Lease
 	for size := 0; len(batch) < r.Limit && size < batchBytes; {
-		if err := b.reserve(e.Application); err != nil {
-			if len(batch) > 0 {
-				return batch, nil
-			}
+		if err := b.reserve(e.Application); err != nil && len(batch) == 0 {
 			return nil, err
+		} else if err != nil {
+			break
 		}
 		taken, content := b.cfg.Take(ctx, e.Number)
 		if taken == nil {
@@ -182,16 +181,15 @@ func (b *Book) take(ctx context.Context, e *postern.EndpointView, r postern.Leas
 		}
 		granted, err := b.grant(e, taken, r.Duration)
 		if err != nil {
-			return batch, err
+			b.giveBack(e.Number, batch)
+			return nil, err
 		}
 		granted.Content = content
 		size += len(content.Payload)
 		batch = append(batch, granted)
 	}
 	if ctx.Err() != nil { // nobody is there to be told
-		for i := range batch {
-			b.giveBack(e.Number, batch[i].ID)
-		}
+		b.giveBack(e.Number, batch)
 		return nil, context.Cause(ctx)
 	}
 	return batch, nil

@@ -156,8 +156,13 @@ func (b *Book) Release(n postern.EndpointNumber, ids []postern.LeaseID) (missing
 	return missing, err
 }
 
-func (b *Book) giveBack(n postern.EndpointNumber, id postern.LeaseID) {
-	_, _ = b.Release(n, []postern.LeaseID{id}) // missing or closed: it is given back
+// giveBack releases what nobody will be told of.
+func (b *Book) giveBack(n postern.EndpointNumber, batch []postern.Lease) {
+	ids := make([]postern.LeaseID, len(batch))
+	for i := range batch {
+		ids[i] = batch[i].ID
+	}
+	_, _ = b.Release(n, ids) // missing or closed: they are given back
 }
 
 // expire is the timer's function. A lease that was extended meanwhile goes on.

@@ -1,0 +1,104 @@
+package postgres
+
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/postern-dev/postern"
+	"github.com/postern-dev/postern/store"
+)
+
+// statement is a query of the read side. There are constants of it, and each
+// calls it passes: TestPlans finds them all in the source, and holds what the
+// planner makes of them. Every parameter is cast, since behind a pooler nobody
+// asks PostgreSQL for its type.
+type statement string
+
+// pinned goes before each statement, within its transaction and within its round
+// trip. Tables that are young look small to the planner: it would read them
+// whole, or sort what an index has in order, and keep that plan while they grow.
+const pinned = `SELECT set_config('plan_cache_mode', $1::text, true), set_config(name, 'off', true) FROM unnest(ARRAY[
+	'enable_seqscan', 'enable_bitmapscan', 'enable_hashjoin', 'enable_mergejoin', 'enable_sort', 'enable_material', 'jit']) AS s (name)`
+
+// planning says whether a plan is made once for all parameters. With a month of
+// partitions planning costs more than most reads; behind a pooler, where no plan
+// is kept, it costs least with the parameters, which rule most partitions out.
+func (a *address) planning() string {
+	if a.unnamed.Load() {
+		return "force_custom_plan"
+	}
+	return "force_generic_plan"
+}
+
+// each calls row for every row of a statement's result, which is one picture of
+// what is committed. A connection is in use until it returns: row looks nothing
+// up, and takes no longer than decoding does.
+func (s *Store) each(ctx context.Context, q statement, row func(r pgx.CollectableRow) error, args ...any) error {
+	begun, err := s.ask(ctx, q, row, args)
+	if err != nil && !begun && ctx.Err() == nil && (s.address.notePooler(s, err) || stale(err)) {
+		_, err = s.ask(ctx, q, row, args)
+	}
+	return s.unread(err)
+}
+
+// ask reports besides whether there was a row.
+func (s *Store) ask(ctx context.Context, q statement, row func(r pgx.CollectableRow) error, args []any) (begun bool, err error) {
+	var batch pgx.Batch
+	batch.Queue(pinned, s.address.planning())
+	batch.Queue(string(q), args...).Query(func(rows pgx.Rows) error {
+		for rows.Next() {
+			begun = true
+			if err := row(rows); err != nil {
+				return &postern.Error{Detail: "what is stored cannot be read", Err: err}
+			}
+		}
+		return rows.Err()
+	})
+	err = s.reads.SendBatch(ctx, &batch).Close()
+	return begun, err
+}
+
+// stale reports the error of a connection that was kept from before a restart of
+// the database.
+func stale(err error) bool {
+	switch code(err) {
+	case "57P01", "57P02", "57P03": // the server ends, crashed, or starts
+		return true
+	}
+	return pgconn.SafeToRetry(err)
+}
+
+// one reads a single row and reports whether there is one.
+func (s *Store) one(ctx context.Context, q statement, row func(r pgx.CollectableRow) error, args ...any) (found bool, err error) {
+	err = s.each(ctx, q, func(r pgx.CollectableRow) error {
+		found = true
+		return row(r)
+	}, args...)
+	return found && err == nil, err
+}
+
+// days are the partitions that may hold what is asked for, both included. None
+// is empty: what may not be read any more is not asked for.
+type days struct{ first, last int64 }
+
+// days of messages from lo to hi.
+func (s *Store) days(lo, hi [20]byte) days {
+	return days{first: max(dayOf(lo), int64(s.dropped())+1), last: dayOf(hi)}
+}
+
+// empty: there is nothing to ask for.
+func (d days) empty() bool { return d.first > d.last }
+
+// kept reports whether a message may still be there, and its day.
+func (s *Store) kept(app postern.ApplicationNumber, id [20]byte) (day int64, ok bool) {
+	day = dayOf(id)
+	return day, !s.gone(app) && day > int64(s.dropped())
+}
+
+func dayOf(id [20]byte) int64 { return int64(store.DayOf(postern.MessageID(id).Time())) }
+
+// journal is the store's own as a parameter. Numbers over 32767 are negative in
+// the table.
+func (s *Store) journal() int64 { return int64(int16(s.opts.Journal)) }

@@ -64,6 +64,10 @@ func TestRecover(t *testing.T) {
 		})
 	}
 	finishes(must[*client.Task](t)(w.Endpoints.ReplayMissing(ctx, "shop", "a", span)), "endpoint.replay")
+	// It is retrying once the replay has put it there, and has failed only then.
+	await(t, "the first try is recorded", func() bool {
+		return len(collect(t, w.Attempts.AtEndpoint(ctx, "shop", "a", client.History{}))) == 1
+	})
 	awaitState("retrying")
 	w.answer(0)
 	finishes(must[*client.Task](t)(w.Endpoints.Recover(ctx, "shop", "a", span)), "endpoint.recover")

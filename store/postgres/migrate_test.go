@@ -1,26 +1,8 @@
 package postgres
 
 import (
-	"log/slog"
 	"testing"
 )
-
-func open(t *testing.T, url string, o Options) *Store {
-	t.Helper()
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
-	s, err := Open(t.Context(), url, o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return s
-}
 
 func TestMigrationsAreAppliedOnce(t *testing.T) {
 	url := cluster.Database(t)

@@ -1,12 +1,138 @@
 package postgres
 
-import "strconv"
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strconv"
+	"strings"
+	"time"
 
-// parseDay reads what the setting 'dropped_day' holds; 0 for none.
-func parseDay(value []byte) uint32 {
-	day, err := strconv.ParseUint(string(value), 10, 32)
-	if err != nil {
-		return 0
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/postern-dev/postern/store"
+)
+
+const (
+	// noPartition is what PostgreSQL says of a row that no partition takes.
+	noPartition = "23514"
+	// daysAhead is how many partitions stand ready.
+	daysAhead = 7
+)
+
+// makePartitions makes those that a batch needs and that are not known to be
+// there. A day that nobody prepared is rare: a message of the past, or a clock
+// that was set.
+func (s *Store) makePartitions(ctx context.Context, conn *pgx.Conn, b *store.Batch) error {
+	need := func(id [20]byte) error {
+		day := dayOf(id)
+		if _, ok := s.ready.Load(day); ok || day <= int64(max(s.dropped(), b.DropDay)) {
+			return nil
+		}
+		return s.makePartition(ctx, conn.Exec, day)
 	}
-	return uint32(day)
+	var err error
+	for i := 0; i < len(b.Accepts) && err == nil; i++ {
+		err = need(b.Accepts[i].Message.ID)
+	}
+	for i := 0; i < len(b.Attempts) && err == nil; i++ {
+		err = need(b.Attempts[i].Message)
+	}
+	for i := 0; i < len(b.Redacted) && err == nil; i++ {
+		err = need(b.Redacted[i].Message)
+	}
+	for i := 0; i < len(b.Finals) && err == nil; i++ {
+		err = need(b.Finals[i].Message)
+	}
+	for i := 0; i < len(b.Dead) && err == nil; i++ {
+		err = need(b.Dead[i].Key.Message)
+	}
+	return err
+}
+
+// execute is the Exec of a connection or of a pool.
+type execute func(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
+
+func (s *Store) makePartition(ctx context.Context, exec execute, day int64) error {
+	if _, err := exec(ctx, "SELECT postern_partition($1::int4)", int32(day)); err != nil {
+		return err
+	}
+	s.ready.Store(day, true)
+	return nil
+}
+
+// prepareDays makes the partitions of the days to come, and yesterday's.
+func (s *Store) prepareDays(ctx context.Context) error {
+	today := int64(store.DayOf(s.opts.Now()))
+	for day := today - 1; day <= today+daysAhead; day++ {
+		if _, ok := s.ready.Load(day); ok || day <= int64(s.dropped()) {
+			continue
+		}
+		if err := s.makePartition(ctx, s.reads.Exec, day); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// loadPartitions reads which there are. Those of all tables are made at once.
+func (s *Store) loadPartitions(ctx context.Context) error {
+	rows, err := s.reads.Query(ctx, "SELECT c.relname::text FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = 'message'::regclass")
+	if err != nil {
+		return err
+	}
+	var name string
+	_, err = pgx.ForEachRow(rows, []any{&name}, func() error {
+		if day, ok := partitionDay(name); ok {
+			s.ready.Store(day, true)
+		}
+		return nil
+	})
+	return err
+}
+
+// partitionDay reads the day in a partition's name, as in message_d20500.
+func partitionDay(name string) (int64, bool) {
+	_, digits, ok := strings.Cut(name, "_d")
+	day, err := strconv.ParseInt(digits, 10, 32)
+	return day, ok && err == nil
+}
+
+// tend does what is due now and then, until the store is closed: partitions
+// ahead, and what dropped days, deleted applications and time leave behind.
+func (s *Store) tend(ctx context.Context) {
+	for {
+		wait := tendEvery
+		if err := s.tidy(ctx); err != nil && ctx.Err() == nil {
+			s.opts.Logger.Warn("the tables are not tidy yet, it is tried again in a minute", slog.Any("error", s.address.scrub(err)))
+			wait = time.Minute
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-timer.C:
+		case <-s.work:
+		case <-ctx.Done():
+		case <-s.down:
+		}
+		timer.Stop()
+		if ctx.Err() != nil || s.failed() != nil {
+			return
+		}
+	}
+}
+
+// tendEvery is how often tend looks.
+const tendEvery = time.Hour
+
+// wake has tend look at once.
+func (s *Store) wake() {
+	select {
+	case s.work <- struct{}{}:
+	default:
+	}
+}
+
+func (s *Store) tidy(ctx context.Context) error {
+	return errors.Join(s.prepareDays(ctx), s.dropDays(ctx), s.eraseApplications(ctx), s.sweepDedupe(ctx))
 }

@@ -72,17 +72,32 @@ type Store struct {
 	// reads serves everything but Commit.
 	reads *pgxpool.Pool
 
+	// writer is Commit's, head what its last batch left behind, hold the right to
+	// write one, and outage the time while the database takes none.
+	writer writer
+	head   atomic.Pointer[store.Head]
+	hold   hold
+	outage outage
+	// ready are the days, as int64, whose partitions are there.
+	ready sync.Map
+	meter meter
+
 	// day is the last one that was dropped, and deleted the applications that
 	// were: their history may still be there, and is not to be read.
 	day     atomic.Uint32
 	deleted sync.Map // of postern.ApplicationNumber
 
+	// began is when the store was opened, mono the same by the monotonic clock.
+	began, mono time.Time
 	// fault is why the store failed for good, nil while it has not; down is
-	// closed once it is set.
-	fault   atomic.Pointer[error]
-	down    chan struct{}
-	closing chan struct{}
-	closed  sync.Once
+	// closed once it is set, closing by Close, and work is sent to by wake.
+	fault         atomic.Pointer[error]
+	down, closing chan struct{}
+	work          chan struct{}
+	closed        sync.Once
+	// stop ends what goes on in the background, and tending is done when it has.
+	stop    context.CancelFunc
+	tending sync.WaitGroup
 }
 
 // Open connects to a database by its address, postgres://..., brings its tables
@@ -98,28 +113,76 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 	if err := prepare(ctx, url, o.NoMigrate); err != nil {
 		return nil, err
 	}
-	s := &Store{opts: o, address: a, down: make(chan struct{}), closing: make(chan struct{})}
+	s := &Store{
+		opts: o, address: a, began: o.Now().Round(0), mono: time.Now(), stop: func() {},
+		down: make(chan struct{}), closing: make(chan struct{}), work: make(chan struct{}, 1),
+	}
+	s.writer.args = newArguments()
+	s.writer.statement = s.writer.args.statement()
 	if s.reads, err = a.pool(ctx); err != nil {
 		return nil, err
 	}
 	if err := s.begin(ctx); err != nil {
-		return nil, errors.Join(err, s.Close())
+		return nil, errors.Join(s.unread(err), s.Close()) //nolint:contextcheck // closing is bounded by itself
 	}
 	return s, nil
 }
 
-// begin reads what is dropped and deleted.
+// begin takes the journal and reads what its last holder left behind.
 func (s *Store) begin(ctx context.Context) error {
-	return s.loadGone(ctx)
+	var err error
+	if s.writer.conn, err = s.address.connect(ctx); err != nil {
+		return err
+	}
+	if err := s.take(ctx, s.writer.conn); err != nil {
+		return err
+	}
+	if err := errors.Join(s.loadHead(ctx), s.loadGone(ctx), s.loadPartitions(ctx)); err != nil {
+		return err
+	}
+	if err := s.prepareDays(ctx); err != nil {
+		return err
+	}
+	return nil
 }
 
-// Close implements store.Store.
+// loadHead reads what the last batch left behind.
+func (s *Store) loadHead(ctx context.Context) error {
+	var h store.Head
+	var last, newest, dropped int64
+	err := s.reads.QueryRow(ctx, "SELECT batch, next, low, last_time_ms, newest_ms, dropped_us, rows, applications, endpoints FROM head WHERE journal = $1::int2",
+		int16(s.opts.Journal)).Scan(&h.Batch, &h.Next, &h.Low, &last, &newest, &dropped, &h.Rows, &h.Applications, &h.Endpoints)
+	h.LastTime, h.Newest, h.Dropped = microseconds(1000*last), microseconds(1000*newest), microseconds(dropped)
+	s.head.Store(&h)
+	return err
+}
+
+// closeGrace is how long Close waits for a batch under way to be answered.
+const closeGrace = 5 * time.Second
+
+// Close implements store.Store. A batch that waits for the database is given up.
 func (s *Store) Close() error {
 	s.closed.Do(func() {
 		close(s.closing)
+		s.end()
+		if s.failed() == nil {
+			s.release(context.Background())
+		}
 		s.reads.Close()
 	})
 	return nil
+}
+
+// end waits for the batch under way, and for the background.
+func (s *Store) end() {
+	grace := time.AfterFunc(closeGrace, s.writer.abort.call)
+	defer grace.Stop()
+	s.stop()
+	s.tending.Wait()
+	w := &s.writer
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.disconnect(context.Background())
 }
 
 // Failed implements store.Maintenance.

@@ -1,0 +1,244 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/postern-dev/postern"
+	"github.com/postern-dev/postern/store"
+)
+
+const (
+	// tryTimeout bounds one try of a batch; what became of it is then asked for.
+	tryTimeout = time.Minute
+	// statementName is what postern_commit's call is prepared under.
+	statementName = "postern_commit"
+)
+
+// errClosed is what a closed store answers.
+var errClosed = &postern.Error{Kind: postern.Unavailable, Code: "store_closed", Detail: "the store is closed"}
+
+// writer is Commit's connection and memory. It has one user at a time.
+type writer struct {
+	mu        sync.Mutex
+	conn      *pgx.Conn // nil while there is none
+	prepared  bool
+	args      *arguments
+	statement string
+	// abort ends the try under way; nil while there is none.
+	abort abortion
+}
+
+// abortion cancels what is under way, from another goroutine.
+type abortion struct {
+	mu     sync.Mutex
+	cancel context.CancelFunc
+}
+
+func (a *abortion) set(cancel context.CancelFunc) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.cancel = cancel
+}
+
+func (a *abortion) call() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.cancel != nil {
+		a.cancel()
+	}
+}
+
+// Head implements store.Journal.
+func (s *Store) Head(context.Context) (store.Head, error) {
+	if err := s.failed(); err != nil {
+		return store.Head{}, err
+	}
+	return *s.head.Load(), nil
+}
+
+// Admit implements store.Journal.
+func (s *Store) Admit() error {
+	if err := s.failed(); err != nil {
+		return &postern.Error{Kind: postern.Unavailable, Detail: "the store has failed and accepts nothing until it is opened again", Err: err}
+	}
+	if s.outage.underWay() {
+		return &postern.Error{Kind: postern.Unavailable, Detail: "the database takes no batches at the moment"}
+	}
+	return nil
+}
+
+// Commit implements store.Journal. While the database is away it keeps the batch
+// and tries again, until the store is closed or ctx ends; either ends the store.
+func (s *Store) Commit(ctx context.Context, b *store.Batch) error {
+	w := &s.writer
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err := s.failed(); err != nil {
+		return err
+	}
+	err := advances(s.head.Load(), &b.Head)
+	if err == nil {
+		err = w.args.fill(s.opts.Journal, b, int64(s.dropped()))
+	}
+	if err == nil {
+		err = s.persist(ctx, b)
+	}
+	if errors.Is(err, errClosed) {
+		return err
+	}
+	if err != nil {
+		s.fail(err)
+		return s.failed()
+	}
+	head := b.Head
+	s.head.Store(&head)
+	s.outage.end(s, byCommit)
+	s.committed(b)
+	return nil
+}
+
+// advances refuses a head that goes back behind the last: it would give ids
+// and positions out a second time.
+func advances(last, next *store.Head) error {
+	if next.Batch <= last.Batch || next.Next < last.Next || next.LastTime.Before(last.LastTime) {
+		return fmt.Errorf("the head goes back: batch %d, next %d after batch %d, next %d", next.Batch, next.Next, last.Batch, last.Next)
+	}
+	return nil
+}
+
+// persist tries until the batch is stored or never will be.
+func (s *Store) persist(ctx context.Context, b *store.Batch) error {
+	var pause pauses
+	missing := 0
+	for {
+		select {
+		case <-s.closing:
+			return errClosed
+		default:
+		}
+		err := s.try(ctx, b)
+		switch {
+		case err == nil:
+			return nil
+		case errors.Is(err, errFenced), errors.Is(err, errUnexpected):
+			return err
+		case s.address.notePooler(s, err):
+			s.writer.disconnect(ctx)
+			continue
+		case code(err) == noPartition && missing < 3:
+			missing++
+			s.ready.Clear()
+			continue
+		case !passing(err):
+			return &postern.Error{Kind: postern.Internal, Detail: "the database refused a batch", Err: s.address.scrub(err)}
+		}
+		s.outage.begin(s, byCommit, err)
+		if !pause.wait(ctx, s.closing) {
+			return errClosed
+		}
+	}
+}
+
+// errUnexpected is a head in the database that is not the one that was written
+// last: somebody else wrote, or took writes back.
+var errUnexpected = &postern.Error{Kind: postern.Internal, Code: "unexpected_head", Detail: "the journal in the database does not end with the last batch: it was restored, or changed by hand"}
+
+// try sends the batch once, over a connection that is known to be good, after
+// what is in doubt is settled. It ends soon after abort.
+func (s *Store) try(ctx context.Context, b *store.Batch) (err error) {
+	w := &s.writer
+	// A caller that gives up must not leave a batch of unknown fate behind.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tryTimeout)
+	defer cancel()
+	w.abort.set(cancel)
+	defer w.abort.set(nil)
+	late := time.AfterFunc(slow, func() { s.outage.begin(s, byCommit, errSlow) })
+	defer late.Stop()
+	defer func() {
+		if err != nil && (code(err) == "" || w.conn != nil && w.conn.IsClosed()) {
+			w.disconnect(ctx)
+		}
+	}()
+
+	if w.conn == nil {
+		if w.conn, err = s.address.connect(ctx); err != nil {
+			return err
+		}
+	}
+	if s.hold.doubt {
+		last, err := s.settleDoubt(ctx, w.conn)
+		if err != nil || last == b.Head.Batch {
+			return err
+		}
+	}
+	if err := s.makePartitions(ctx, w.conn, b); err != nil {
+		return err
+	}
+	return s.send(ctx)
+}
+
+// send calls the function and reads its answer.
+func (s *Store) send(ctx context.Context) error {
+	w := &s.writer
+	conn := w.conn.PgConn()
+	if named := !s.address.unnamed.Load(); named && !w.prepared {
+		if _, err := conn.Prepare(ctx, statementName, w.statement, w.args.types); err != nil {
+			return err
+		}
+		w.prepared = true
+	}
+	values, text := w.args.list(s.hold.epoch), []int16{0}
+	var result *pgconn.Result
+	if w.prepared {
+		result = conn.ExecPrepared(ctx, statementName, values, w.args.formats, text).Read()
+	} else {
+		result = conn.ExecParams(ctx, w.statement, values, w.args.types, w.args.formats, text).Read()
+	}
+	err := result.Err
+	if err != nil {
+		if unanswered(err) {
+			s.hold.doubted()
+		}
+		return err
+	}
+	switch answer := string(result.Rows[0][0]); answer {
+	case "ok":
+		return nil
+	case "fenced":
+		return errFenced
+	default:
+		return errUnexpected
+	}
+}
+
+// disconnect drops the connection: the next try makes another.
+func (w *writer) disconnect(ctx context.Context) {
+	if w.conn == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	_ = w.conn.Close(ctx) // nothing is expected of it any more
+	w.conn, w.prepared = nil, false
+}
+
+// committed takes note of what a stored batch changed for readers.
+func (s *Store) committed(b *store.Batch) {
+	if b.DropDay > s.dropped() {
+		s.day.Store(uint32(b.DropDay))
+		s.wake()
+	}
+	for i := range b.Changes {
+		if app, ok := b.Changes[i].Delete.(*postern.Application); ok {
+			s.deleted.Store(app.Number, true)
+			s.wake()
+		}
+	}
+}

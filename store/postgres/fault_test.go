@@ -1,0 +1,333 @@
+package postgres
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/postern-dev/postern"
+	"github.com/postern-dev/postern/store"
+)
+
+// committer makes batches of one message each.
+type committer struct {
+	t    *testing.T
+	head store.Head
+}
+
+func newCommitter(t *testing.T) *committer {
+	return &committer{t, store.Head{Next: 1, Low: 1, LastTime: time.Date(2026, 3, 10, 12, 0, 0, 0, time.UTC)}}
+}
+
+// batch has the next message, of application 1 for endpoint 1.
+func (c *committer) batch() *store.Batch {
+	c.head.LastTime = c.head.LastTime.Add(time.Millisecond)
+	m := &postern.Message{ID: postern.NewMessageID(c.head.LastTime, 0, c.head.Next, 7), Application: 1, EventType: "a", Routes: []postern.EndpointNumber{1}, Size: 2}
+	c.head.Batch++
+	c.head.Next++
+	return &store.Batch{Head: c.head, Accepts: []store.Accept{{Message: m, Content: &postern.Content{Payload: []byte("{}")}}}}
+}
+
+func (c *committer) commit(s *Store, b *store.Batch) {
+	c.t.Helper()
+	if err := s.Commit(c.t.Context(), b); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// stored are the positions of all messages.
+func stored(t *testing.T, s *Store) (positions []uint64) {
+	t.Helper()
+	err := s.Recover(t.Context(), 0, func(m *postern.Message, _ []postern.EndpointNumber) error {
+		positions = append(positions, m.ID.Position())
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return positions
+}
+
+// journalOf is a log that a test reads.
+type journalOf struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (j *journalOf) Write(p []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.buf.Write(p)
+}
+
+func (j *journalOf) String() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.buf.String()
+}
+
+func (j *journalOf) logger() *slog.Logger { return slog.New(slog.NewTextHandler(j, nil)) }
+
+// A store whose journal another one has taken writes nothing any more, and says why.
+func TestFencing(t *testing.T) {
+	url := cluster.Database(t)
+	first := open(t, url, Options{Node: "one"})
+	c := newCommitter(t)
+	c.commit(first, c.batch())
+	var log journalOf
+	second := open(t, url, Options{Node: "two", Logger: log.logger()})
+	if !strings.Contains(log.String(), "node=one") {
+		t.Errorf("the second is not told of the first: %s", log.String())
+	}
+	next := c.batch()
+	for range 2 {
+		if err := first.Commit(t.Context(), next); !errors.Is(err, errFenced) {
+			t.Fatalf("Commit of a fenced store: %v", err)
+		}
+	}
+	select {
+	case <-first.Failed():
+	default:
+		t.Error("it has not failed")
+	}
+	if err := first.Admit(); postern.KindOf(err) != postern.Unavailable || !strings.Contains(err.Error(), "taken the journal over") {
+		t.Errorf("Admit: %v", err)
+	}
+	if got := stored(t, second); !slices.Equal(got, []uint64{1}) {
+		t.Errorf("stored: %v", got)
+	}
+	c.commit(second, next)
+	if got := stored(t, second); !slices.Equal(got, []uint64{1, 2}) {
+		t.Errorf("stored: %v", got)
+	}
+}
+
+// A lease that is somebody else's is noticed without a batch, and what is released
+// in order is taken without a word.
+func TestLease(t *testing.T) {
+	url := cluster.Database(t)
+	first := open(t, url, Options{Node: "one"})
+	if err := first.renew(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	var log journalOf
+	second := open(t, url, Options{Node: "two", Logger: log.logger()})
+	if log.String() != "" {
+		t.Errorf("after an orderly end: %s", log.String())
+	}
+	open(t, url, Options{Node: "three"})
+	if err := second.renew(t.Context()); !errors.Is(err, errFenced) {
+		t.Errorf("a renewal of what was taken: %v", err)
+	}
+}
+
+// A batch whose answer is lost is stored once, whether the server had it or not;
+// and a journal that was taken meanwhile ends the doubt as well.
+func TestUnknownOutcome(t *testing.T) {
+	for _, fates := range [][]fate{{lost}, {unheard}, {lost, unheard}, {unheard, lost}, {lost, lost, lost}} {
+		t.Run(fmt.Sprint(fates), func(t *testing.T) {
+			direct := cluster.Database(t)
+			p, url := newProxy(t, direct)
+			var log journalOf
+			s := open(t, url, Options{Logger: log.logger()})
+			c := newCommitter(t)
+			c.commit(s, c.batch())
+			p.mu.Lock()
+			p.next = fates
+			p.mu.Unlock()
+			c.commit(s, c.batch())
+			c.commit(s, c.batch())
+			if got := stored(t, s); !slices.Equal(got, []uint64{1, 2, 3}) {
+				t.Errorf("stored: %v", got)
+			}
+			if head, err := s.Head(t.Context()); err != nil || head != c.head {
+				t.Errorf("head %+v, %v", head, err)
+			}
+			if epoch := query(t, direct, "SELECT epoch FROM journal"); epoch < 2 {
+				t.Errorf("epoch %d: the doubt was not settled by raising it", epoch)
+			}
+			if n := query(t, direct, "SELECT count(*) FROM heartbeat h JOIN journal j ON j.id = h.journal AND j.epoch = h.epoch"); n != 1 {
+				t.Error("the lease has not the journal's epoch")
+			}
+			if err := s.renew(t.Context()); err != nil {
+				t.Errorf("renewal under the new epoch: %v", err)
+			}
+			outages := 1
+			if slices.Equal(fates, []fate{unheard, lost}) { // of two batches
+				outages = 2
+			}
+			if text := log.String(); strings.Count(text, "takes no batches") != outages || strings.Count(text, "takes batches again") != outages || strings.Contains(text, "hunter2") {
+				t.Errorf("the log tells: %s", text)
+			}
+		})
+	}
+}
+
+// Where somebody else takes the journal while a batch is in doubt, it counts as
+// not written, and the store is fenced.
+func TestUnknownOutcomeAndFenced(t *testing.T) {
+	direct := cluster.Database(t)
+	p, url := newProxy(t, direct)
+	s := open(t, url, Options{})
+	c := newCommitter(t)
+	c.commit(s, c.batch())
+	conn := connect(t, direct)
+	if _, err := conn.Exec(t.Context(), "SELECT postern_raise(0::int2, NULL, 'other', 'other', 1000)"); err != nil {
+		t.Fatal(err)
+	}
+	p.mu.Lock()
+	p.next = []fate{unheard}
+	p.mu.Unlock()
+	if err := s.Commit(t.Context(), c.batch()); !errors.Is(err, errFenced) {
+		t.Errorf("Commit: %v", err)
+	}
+	if got := stored(t, s); !slices.Equal(got, []uint64{1}) {
+		t.Errorf("stored: %v", got)
+	}
+}
+
+// A raise whose own answer was lost is known by its token, and raises nothing again.
+func TestRaiseIsKnownByItsToken(t *testing.T) {
+	url := cluster.Database(t)
+	s := open(t, url, Options{})
+	conn := connect(t, url)
+	s.hold.doubted()
+	own := s.hold.epoch
+	for range 2 {
+		epoch, batch, _, err := s.raise(t.Context(), conn, &own)
+		if err != nil || epoch == nil || *epoch != own+1 || *batch != 0 {
+			t.Fatalf("raise: %v, %v, %v", epoch, batch, err)
+		}
+	}
+}
+
+// While the database is away the batch is kept and nothing is accepted; it is told
+// once, and the batch is stored when the database is back.
+func TestOutage(t *testing.T) {
+	name := func(url string) string {
+		a, err := parseAddress(url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a.config.ConnConfig.Database
+	}
+	for _, outage := range []struct{ what, begin, end string }{
+		{"it refuses connections", "ALTER DATABASE %s ALLOW_CONNECTIONS false", "ALTER DATABASE %s ALLOW_CONNECTIONS true"},
+		{"it only reads", "ALTER DATABASE %s SET default_transaction_read_only = on", "ALTER DATABASE %s RESET default_transaction_read_only"},
+		{"it takes too long", "ALTER DATABASE %s SET statement_timeout = 1", "ALTER DATABASE %s RESET statement_timeout"},
+	} {
+		t.Run(outage.what, func(t *testing.T) {
+			var log journalOf
+			url, admin := cluster.Database(t), connect(t, cluster.Database(t))
+			s := open(t, url, Options{Logger: log.logger()})
+			c := newCommitter(t)
+			c.commit(s, c.batch())
+			do := func(sql string) {
+				t.Helper()
+				if _, err := admin.Exec(t.Context(), sql); err != nil {
+					t.Fatal(err)
+				}
+			}
+			do(fmt.Sprintf(outage.begin, name(url)))
+			do("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '" + name(url) + "'")
+			committed := make(chan error, 1)
+			b := c.batch()
+			if outage.what == "it takes too long" {
+				b.Accepts[0].Content.Payload = make([]byte, 8<<20)
+			}
+			go func() { committed <- s.Commit(t.Context(), b) }()
+			until(t, func() bool { return s.Admit() != nil })
+			if err := s.Admit(); postern.KindOf(err) != postern.Unavailable {
+				t.Errorf("Admit: %v", err)
+			}
+			select {
+			case err := <-committed:
+				t.Fatalf("Commit: %v", err)
+			case <-s.Failed():
+				t.Fatal("the store failed")
+			case <-time.After(300 * time.Millisecond): // a try or two more
+			}
+			do(fmt.Sprintf(outage.end, name(url)))
+			if outage.what != "it refuses connections" {
+				do("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '" + name(url) + "'")
+			}
+			if err := <-committed; err != nil {
+				t.Fatal(err)
+			}
+			until(t, func() bool { return s.Admit() == nil })
+			if text := log.String(); strings.Count(text, "takes no batches") != 1 || strings.Count(text, "takes batches again") != 1 {
+				t.Errorf("the log tells: %s", text)
+			}
+			if got := stored(t, s); !slices.Equal(got, []uint64{1, 2}) {
+				t.Errorf("stored: %v", got)
+			}
+		})
+	}
+}
+
+// A store that is closed while its database is away gives its batch up.
+func TestCloseDuringAnOutage(t *testing.T) {
+	p, url := newProxy(t, cluster.Database(t))
+	s := open(t, url, Options{})
+	c := newCommitter(t)
+	c.commit(s, c.batch())
+	_ = p.listener.Close()
+	p.cut()
+	committed := make(chan error, 1)
+	b := c.batch()
+	go func() { committed <- s.Commit(t.Context(), b) }()
+	until(t, func() bool { return s.Admit() != nil })
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := <-committed; !errors.Is(err, errClosed) {
+		t.Errorf("Commit: %v", err)
+	}
+	if _, err := s.Messages(t.Context(), 1, store.MessageFilter{}, store.Page{Limit: 1}); postern.KindOf(err) != postern.Unavailable {
+		t.Errorf("a read of a closed store: %v", err)
+	}
+}
+
+// Where named statements do not reach their session, the store goes on without.
+func TestPooler(t *testing.T) {
+	var log journalOf
+	s := open(t, cluster.Database(t), Options{Logger: log.logger()})
+	c := newCommitter(t)
+	for i := range 4 {
+		if i == 1 { // as if the statement met another session
+			if _, err := s.writer.conn.Exec(t.Context(), "DEALLOCATE ALL"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		c.commit(s, c.batch())
+	}
+	if got := stored(t, s); !slices.Equal(got, []uint64{1, 2, 3, 4}) {
+		t.Errorf("stored: %v", got)
+	}
+	if n := strings.Count(log.String(), "going on without them"); n != 1 || !s.address.unnamed.Load() {
+		t.Errorf("told %d times: %s", n, log.String())
+	}
+}
+
+// A journal that does not end where it did, as after a restore, is not written to.
+func TestUnexpectedHead(t *testing.T) {
+	url := cluster.Database(t)
+	s := open(t, url, Options{})
+	c := newCommitter(t)
+	c.commit(s, c.batch())
+	if _, err := connect(t, url).Exec(t.Context(), "UPDATE head SET batch = 9"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Commit(t.Context(), c.batch()); !errors.Is(err, errUnexpected) {
+		t.Errorf("Commit: %v", err)
+	}
+}

@@ -1,0 +1,143 @@
+-- What is rare in a batch: see type rare in rare.go, whose fields these are. Each
+-- list names a key once, and the order of the lists is that of store.Batch.
+CREATE FUNCTION postern_commit_rare(_journal smallint, _rare jsonb) RETURNS void
+LANGUAGE plpgsql
+SET enable_hashjoin = off SET enable_mergejoin = off SET enable_seqscan = off SET plan_cache_mode = force_generic_plan SET jit = off AS $$
+DECLARE
+    _change record;
+BEGIN
+    FOR _change IN SELECT * FROM jsonb_to_recordset(_rare -> 'changes')
+        AS x(kind "char", application bigint, name bytea, record bytea, health bigint, refusals bytea, history bigint)
+    LOOP
+        IF _change.record IS NOT NULL THEN
+            INSERT INTO catalogue AS c VALUES (_change.kind, _change.application, _change.name, convert_from(_change.record, 'UTF8')::json)
+                ON CONFLICT (kind, application, name) DO UPDATE SET record = excluded.record;
+            CONTINUE;
+        END IF;
+        DELETE FROM catalogue c WHERE c.kind = _change.kind AND c.application = _change.application AND c.name = _change.name;
+        -- What hangs on it goes with it: an endpoint's health, a source's
+        -- refusals, all that an application owns.
+        DELETE FROM health h WHERE h.endpoint = _change.health;
+        DELETE FROM refusal r WHERE r.source = _change.refusals;
+        IF _change.history IS NOT NULL THEN
+            DELETE FROM health h USING catalogue c
+                WHERE c.kind = 'e' AND c.application = _change.history AND h.endpoint = ('x' || encode(c.name, 'hex'))::bit(32)::bigint;
+            DELETE FROM refusal r USING catalogue c
+                WHERE c.kind = 's' AND c.application = _change.history AND r.source = c.name;
+            DELETE FROM catalogue c WHERE c.kind IN ('e', 's', 'k', 'r') AND c.application = _change.history;
+            INSERT INTO tombstone VALUES (_change.history, false) ON CONFLICT (application) DO UPDATE SET swept = false;
+        END IF;
+    END LOOP;
+
+    DELETE FROM dead d USING jsonb_populate_recordset(NULL::dead, _rare -> 'revived') x
+        WHERE d.day = x.day AND d.application = x.application AND d.endpoint = x.endpoint AND d.message = x.message;
+    INSERT INTO dead SELECT * FROM jsonb_populate_recordset(NULL::dead, _rare -> 'dead') ON CONFLICT DO NOTHING;
+
+    INSERT INTO final SELECT * FROM jsonb_populate_recordset(NULL::final, _rare -> 'finals')
+        ON CONFLICT (day, application, message, endpoint) DO UPDATE
+        SET state = excluded.state, reason = excluded.reason, attempts = excluded.attempts, at_us = excluded.at_us;
+
+    DELETE FROM behind b USING jsonb_to_recordset(_rare -> 'ahead') AS x(endpoint bigint)
+        WHERE b.journal = _journal AND b.endpoint = x.endpoint;
+    INSERT INTO behind SELECT _journal, x.endpoint, x.application, x.from_id
+        FROM jsonb_populate_recordset(NULL::behind, _rare -> 'behind') x
+        ON CONFLICT (journal, endpoint) DO UPDATE SET application = excluded.application, from_id = excluded.from_id;
+
+    DELETE FROM health h USING jsonb_to_recordset(_rare -> 'healthy') AS x(endpoint bigint) WHERE h.endpoint = x.endpoint;
+    INSERT INTO health SELECT * FROM jsonb_populate_recordset(NULL::health, _rare -> 'health')
+        ON CONFLICT (endpoint) DO UPDATE SET failing_since_us = excluded.failing_since_us, disabled = excluded.disabled,
+            disabled_at_us = excluded.disabled_at_us, failures = excluded.failures;
+
+    INSERT INTO refusal SELECT * FROM jsonb_populate_recordset(NULL::refusal, _rare -> 'refusals')
+        ON CONFLICT (source, id) DO UPDATE SET reason = excluded.reason, detail = excluded.detail, request = excluded.request,
+            content_type = excluded.content_type, truncated = excluded.truncated, credentials = excluded.credentials, body = excluded.body;
+
+    DELETE FROM content c USING jsonb_to_recordset(_rare -> 'expunged') AS x(day integer, application bigint, message bytea)
+        WHERE c.day = x.day AND c.application = x.application AND c.message = x.message;
+    INSERT INTO expunged AS e SELECT * FROM jsonb_populate_recordset(NULL::expunged, _rare -> 'rewrite')
+        ON CONFLICT (day) DO UPDATE SET last_ms = greatest(e.last_ms, excluded.last_ms);
+
+    DELETE FROM refusal r USING jsonb_to_recordset(_rare -> 'drop_refusals') AS x(source bytea, id bytea)
+        WHERE r.source = x.source AND r.id = x.id;
+
+    INSERT INTO setting SELECT 'dropped_day', convert_to(_rare ->> 'drop_day', 'UTF8') WHERE _rare ? 'drop_day'
+        ON CONFLICT (name) DO UPDATE SET value = excluded.value;
+END $$;
+
+-- One batch, in one statement. It writes nothing under another epoch than the
+-- journal's ('fenced'), nor where the last batch is not the one before this
+-- ('unexpected'); else it answers 'ok'. Arrays of one letter are the columns of
+-- one table: m of messages with their contents, d of dedupe records, a of
+-- attempts, g of rows that go, r of rows that are put; z are attempts that are
+-- stored anew. The plans are pinned, since young tables without statistics would
+-- otherwise be joined by reading them whole.
+CREATE FUNCTION postern_commit(_journal smallint, _epoch bigint, _head bigint[],
+    m_day integer[], m_application bigint[], m_id bytea[], m_position bigint[], m_event_type text[], m_content_type text[], m_event_id text[],
+    m_channels text[], m_tags text[], m_routes text[], m_size integer[], m_source bytea[], m_provider_event_type text[], m_caused_by bytea[],
+    m_depth smallint[], m_payload bytea[], m_request bytea[],
+    d_scope text[], d_digest uuid[], d_application bigint[], d_message bytea[], d_at_ms bigint[], d_status smallint[], d_answer bytea[],
+    z_day integer[], z_application bigint[], z_message bytea[], z_endpoint bigint[], z_n integer[],
+    a_day integer[], a_application bigint[], a_message bytea[], a_endpoint bigint[], a_n integer[], a_id bytea[], a_state smallint[],
+    a_reason text[], a_succeeded boolean[], a_permanent boolean[], a_redialed boolean[], a_trigger smallint[], a_code integer[],
+    a_failure text[], a_url text[], a_response bytea[], a_started_us bigint[], a_next_us bigint[], a_retry_after_ns bigint[],
+    a_dns_ns bigint[], a_connect_ns bigint[], a_tls_ns bigint[], a_first_byte_ns bigint[], a_total_ns bigint[],
+    g_endpoint bigint[], g_message bytea[],
+    r_endpoint bigint[], r_message bytea[], r_application bigint[], r_generation bigint[], r_tries integer[], r_attempts integer[],
+    r_next_ms bigint[], r_wait_ns bigint[], r_trigger smallint[], r_replay bytea[],
+    _rare jsonb) RETURNS text
+LANGUAGE plpgsql
+SET enable_hashjoin = off SET enable_mergejoin = off SET enable_seqscan = off SET plan_cache_mode = force_generic_plan SET jit = off AS $$
+BEGIN
+    PERFORM FROM journal j WHERE j.id = _journal AND j.epoch = _epoch FOR SHARE;
+    IF NOT FOUND THEN
+        RETURN 'fenced';
+    END IF;
+    UPDATE head h SET batch = _head[1], next = _head[2], low = _head[3], last_time_ms = _head[4], newest_ms = _head[5],
+            dropped_us = _head[6], rows = _head[7], applications = _head[8], endpoints = _head[9]
+        WHERE h.journal = _journal AND h.batch = _head[1] - 1;
+    IF NOT FOUND THEN
+        RETURN 'unexpected';
+    END IF;
+
+    IF cardinality(m_id) > 0 THEN
+        INSERT INTO message SELECT x.day, x.application, x.id, _journal, x.position, x.event_type, x.content_type, x.event_id,
+                x.channels::text[], x.tags::text[], x.routes::bigint[], x.size, x.source, x.provider_event_type, x.caused_by, x.depth
+            FROM unnest(m_day, m_application, m_id, m_position, m_event_type, m_content_type, m_event_id, m_channels, m_tags, m_routes,
+                m_size, m_source, m_provider_event_type, m_caused_by, m_depth)
+            AS x(day, application, id, position, event_type, content_type, event_id, channels, tags, routes,
+                size, source, provider_event_type, caused_by, depth);
+        INSERT INTO content SELECT * FROM unnest(m_day, m_application, m_id, m_payload, m_request);
+    END IF;
+    IF cardinality(d_digest) > 0 THEN
+        INSERT INTO dedupe SELECT x.scope::"char", x.digest, x.application, x.message, x.at_ms, x.status, x.answer
+            FROM unnest(d_scope, d_digest, d_application, d_message, d_at_ms, d_status, d_answer)
+            AS x(scope, digest, application, message, at_ms, status, answer)
+            ON CONFLICT (scope, digest) DO UPDATE SET application = excluded.application, message = excluded.message,
+                at_ms = excluded.at_ms, status = excluded.status, answer = excluded.answer;
+    END IF;
+    IF cardinality(z_n) > 0 THEN
+        DELETE FROM attempt a USING unnest(z_day, z_application, z_message, z_endpoint, z_n) AS x(day, application, message, endpoint, n)
+            WHERE a.day = x.day AND a.application = x.application AND a.message = x.message AND a.endpoint = x.endpoint AND a.n = x.n;
+    END IF;
+    IF cardinality(a_id) > 0 THEN
+        INSERT INTO attempt SELECT * FROM unnest(a_day, a_application, a_message, a_endpoint, a_n, a_id, a_state, a_reason, a_succeeded,
+            a_permanent, a_redialed, a_trigger, a_code, a_failure, a_url, a_response, a_started_us, a_next_us, a_retry_after_ns, a_dns_ns,
+            a_connect_ns, a_tls_ns, a_first_byte_ns, a_total_ns);
+    END IF;
+    IF cardinality(g_endpoint) > 0 THEN
+        DELETE FROM delivery d USING unnest(g_endpoint, g_message) AS x(endpoint, message)
+            WHERE d.endpoint = x.endpoint AND d.message = x.message;
+    END IF;
+    IF cardinality(r_endpoint) > 0 THEN
+        INSERT INTO delivery SELECT x.endpoint, x.message, x.application, _journal, x.generation, x.tries, x.attempts, x.next_ms, x.wait_ns, x.trigger, x.replay
+            FROM unnest(r_endpoint, r_message, r_application, r_generation, r_tries, r_attempts, r_next_ms, r_wait_ns, r_trigger, r_replay)
+            AS x(endpoint, message, application, generation, tries, attempts, next_ms, wait_ns, trigger, replay)
+            ON CONFLICT (endpoint, message) DO UPDATE SET application = excluded.application, journal = excluded.journal,
+                generation = excluded.generation, tries = excluded.tries, attempts = excluded.attempts, next_ms = excluded.next_ms,
+                wait_ns = excluded.wait_ns, trigger = excluded.trigger, replay = excluded.replay;
+    END IF;
+    IF _rare IS NOT NULL THEN
+        PERFORM postern_commit_rare(_journal, _rare);
+    END IF;
+    RETURN 'ok';
+END $$;

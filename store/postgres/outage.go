@@ -1,0 +1,120 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+const (
+	// firstPause grows to maxPause between tries while the database is away.
+	firstPause, maxPause = 100 * time.Millisecond, 5 * time.Second
+	// slow is how long an answer may take before nothing more is accepted.
+	slow = 5 * time.Second
+)
+
+// errSlow is what an outage begins with that is none yet.
+var errSlow = errors.New("no answer for 5 seconds")
+
+// witness is who meets the database regularly, and so sees it go and come back.
+type witness int
+
+const (
+	byCommit witness = iota
+	byRenewal
+)
+
+// outage is a time during which the database takes nothing. It is told once, and
+// its end once.
+type outage struct {
+	mu    sync.Mutex
+	seen  [2]bool
+	since time.Time
+}
+
+// begin notes a failure of w's.
+func (o *outage) begin(s *Store, w witness, err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	first := !o.seen[byCommit] && !o.seen[byRenewal]
+	o.seen[w] = true
+	if first {
+		o.since = time.Now()
+		s.opts.Logger.Warn("the database takes no batches: nothing is accepted until it does, and what was is kept",
+			slog.String("database", s.address.name), slog.Any("error", s.address.scrub(err)))
+	}
+}
+
+// end notes a success of w's. A batch that is stored speaks for all.
+func (o *outage) end(s *Store, w witness) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !o.seen[byCommit] && !o.seen[byRenewal] {
+		return
+	}
+	o.seen[w] = false
+	if w == byCommit {
+		o.seen = [2]bool{}
+	}
+	if !o.seen[byCommit] && !o.seen[byRenewal] {
+		s.opts.Logger.Info("the database takes batches again",
+			slog.String("database", s.address.name), slog.Duration("after", time.Since(o.since).Round(time.Millisecond)))
+	}
+}
+
+func (o *outage) underWay() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.seen[byCommit] || o.seen[byRenewal]
+}
+
+// passing reports whether an error goes away without the batch being changed: of
+// the connection, or of a server that ends, starts, is full or only reads.
+func passing(err error) bool {
+	answer := code(err)
+	if answer == "" {
+		return true
+	}
+	switch answer[:2] {
+	case "08", "40", "53", "55", "57", "58", "28", "3D":
+		return true
+	}
+	return answer == "25006" // read-only
+}
+
+// unanswered reports whether a statement that failed may have been carried out
+// all the same. What the server says of a statement is sure, unless it was
+// ending or speaks for somebody else.
+func unanswered(err error) bool {
+	if pgconn.SafeToRetry(err) {
+		return false
+	}
+	answer := code(err)
+	return answer == "" || answer[:2] == "08" || answer[:2] == "57" || answer == "40003"
+}
+
+// pauses are those between tries, growing.
+type pauses struct{ next time.Duration }
+
+// grow is the next pause.
+func (p *pauses) grow() time.Duration {
+	p.next = min(max(2*p.next, firstPause), maxPause)
+	return p.next
+}
+
+// wait reports false when the store is closed meanwhile.
+func (p *pauses) wait(ctx context.Context, closing <-chan struct{}) bool {
+	timer := time.NewTimer(p.grow())
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-closing:
+	case <-ctx.Done():
+	}
+	return false
+}

@@ -1,0 +1,140 @@
+package postgres
+
+import (
+	"bytes"
+	"net"
+	"net/url"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// fate is what a proxy does with a batch that passes.
+type fate int
+
+const (
+	passes fate = iota
+	// lost: the connection breaks before the server has the batch.
+	lost
+	// unheard: the server has it, and the connection breaks before its answer.
+	unheard
+)
+
+// proxy stands between a store and its database, and breaks connections.
+type proxy struct {
+	listener net.Listener
+	socket   string
+	mu       sync.Mutex
+	next     []fate // of the batches to come
+	met      []fate // of those that came
+	conns    []net.Conn
+}
+
+// newProxy returns one for a database, and the address through it.
+func newProxy(t *testing.T, database string) (*proxy, string) {
+	t.Helper()
+	config, err := pgx.ParseConfig(database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &proxy{listener: listener, socket: filepath.Join(config.Host, ".s.PGSQL.5432")}
+	var running sync.WaitGroup
+	running.Go(func() {
+		for {
+			client, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			running.Go(func() { p.serve(client) })
+		}
+	})
+	t.Cleanup(func() {
+		_ = listener.Close()
+		p.cut()
+		running.Wait()
+	})
+	u := url.URL{Scheme: "postgres", User: url.UserPassword("postgres", "hunter2"), Host: listener.Addr().String(), Path: config.Database, RawQuery: "sslmode=disable"}
+	return p, u.String()
+}
+
+// cut breaks all connections.
+func (p *proxy) cut() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range p.conns {
+		_ = c.Close()
+	}
+	p.conns = nil
+}
+
+// take is the fate of a batch that has come.
+func (p *proxy) take() fate {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	f := passes
+	if len(p.next) > 0 {
+		f, p.next = p.next[0], p.next[1:]
+	}
+	p.met = append(p.met, f)
+	return f
+}
+
+func (p *proxy) serve(client net.Conn) {
+	server, err := net.Dial("unix", p.socket)
+	if err != nil {
+		_ = client.Close()
+		return
+	}
+	p.mu.Lock()
+	p.conns = append(p.conns, client, server)
+	p.mu.Unlock()
+	deaf := make(chan struct{})
+	var back sync.WaitGroup
+	back.Go(func() {
+		buf := make([]byte, 1<<16)
+		for {
+			n, err := server.Read(buf)
+			select {
+			case <-deaf:
+				_ = client.Close()
+				return
+			default:
+			}
+			if _, werr := client.Write(buf[:n]); err != nil || werr != nil {
+				_ = client.Close()
+				return
+			}
+		}
+	})
+	buf := make([]byte, 1<<20)
+	for {
+		n, err := client.Read(buf)
+		if bytes.Contains(buf[:n], []byte("postern_commit\x00")) && buf[0] == 'B' { // Bind: a batch
+			switch p.take() {
+			case lost:
+				_ = client.Close()
+				_ = server.Close()
+			case unheard:
+				close(deaf)
+			case passes:
+			}
+		}
+		if n > 0 {
+			if _, werr := server.Write(buf[:n]); werr != nil {
+				err = werr
+			}
+		}
+		if err != nil {
+			break
+		}
+	}
+	_ = client.Close()
+	_ = server.Close()
+	back.Wait()
+}

@@ -44,15 +44,15 @@ func firstOf(millis int64) (id [20]byte) {
 	return id
 }
 
-// following is the id behind id.
+// following is the id behind id; behind the last is nothing.
 func following(id [20]byte) [20]byte {
 	for i := len(id) - 1; i >= 0; i-- {
 		id[i]++
 		if id[i] != 0 {
-			break
+			return id
 		}
 	}
-	return id
+	return [20]byte([]byte(maxID))
 }
 
 // cut ends a page of which one entry more was read than it may have: that there

@@ -2,6 +2,9 @@ package postgres
 
 import (
 	"context"
+	"errors"
+	"io"
+	"net"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -37,7 +40,11 @@ func (a *address) planning() string {
 // up, and takes no longer than decoding does.
 func (s *Store) each(ctx context.Context, q statement, row func(r pgx.CollectableRow) error, args ...any) error {
 	begun, err := s.ask(ctx, q, row, args)
-	if err != nil && !begun && ctx.Err() == nil && (s.address.notePooler(s, err) || stale(err)) {
+	if err == nil || begun || ctx.Err() != nil {
+		return s.unread(err)
+	}
+	if again := s.address.notePooler(s, err); again || stale(err) {
+		s.reads.Reset() // others that wait are as old
 		_, err = s.ask(ctx, q, row, args)
 	}
 	return s.unread(err)
@@ -60,14 +67,21 @@ func (s *Store) ask(ctx context.Context, q statement, row func(r pgx.Collectable
 	return begun, err
 }
 
-// stale reports the error of a connection that was kept from before a restart of
-// the database.
+// stale reports the error of a connection that is from before a restart of the
+// database. A read does no harm twice.
 func stale(err error) bool {
 	switch code(err) {
+	case "": // broken, and not by an answer
 	case "57P01", "57P02", "57P03": // the server ends, crashed, or starts
 		return true
+	default:
+		return false
 	}
-	return pgconn.SafeToRetry(err)
+	if _, connecting := errors.AsType[*pgconn.ConnectError](err); connecting {
+		return false
+	}
+	_, broken := errors.AsType[*net.OpError](err)
+	return broken || pgconn.SafeToRetry(err) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF)
 }
 
 // one reads a single row and reports whether there is one.

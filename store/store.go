@@ -157,6 +157,9 @@ type Capabilities struct {
 	// MaxBatchBytes is what the contents of a batch may come to without cost;
 	// a larger message goes alone. 0 for no bound.
 	MaxBatchBytes int
+	// NoCheckpoint: copies are made with the database's own tools, and Checkpoint
+	// refuses, naming them.
+	NoCheckpoint bool
 }
 
 // SoleJournal is the journal of a store that one process has to itself.
@@ -194,7 +197,9 @@ type Batch struct {
 	Changes []Change
 	Accepts []Accept
 	// Answers are records of requests that became no message.
-	Answers  []DedupeRecord
+	Answers []DedupeRecord
+	// Records are those of messages that are in other batches; only Mover has them.
+	Records  []MovedRecord
 	Attempts []*postern.Attempt
 	// Dead marks the attempts' and finals' deliveries in the index of dead
 	// deliveries, or takes them out.
@@ -219,13 +224,14 @@ func (b *Batch) Reset() {
 	clear(b.Changes)
 	clear(b.Accepts)
 	clear(b.Answers)
+	clear(b.Records)
 	clear(b.Attempts)
 	clear(b.Rows)
 	clear(b.Refusals)
 	clear(b.Redacted)
 	clear(b.DropRefusals)
 	*b = Batch{
-		Changes: b.Changes[:0], Accepts: b.Accepts[:0], Answers: b.Answers[:0], Attempts: b.Attempts[:0],
+		Changes: b.Changes[:0], Accepts: b.Accepts[:0], Answers: b.Answers[:0], Records: b.Records[:0], Attempts: b.Attempts[:0],
 		Dead: b.Dead[:0], Finals: b.Finals[:0], Rows: b.Rows[:0],
 		Behind: b.Behind[:0], Health: b.Health[:0], Refusals: b.Refusals[:0],
 		DropRefusals: b.DropRefusals[:0], Expunged: b.Expunged[:0], Redacted: b.Redacted[:0],
@@ -242,8 +248,16 @@ type Change struct{ Put, Delete any }
 // second copy of it known.
 type Accept struct {
 	Message *postern.Message
+	// Content is nil only in a Mover's hands, for a message that was expunged.
 	Content *postern.Content
 	Dedupe  []DedupeRecord
+}
+
+// MovedRecord is a dedupe record by itself, with the application of its message;
+// 0 for an answer's.
+type MovedRecord struct {
+	Application postern.ApplicationNumber
+	DedupeRecord
 }
 
 // RowChange deletes and puts rows of one delivery: a retry puts, a later retry

@@ -45,6 +45,9 @@ func (s *Store) Commit(ctx context.Context, b *store.Batch) error {
 		return err
 	}
 	defer s.gate.leave()
+	if err := s.whole(); err != nil {
+		return err
+	}
 	if err := advances(s.head.Load(), &b.Head); err != nil {
 		s.fail(err)
 		return s.failed()
@@ -93,37 +96,8 @@ func advances(last, next *store.Head) error {
 func (s *Store) build(batch *pebble.Batch, b *store.Batch) error {
 	w := &s.writer
 	p := putter{batch: batch, w: w, known: &s.known}
-	for i := range b.Changes {
-		if err := s.change(&p, &b.Changes[i]); err != nil {
-			return err
-		}
-	}
-	for i := range b.Accepts {
-		p.accept(&b.Accepts[i])
-	}
-	for i := range b.Answers {
-		p.dedupe(0, &b.Answers[i])
-	}
-	for _, a := range b.Attempts {
-		p.attempt(a)
-	}
-	for i := range b.Dead {
-		p.dead(&b.Dead[i])
-	}
-	for i := range b.Finals {
-		p.final(&b.Finals[i])
-	}
-	for i := range b.Rows {
-		p.row(&b.Rows[i])
-	}
-	for i := range b.Behind {
-		p.behind(&b.Behind[i])
-	}
-	for i := range b.Health {
-		p.health(&b.Health[i])
-	}
-	for _, r := range b.Refusals {
-		p.refusal(r)
+	if err := s.records(&p, b); err != nil {
+		return err
 	}
 	for i := range b.Expunged {
 		p.expunge(&b.Expunged[i], b.Head.LastTime)
@@ -147,6 +121,46 @@ func (s *Store) build(batch *pebble.Batch, b *store.Batch) error {
 	}
 	p.put(headKey, appendHead(w.value[:0], b.Head))
 	return p.err
+}
+
+// records puts what a batch brings, which is all that one of a move has.
+func (s *Store) records(p *putter, b *store.Batch) error {
+	for i := range b.Changes {
+		if err := s.change(p, &b.Changes[i]); err != nil {
+			return err
+		}
+	}
+	for i := range b.Accepts {
+		p.accept(&b.Accepts[i])
+	}
+	for i := range b.Answers {
+		p.dedupe(0, &b.Answers[i])
+	}
+	for i := range b.Records {
+		p.dedupe(b.Records[i].Application, &b.Records[i].DedupeRecord)
+	}
+	for _, a := range b.Attempts {
+		p.attempt(a)
+	}
+	for i := range b.Dead {
+		p.dead(&b.Dead[i])
+	}
+	for i := range b.Finals {
+		p.final(&b.Finals[i])
+	}
+	for i := range b.Rows {
+		p.row(&b.Rows[i])
+	}
+	for i := range b.Behind {
+		p.behind(&b.Behind[i])
+	}
+	for i := range b.Health {
+		p.health(&b.Health[i])
+	}
+	for _, r := range b.Refusals {
+		p.refusal(r)
+	}
+	return nil
 }
 
 // putter fills one batch out of the writer's memory. Its first failure stays;
@@ -180,7 +194,9 @@ func (p *putter) deleteRange(start, end []byte) { p.note(p.batch.DeleteRange(sta
 func (p *putter) accept(a *store.Accept) {
 	m, k := a.Message, p.w.key[:0]
 	p.put(headerKey(k, m.Application, m.ID), appendHeader(p.w.value[:0], m))
-	p.content(contentKey(k, m.Application, m.ID), a.Content)
+	if a.Content != nil {
+		p.content(contentKey(k, m.Application, m.ID), a.Content)
+	}
 	p.put(journalKey(k, m.ID.Position()), append(appendApp(p.w.value[:0], m.Application), m.ID[:]...))
 	for i := range a.Dedupe {
 		p.dedupe(m.Application, &a.Dedupe[i])

@@ -29,7 +29,7 @@ const formatVersion = 1
 //	header        day of message, app, message                   message without its content
 //	idempotency   half day 32, digest 16                         application, message, status, answer
 //	journal       position 64                                    app, message
-//	meta          name                                           format version, head
+//	meta          name                                           format version, head, progress of a move
 //	content       day of message, slice, app, message            payload and inbound request
 //	row           endpoint, message                              row
 //	schedule      endpoint, next, message                        row
@@ -85,6 +85,8 @@ const maxKey = 64
 var (
 	formatKey = []byte{kindMeta, 'f', 'o', 'r', 'm', 'a', 't'}
 	headKey   = []byte{kindMeta, 'h', 'e', 'a', 'd'}
+	// moveKey is there from the first chunk of a move into the store to the last.
+	moveKey = []byte{kindMeta, 'm', 'o', 'v', 'e'}
 )
 
 func appendDay(k []byte, d store.Day) []byte { return binary.BigEndian.AppendUint32(k, uint32(d)) }

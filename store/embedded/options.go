@@ -36,6 +36,9 @@ type Options struct {
 	// DedupeWindow is how long idempotency and source records are kept at
 	// least; 0 for 24 hours.
 	DedupeWindow time.Duration
+	// ReadOnly opens a store that exists and leaves its tables and log as they are:
+	// every Commit fails. What the log holds is kept in memory.
+	ReadOnly bool
 	// OnFatal is called once, on a goroutine of its own, when the store has
 	// failed for good: Commit returns only errors from then on, and all
 	// acknowledged batches are found again when the folder is opened anew.
@@ -72,6 +75,7 @@ func (o Options) database(fs vfs.FS, cache *pebble.Cache) *pebble.Options {
 	opts := &pebble.Options{
 		FS:                 fs,
 		Cache:              cache,
+		ReadOnly:           o.ReadOnly,
 		FormatMajorVersion: pebble.FormatTableFormatV6,
 		MemTableSize:       uint64(o.MemtableBytes), // 16 and 32 MiB: no difference, but memory at rest
 		// One is filled while two wait: a burst does not stall on one slow flush.

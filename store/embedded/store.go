@@ -70,6 +70,8 @@ type Store struct {
 	// included.
 	newest atomic.Uint32
 	known  known
+	// moving is the progress of a move into the store; nil for a whole one.
+	moving atomic.Pointer[store.Progress]
 }
 
 var _ store.Store = (*Store)(nil)
@@ -122,6 +124,8 @@ func (s *Store) makeFolder() error {
 		return &postern.Error{Kind: postern.Invalid, Detail: fmt.Sprintf("store folder %s: there is a file of that name", s.dir)}
 	case err == nil:
 		return nil
+	case s.opts.ReadOnly:
+		return s.noStore(err)
 	}
 	if err := s.opts.FS.MkdirAll(s.dir, 0o700); err != nil {
 		return s.openError(err)
@@ -135,7 +139,7 @@ func (s *Store) open() error {
 	if s.lock, err = pebble.LockDirectory(s.dir, s.guard); err != nil {
 		return s.lockError(err)
 	}
-	s.disk = newDiskWatch(s.dir, s.opts, s.durable)
+	s.disk = newDiskWatch(s.dir, s.opts, s.durable && !s.opts.ReadOnly)
 	if err := s.disk.room(); err != nil {
 		return errors.Join(s.openError(err), s.lock.Close())
 	}
@@ -168,6 +172,8 @@ func (s *Store) begin() error {
 	switch {
 	case err != nil:
 		return err
+	case version == nil && s.opts.ReadOnly:
+		return s.noStore(nil)
 	case version == nil:
 		if err := s.db.Set(formatKey, []byte{formatVersion}, pebble.Sync); err != nil {
 			return s.openError(err)
@@ -189,7 +195,7 @@ func (s *Store) begin() error {
 	s.head.Store(&head)
 	s.newest.Store(uint32(halfDayOf(head.LastTime.UnixMilli())))
 	s.writer.begin()
-	return nil
+	return s.beginMove()
 }
 
 func (s *Store) lockError(err error) error {
@@ -200,8 +206,14 @@ func (s *Store) lockError(err error) error {
 		Detail: fmt.Sprintf("store folder %s: another process uses it", s.dir)}
 }
 
+func (s *Store) noStore(err error) error {
+	return &postern.Error{Kind: postern.NotFound, Err: err, Detail: fmt.Sprintf("store folder %s: there is no store", s.dir)}
+}
+
 func (s *Store) openError(err error) error {
 	switch {
+	case errors.Is(err, pebble.ErrDBDoesNotExist):
+		return s.noStore(err)
 	case errors.Is(err, fs.ErrPermission):
 		return &postern.Error{Kind: postern.Forbidden, Err: err, Detail: fmt.Sprintf("store folder %s: no permission", s.dir)}
 	case strings.Contains(err.Error(), "unknown format major version"):
@@ -215,7 +227,7 @@ func (s *Store) openError(err error) error {
 
 // Head implements store.Journal.
 func (s *Store) Head(context.Context) (store.Head, error) {
-	if err := s.failed(); err != nil {
+	if err := errors.Join(s.failed(), s.whole()); err != nil {
 		return store.Head{}, err
 	}
 	return *s.head.Load(), nil

@@ -84,6 +84,7 @@ func Run(t *testing.T, h Harness) {
 		{"Checkpoint", testCheckpoint},
 		{"Closed", testClosed},
 		{"Cover", testCover},
+		{"Move", testMove},
 		{"Random", testRandom},
 	} {
 		t.Run(part.name, func(t *testing.T) { part.run(t, h) })

@@ -29,7 +29,8 @@ type ConsumeOptions struct {
 	// messages come back after so long.
 	Lease time.Duration
 	// Drain is how long handlers have once ctx is done, before their contexts
-	// end; 20 s when 0, negative for nothing.
+	// end; 20 s when 0, negative for nothing. What fails after that is given back,
+	// and uses up no try.
 	Drain time.Duration
 	// Log is told of what goes wrong and is tried again; nil for silence.
 	Log *slog.Logger
@@ -176,11 +177,16 @@ func (w *consumption) begin(work context.Context, l *Lease, handlers *sync.WaitG
 		defer lost(nil)
 		err := errGone
 		defer func() { w.end(l.ID, err) }() // also where the handler ends its goroutine
-		err = w.guarded(ctx, l)
+		if err = w.guarded(ctx, l); err != nil && work.Err() != nil {
+			err = errCut
+		}
 	})
 }
 
-var errGone = errors.New("the handler ended its goroutine")
+var (
+	errGone = errors.New("the handler ended its goroutine")
+	errCut  = errors.New("the handler was cut off") // which is no failure of its own
+)
 
 // end gives a message's place back, and notes what became of it.
 func (w *consumption) end(id postern.LeaseID, err error) {
@@ -287,18 +293,25 @@ func (w *consumption) tell(ctx context.Context, stop <-chan struct{}) {
 // is what handing out at least once means.
 func (w *consumption) report(ctx context.Context, ended []ending) {
 	ctx = context.WithoutCancel(ctx) // after an abort it is told as well
-	var acks []postern.LeaseID
+	var acks, cut []postern.LeaseID
 	for _, e := range ended {
-		if e.err == nil {
+		switch {
+		case e.err == nil:
 			acks = append(acks, e.id)
+		case errors.Is(e.err, errCut):
+			cut = append(cut, e.id)
 		}
 	}
 	for some := range slices.Chunk(acks, postern.MaxLeases) {
 		missing, err := w.client.Leases.Ack(ctx, w.app, w.endpoint, some...)
 		w.noteLost(missing, err)
 	}
+	for some := range slices.Chunk(cut, postern.MaxLeases) {
+		missing, err := w.client.Leases.Release(ctx, w.app, w.endpoint, some...)
+		w.noteLost(missing, err)
+	}
 	for _, e := range ended {
-		if e.err == nil {
+		if e.err == nil || errors.Is(e.err, errCut) {
 			continue
 		}
 		missing, err := w.client.Leases.Nack(ctx, w.app, w.endpoint, nackOf(e.err), e.id)

@@ -11,12 +11,14 @@ import (
 	"github.com/postern-dev/postern/store"
 )
 
-// selectFinals has a row for a message without a final record, too.
+// selectFinals has a row for a message without a final record, too: none means
+// that there is no message.
 const selectFinals statement = `SELECT COALESCE(f.endpoint, 0), COALESCE(f.state, 0), COALESCE(f.reason, ''),
 		COALESCE(f.attempts, 0), COALESCE(f.at_us, 0)
 	FROM message m LEFT JOIN final f ON f.application = m.application AND f.message = m.id AND f.day = $3::int
 	WHERE m.application = $1::bigint AND m.id = $2::bytea AND m.day = $3::int`
 
+// selectAttempts goes on behind an endpoint's n-th attempt.
 const selectAttempts statement = `SELECT ` + attemptColumns + ` FROM attempt a
 	WHERE a.application = $1::bigint AND a.message = $2::bytea AND a.day = $3::int AND (a.endpoint, a.n) > ($4::bigint, $5::bigint)
 	ORDER BY a.endpoint, a.n LIMIT $6::bigint`
@@ -33,7 +35,7 @@ func (s *Store) EachAttempt(ctx context.Context, app postern.ApplicationNumber, 
 	if err != nil {
 		return nil, err
 	}
-	var last postern.Attempt
+	var last postern.Attempt // the one told last; the zero one is before all
 	for {
 		list := make([]*postern.Attempt, 0, 4)
 		err := s.each(ctx, selectAttempts, func(r pgx.CollectableRow) error {
@@ -88,6 +90,8 @@ func before(finals []postern.Final, endpoint postern.EndpointNumber) []postern.F
 	return finals
 }
 
+// The list of an endpoint's attempts is a walk as that of messages is: see there.
+// The window is of all days up to that of its newest attempt.
 const (
 	attemptsWindow = `SELECT ` + attemptColumns + `, a.seen, a.selected FROM (SELECT a.*,
 			a.application = $7::bigint

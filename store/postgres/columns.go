@@ -9,7 +9,8 @@ import (
 	"github.com/postern-dev/postern"
 )
 
-// id20 reads an id out of a column; NULL is zero.
+// id20 reads an id out of a column; NULL is zero, which is how ids that name
+// nothing are stored.
 type id20 [20]byte
 
 // ScanBytes implements pgtype.BytesScanner.
@@ -22,6 +23,11 @@ func (id *id20) ScanBytes(column []byte) error {
 	return nil
 }
 
+// The columns of each noun stand in the order of its fields, and are read by the
+// function below them, which is the only one to know the order. Values are scanned
+// where they belong: what is decoded in between would be made again for every row.
+
+// messageColumns are those of a header, of a table m.
 const messageColumns = `m.id, m.application, m.event_type, m.content_type, m.event_id, m.channels, m.tags, m.routes,
 	m.size, m.source, m.provider_event_type, m.caused_by, m.depth`
 
@@ -35,6 +41,7 @@ func scanMessage(row pgx.CollectableRow, more ...any) (*postern.Message, error) 
 	return &m, err
 }
 
+// attemptColumns are those of an attempt, of a table a. Its Replay is not stored.
 const attemptColumns = `a.id, a.message, a.application, a.endpoint, a.n, a.trigger, a.url, a.succeeded, a.code, a.failure,
 	a.response, a.retry_after_ns, a.permanent, a.redialed, a.started_us, a.state, a.reason, a.next_us,
 	a.dns_ns, a.connect_ns, a.tls_ns, a.first_byte_ns, a.total_ns`
@@ -53,6 +60,8 @@ func scanAttempt(row pgx.CollectableRow, more ...any) (*postern.Attempt, error) 
 	return &a, err
 }
 
+// rowColumns are those of a row, of a table d. The journal is left out: it is that
+// of the message's id.
 const rowColumns = `d.endpoint, d.message, d.application, d.generation, d.tries, d.attempts, d.next_ms, d.wait_ns, d.trigger, d.replay`
 
 // scanRow reads rowColumns.
@@ -64,7 +73,8 @@ func scanRow(row pgx.CollectableRow) (r postern.Row, err error) {
 	return r, err
 }
 
-// microseconds is the moment in a column; 0 stands for none.
+// microseconds is the moment in a column, in UTC as all that a store returns; 0
+// stands for none.
 func microseconds(column int64) time.Time {
 	if column == 0 {
 		return time.Time{}
@@ -72,7 +82,8 @@ func microseconds(column int64) time.Time {
 	return time.UnixMicro(column).UTC()
 }
 
-// numbers are endpoints as a parameter.
+// numbers are endpoints as a parameter: without asking the server what it expects,
+// pgx knows the plain types alone.
 func numbers(endpoints []postern.EndpointNumber) []int64 {
 	list := make([]int64, len(endpoints))
 	for i, n := range endpoints {

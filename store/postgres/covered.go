@@ -11,15 +11,19 @@ import (
 	"github.com/postern-dev/postern/store"
 )
 
+// selectCovered tells of each message, also of those with nothing open, so that it
+// is known how far a part came.
 const selectCovered statement = `SELECT m.id, ARRAY(SELECT r.endpoint FROM unnest(m.routes) AS r (endpoint) WHERE r.endpoint = ANY ($7::bigint[]) AND ` + openRoutes + `)
 	FROM message m WHERE m.application = $1::bigint AND m.day BETWEEN $2::int AND $3::int AND m.id >= $4::bytea AND m.id < $5::bytea
 		AND m.journal = $6::int
 	ORDER BY m.id LIMIT $8::bigint`
 
-// coveredRead is how many messages Covered reads at a time.
+// coveredRead is how many messages Covered reads at a time, of a day that may have
+// millions.
 const coveredRead = 2000
 
-// Covered implements store.Deliveries.
+// Covered implements store.Deliveries. Messages of other journals are left to
+// their holders' rows.
 func (s *Store) Covered(ctx context.Context, rows []store.BehindRow, until store.Day, fn func(d store.DeliveryKey) error) error {
 	apps := map[postern.ApplicationNumber]map[postern.EndpointNumber]postern.MessageID{}
 	for _, row := range rows {
@@ -56,7 +60,7 @@ func (s *Store) covered(ctx context.Context, app postern.ApplicationNumber, from
 			var open []postern.EndpointNumber
 			err := r.Scan((*id20)(&id), &open)
 			for _, e := range open {
-				if id.Compare(from[e]) >= 0 {
+				if id.Compare(from[e]) >= 0 { // the parts begin with the earliest row of all
 					found = append(found, store.DeliveryKey{Application: app, Endpoint: e, Message: id})
 				}
 			}

@@ -10,11 +10,14 @@ import (
 	"github.com/postern-dev/postern/store"
 )
 
+// selectDue compares next try and message at once, so that it begins exactly
+// behind the cursor, however many rows are due at the same moment.
 const selectDue statement = `SELECT ` + rowColumns + ` FROM delivery d
 	WHERE d.journal = $1::int AND d.endpoint = $2::bigint AND (d.next_ms, d.message) > ($3::bigint, $4::bytea)
 	ORDER BY d.next_ms, d.message LIMIT $5::bigint`
 
-// Due implements store.Deliveries.
+// Due implements store.Deliveries. Rows of other journals wait for their holder,
+// and are not seen; the same goes for Schedules and Behind.
 func (s *Store) Due(ctx context.Context, endpoint postern.EndpointNumber, after store.DueCursor, limit int) (rows []postern.Row, err error) {
 	var next int64
 	if !after.Next.IsZero() {
@@ -40,10 +43,14 @@ const selectSchedules statement = `WITH RECURSIVE first AS (
 	)
 	SELECT ` + rowColumns + ` FROM first d LIMIT $3::bigint`
 
-// schedulesRead is how many endpoints Schedules reads at a time.
+// schedulesRead is how many endpoints Schedules reads at a time. Here and elsewhere,
+// what can be long is read in parts, each a statement of its own: who is told
+// never holds a connection, nor the picture of the database that it began with,
+// which would keep vacuum from its work.
 const schedulesRead = 1000
 
-// Schedules implements store.Deliveries.
+// Schedules implements store.Deliveries. What changes meanwhile is told as it was
+// or as it is: timers are set by it, and rows are read again when they fire.
 func (s *Store) Schedules(ctx context.Context, fn func(first postern.Row) error) error {
 	var last postern.EndpointNumber
 	for {
@@ -68,6 +75,7 @@ func (s *Store) Schedules(ctx context.Context, fn func(first postern.Row) error)
 	}
 }
 
+// selectBehind needs no bound: there is at most one row for an endpoint.
 const selectBehind statement = `SELECT b.endpoint, b.application, b.from_id FROM behind b WHERE b.journal = $1::int ORDER BY b.endpoint`
 
 // Behind implements store.Deliveries.
@@ -81,6 +89,7 @@ func (s *Store) Behind(ctx context.Context) (rows []store.BehindRow, err error) 
 	return rows, err
 }
 
+// waitingRows has no days: rows are of no partition, and outlive their message.
 const waitingRows = `SELECT ` + rowColumns + ` FROM delivery d
 	WHERE d.endpoint = $1::bigint AND d.message >= $2::bytea AND d.message < $3::bytea AND d.application = $4::bigint
 	ORDER BY d.message `
@@ -90,7 +99,8 @@ const (
 	selectWaitingNewest statement = waitingRows + `DESC LIMIT $5::bigint`
 )
 
-// Waiting implements store.Outcomes.
+// Waiting implements store.Outcomes. An endpoint belongs to one application: asked
+// by another one, its rows are read and left out.
 func (s *Store) Waiting(ctx context.Context, app postern.ApplicationNumber, endpoint postern.EndpointNumber, p store.Page) (page store.RowPage, err error) {
 	lo, hi := window(p)
 	q := selectWaitingNewest
@@ -106,6 +116,8 @@ func (s *Store) Waiting(ctx context.Context, app postern.ApplicationNumber, endp
 	return page, err
 }
 
+// selectOutcomes walks the index of the endpoint's attempts over all partitions
+// at once, the newest first, and reads no response.
 const selectOutcomes statement = `SELECT a.id, a.succeeded, a.state, a.total_ns FROM attempt a
 	WHERE a.endpoint = $1::bigint AND a.day BETWEEN $2::int AND $3::int AND a.id >= $4::bytea AND a.id < $5::bytea
 	ORDER BY a.id DESC LIMIT $6::bigint`
@@ -117,7 +129,7 @@ const outcomesRead = 2000
 // may be older by as much as history is kept.
 func (s *Store) EachOutcome(ctx context.Context, endpoint postern.EndpointNumber, since, until time.Time, fn func(store.Outcome) bool) error {
 	lo, hi := window(store.Page{Since: since, Until: until})
-	for {
+	for { // hi comes down to the last one that was read
 		in := s.days([20]byte{}, hi)
 		if in.empty() {
 			return nil

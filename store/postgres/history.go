@@ -9,6 +9,7 @@ import (
 	"github.com/postern-dev/postern/store"
 )
 
+// selectMessage opens one partition alone: a message's id tells its day.
 const selectMessage statement = `SELECT ` + messageColumns + ` FROM message m
 	WHERE m.application = $1::bigint AND m.id = $2::bytea AND m.day = $3::int`
 
@@ -31,7 +32,8 @@ func (s *Store) Message(ctx context.Context, app postern.ApplicationNumber, id p
 const selectContent statement = `SELECT c.payload, c.request FROM content c
 	WHERE c.application = $1::bigint AND c.message = $2::bytea AND c.day = $3::int`
 
-// Content implements store.History.
+// Content implements store.History. An expunged content is not there, though its
+// message is.
 func (s *Store) Content(ctx context.Context, app postern.ApplicationNumber, id postern.MessageID) (*postern.Content, error) {
 	day, ok := s.kept(app, id)
 	if !ok {
@@ -78,7 +80,8 @@ const (
 	selectMessagesNewest statement = messagesWindow + `DESC` + messagesFrom + `DESC` + messagesPage + `DESC LIMIT $11::bigint`
 )
 
-// Messages implements store.History.
+// Messages implements store.History. Without a filter a page costs what its entries
+// do, and a search in each partition of its window.
 func (s *Store) Messages(ctx context.Context, app postern.ApplicationNumber, f store.MessageFilter, p store.Page) (page store.MessagePage, err error) {
 	lo, hi := window(p)
 	in := s.days(lo, hi)
@@ -104,6 +107,7 @@ func (s *Store) Messages(ctx context.Context, app postern.ApplicationNumber, f s
 	return page, err
 }
 
+// deadDeliveries walks an index that holds nothing else.
 const deadDeliveries = `SELECT d.message FROM dead d
 	WHERE d.application = $1::bigint AND d.endpoint = $2::bigint AND d.day BETWEEN $3::int AND $4::int
 		AND d.message >= $5::bytea AND d.message < $6::bytea
@@ -135,7 +139,9 @@ func (s *Store) Dead(ctx context.Context, app postern.ApplicationNumber, endpoin
 	return page, err
 }
 
-// texts are names as a parameter: nil, which is NULL, for none.
+// texts are names as a parameter: nil, which is NULL, for none. What PostgreSQL
+// does not take for text is cleaned as it was when it was stored: asking for it
+// is no error.
 func texts(names []string) []string {
 	if len(names) == 0 {
 		return nil

@@ -11,7 +11,9 @@ import (
 // maxID is above every id: its time is 8,900 years away.
 const maxID = "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"
 
-// window is the range of ids that a page asks for, from lo to before hi.
+// window is the range of ids that a page asks for, from lo to before hi. Bounds in
+// time become bounds of ids, to the millisecond that an id has, so that the index
+// serves them; an empty range is no error, and finds nothing.
 func window(p store.Page) (lo, hi [20]byte) {
 	hi = [20]byte([]byte(maxID))
 	if !p.Since.IsZero() {
@@ -68,7 +70,8 @@ func cut[T any](list []T, limit int, id func(T) [20]byte) (page []T, next [20]by
 }
 
 // examineBudget is how many entries a page looks at, since what it is filtered
-// by has no index. One that something else is looked up for counts as lookUpCost.
+// by has no index: 10 ms' worth. One that something else is looked up for counts
+// as lookUpCost, that being about how many others it takes as long as.
 const (
 	examineBudget = 10_000
 	lookUpCost    = 5
@@ -83,6 +86,7 @@ type walk struct {
 	done          bool // until there is something that says otherwise
 }
 
+// newWalk begins a page; looksUp says that its filter asks another table.
 func newWalk(limit int, looksUp bool) *walk {
 	w := &walk{limit: limit, budget: examineBudget, done: true}
 	if looksUp {

@@ -84,7 +84,8 @@ func stale(err error) bool {
 	return broken || pgconn.SafeToRetry(err) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF)
 }
 
-// one reads a single row and reports whether there is one.
+// one reads a single row and reports whether there is one. The statement says
+// that there can be no second, by a key or by LIMIT.
 func (s *Store) one(ctx context.Context, q statement, row func(r pgx.CollectableRow) error, args ...any) (found bool, err error) {
 	err = s.each(ctx, q, func(r pgx.CollectableRow) error {
 		found = true
@@ -102,15 +103,17 @@ func (s *Store) days(lo, hi [20]byte) days {
 	return days{first: max(dayOf(lo), int64(s.dropped())+1), last: dayOf(hi)}
 }
 
-// empty: there is nothing to ask for.
+// empty: there is nothing to ask for, and asking would still open a connection.
 func (d days) empty() bool { return d.first > d.last }
 
-// kept reports whether a message may still be there, and its day.
+// kept reports whether a message may still be there, and its day: what was dropped
+// or deleted is gone from the moment it is committed, though tables go later.
 func (s *Store) kept(app postern.ApplicationNumber, id [20]byte) (day int64, ok bool) {
 	day = dayOf(id)
 	return day, !s.gone(app) && day > int64(s.dropped())
 }
 
+// dayOf is a store.Day as parameters have it. A message's id tells its partition.
 func dayOf(id [20]byte) int64 { return int64(store.DayOf(postern.MessageID(id).Time())) }
 
 // journal is the store's own as a parameter. Numbers over 32767 are negative in

@@ -18,13 +18,18 @@ const openRoutes = `NOT r.endpoint = ANY (ARRAY(SELECT a.endpoint FROM attempt a
 			WHERE f.application = m.application AND f.message = m.id AND f.day = m.day AND f.day >= $2::int))
 		AND (SELECT true FROM delivery d WHERE d.endpoint = r.endpoint AND d.message = m.id) IS NULL`
 
+// selectJournal goes by position over all partitions: a position does not tell its
+// day.
 const selectJournal statement = `SELECT ` + messageColumns + `, ARRAY(SELECT r.endpoint FROM unnest(m.routes) AS r (endpoint) WHERE ` + openRoutes + `)
 	FROM message m WHERE m.journal = $1::int AND m.day >= $2::int AND m.position >= $3::bigint AND m.position < $4::bigint
 	ORDER BY m.position LIMIT $5::bigint`
 
+// selectNext is where the journal ends: the position behind the last one that is
+// committed.
 const selectNext statement = `SELECT h.next FROM head h WHERE h.journal = $1::int`
 
-// journalRead is how many messages Recover reads at a time.
+// journalRead is how many messages Recover reads at a time: 8 ms' worth, of two
+// routes each.
 const journalRead = 1000
 
 // Recover implements store.Deliveries. It ends with what was committed when it
@@ -36,6 +41,8 @@ func (s *Store) Recover(ctx context.Context, from uint64, fn func(m *postern.Mes
 	if err != nil || !found {
 		return err
 	}
+	// What was read is told once the connection is given back: who is told may
+	// well read for itself.
 	type entry struct {
 		message *postern.Message
 		open    []postern.EndpointNumber
@@ -56,7 +63,7 @@ func (s *Store) Recover(ctx context.Context, from uint64, fn func(m *postern.Mes
 			if s.gone(e.message.Application) {
 				continue
 			}
-			slices.Sort(e.open)
+			slices.Sort(e.open) // a message's routes are in order, a result's are not
 			if err := fn(e.message, e.open); err != nil {
 				return err
 			}

@@ -9,9 +9,11 @@ import (
 	"github.com/postern-dev/postern/store"
 )
 
+// refusalColumns are those of a refusal, of a table r, but for its body, which
+// lists leave out: it may have megabytes.
 const refusalColumns = `r.id, r.source, r.reason, r.detail, r.request, r.content_type, r.truncated, r.credentials`
 
-// scanRefusal reads refusalColumns, and what follows them into more.
+// scanRefusal reads refusalColumns, and a body that follows them into more.
 func scanRefusal(row pgx.CollectableRow, more ...any) (*postern.Refusal, error) {
 	var r postern.Refusal
 	var request []byte
@@ -39,7 +41,8 @@ const (
 	selectRefusalsNewest statement = refusalsOf + `DESC LIMIT $4::bigint`
 )
 
-// Refusals implements store.History.
+// Refusals implements store.History. A source keeps few, so that there are no
+// partitions, and no days.
 func (s *Store) Refusals(ctx context.Context, source postern.SourceID, p store.Page) (page store.RefusalPage, err error) {
 	lo, hi := window(p)
 	q := selectRefusalsNewest

@@ -19,7 +19,7 @@ type request struct {
 	URL        []byte      `json:"url,omitempty"`
 }
 
-// encodeRequest makes a column's value; nil, which is NULL, for no request.
+// encodeRequest makes a column's value, of about 4/3 the request's size; nil, which is NULL, for no request.
 func encodeRequest(r *postern.InboundRequest) ([]byte, error) {
 	if r == nil {
 		return nil, nil

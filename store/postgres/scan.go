@@ -9,10 +9,14 @@ import (
 	"github.com/postern-dev/postern/store"
 )
 
-// selectEdge is the first message that a scan does not look at.
+// selectEdge is the first message that a scan does not look at. It counts what an
+// index holds, and costs a fraction of reading it.
 const selectEdge statement = `SELECT m.id FROM message m
 	WHERE m.application = $1::bigint AND m.day >= $2::int AND m.id >= $3::bytea ORDER BY m.id OFFSET $4::bigint LIMIT 1`
 
+// selectScan is what of a scan's messages is open. A final record or a row is
+// looked up by subqueries, one message at a time: of joins the planner would make
+// one pass over all that the endpoint ever had, where it takes tables for small.
 const selectScan statement = `SELECT ` + messageColumns + ` FROM message m
 	WHERE m.application = $1::bigint AND m.day BETWEEN $2::int AND $3::int AND m.id >= $4::bytea AND m.id < $5::bytea
 		AND m.journal = $6::int AND m.position < $7::bigint AND $8::bigint = ANY (m.routes)
@@ -25,7 +29,9 @@ const selectScan statement = `SELECT ` + messageColumns + ` FROM message m
 	ORDER BY m.id LIMIT $9::bigint`
 
 // Scan implements store.Deliveries: first how far it looks, then what is there.
-// Messages that come between the two are behind both.
+// Messages that come between the two are behind both. Those of other journals
+// count as looked at and are never returned: they belong to their holder, and
+// their positions say nothing here.
 func (s *Store) Scan(ctx context.Context, q store.ScanQuery) (result store.ScanResult, err error) {
 	result.Next = q.From
 	in := s.days(q.From, [20]byte([]byte(maxID)))
@@ -45,6 +51,7 @@ func (s *Store) Scan(ctx context.Context, q store.ScanQuery) (result store.ScanR
 	}, int64(q.Application), in.first, dayOf(edge), q.From[:], edge[:],
 		s.journal(), int64(q.Before), int64(q.Endpoint), int64(q.Limit))
 	if n := len(result.Messages); n > 0 && n >= q.Limit {
+		// Full: what lies between here and the edge is for the next call.
 		result.Next = following(result.Messages[n-1].ID)
 		return result, err
 	}

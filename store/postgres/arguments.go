@@ -151,8 +151,6 @@ func (a *arguments) fill(journal uint16, b *store.Batch, dropped int64) error {
 	binary.BigEndian.PutUint16(a.journal[:], journal)
 	dropped = max(dropped, int64(b.DropDay))
 	a.fillHead(&b.Head)
-	a.pending = a.pending[:0]
-	clear(a.digests)
 	for i := range b.Accepts {
 		if err := a.accept(&b.Accepts[i], dropped); err != nil {
 			return err
@@ -161,9 +159,15 @@ func (a *arguments) fill(journal uint16, b *store.Batch, dropped int64) error {
 	for i := range b.Answers {
 		a.recognise(0, &b.Answers[i])
 	}
+	for i := range b.Records {
+		a.recognise(b.Records[i].Application, &b.Records[i].DedupeRecord)
+	}
 	for _, d := range a.pending {
 		a.addDedupe(d)
 	}
+	clear(a.digests)
+	clear(a.pending)
+	a.pending = a.pending[:0]
 	a.fillAttempts(b, dropped)
 	a.fillRows(b.Rows)
 	rare, err := rareOf(b, dropped)
@@ -228,12 +232,23 @@ func (a *arguments) accept(in *store.Accept, dropped int64) error {
 	m.providerEventType.text(msg.ProviderEventType)
 	m.causedBy.id(msg.CausedBy)
 	m.depth.int2(int16(msg.Depth))
-	m.payload.bytes(in.Content.Payload)
-	if in.Content.Request == nil {
+	return a.content(in.Content)
+}
+
+// content is NULL for a message that was expunged.
+func (a *arguments) content(c *postern.Content) error {
+	m := &a.messages
+	if c == nil {
+		m.payload.null()
 		m.request.null()
 		return nil
 	}
-	request, err := encodeRequest(in.Content.Request)
+	m.payload.bytes(c.Payload)
+	if c.Request == nil {
+		m.request.null()
+		return nil
+	}
+	request, err := encodeRequest(c.Request)
 	m.request.bytes(request)
 	return err
 }
@@ -330,8 +345,6 @@ func (a *arguments) attempt(t *postern.Attempt, dropped int64) {
 
 // fillRows adds what becomes of each delivery's row in the end.
 func (a *arguments) fillRows(changes []store.RowChange) {
-	clear(a.standing)
-	a.order = a.order[:0]
 	note := func(of, put *postern.Row) {
 		key := store.Placed{Endpoint: of.Endpoint, Message: of.Message}
 		if _, ok := a.standing[key]; !ok {
@@ -366,6 +379,8 @@ func (a *arguments) fillRows(changes []store.RowChange) {
 		r.trigger.int2(int16(row.Trigger))
 		r.replay.id(row.Replay)
 	}
+	clear(a.standing)
+	a.order = a.order[:0]
 }
 
 // millis and micros write a time; 0 for none.

@@ -37,8 +37,9 @@ func (a *array) reset() {
 	a.buf, a.n = append(a.buf[:0], make([]byte, arrayHeader)...), 0
 }
 
-// maxKept is how much memory a column keeps from a large batch.
-const maxKept = 1 << 20
+// maxKept is how much memory a column keeps from a large batch: that of all the
+// contents of one which is no larger than is good for it.
+const maxKept = maxBatchBytes + maxBatchBytes/4
 
 // value is the array as it is sent. It is good until reset.
 func (a *array) value() []byte {

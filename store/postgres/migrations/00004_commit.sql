@@ -106,7 +106,8 @@ BEGIN
                 m_size, m_source, m_provider_event_type, m_caused_by, m_depth)
             AS x(day, application, id, position, event_type, content_type, event_id, channels, tags, routes,
                 size, source, provider_event_type, caused_by, depth);
-        INSERT INTO content SELECT * FROM unnest(m_day, m_application, m_id, m_payload, m_request);
+        INSERT INTO content SELECT * FROM unnest(m_day, m_application, m_id, m_payload, m_request) AS x(day, application, id, payload, request)
+            WHERE x.payload IS NOT NULL;
     END IF;
     IF cardinality(d_digest) > 0 THEN
         INSERT INTO dedupe SELECT x.scope::"char", x.digest, x.application, x.message, x.at_ms, x.status, x.answer

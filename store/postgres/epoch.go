@@ -43,7 +43,7 @@ func (s *Store) take(ctx context.Context, conn *pgx.Conn) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.token = newToken()
-	epoch, _, holder, err := s.raise(ctx, conn, nil)
+	epoch, holder, err := s.raise(ctx, conn, nil)
 	if err != nil {
 		return s.unread(err)
 	}
@@ -69,23 +69,26 @@ func (s *Store) settleDoubt(ctx context.Context, conn *pgx.Conn) (batch uint64, 
 	h := &s.hold
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	epoch, last, _, err := s.raise(ctx, conn, &h.epoch)
+	epoch, _, err := s.raise(ctx, conn, &h.epoch)
 	if err != nil {
 		return 0, err
 	}
 	if epoch == nil {
 		return 0, errFenced
 	}
+	if err := conn.QueryRow(ctx, "SELECT batch FROM head WHERE journal = $1::int2", int16(s.opts.Journal)).Scan(&batch); err != nil {
+		return 0, err
+	}
 	h.epoch, h.doubt = *epoch, false
-	return uint64(*last), nil
+	return batch, nil
 }
 
 // raise is one call of postern_raise; own is nil to take the journal from
 // whoever has it.
-func (s *Store) raise(ctx context.Context, conn *pgx.Conn, own *int64) (epoch, batch *int64, holder *string, err error) {
-	err = conn.QueryRow(ctx, "SELECT epoch, batch, holder FROM postern_raise($1::int2, $2::int8, $3::bytea, $4::text, $5::int8)",
-		int16(s.opts.Journal), own, s.hold.token, s.opts.Node, lease.Milliseconds()).Scan(&epoch, &batch, &holder)
-	return epoch, batch, holder, err
+func (s *Store) raise(ctx context.Context, conn *pgx.Conn, own *int64) (epoch *int64, holder *string, err error) {
+	err = conn.QueryRow(ctx, "SELECT epoch, holder FROM postern_raise($1::int2, $2::int8, $3::bytea, $4::text, $5::int8)",
+		int16(s.opts.Journal), own, s.hold.token, s.opts.Node, lease.Milliseconds()).Scan(&epoch, &holder)
+	return epoch, holder, err
 }
 
 // beat renews the lease until the store is closed.
@@ -103,6 +106,9 @@ func (s *Store) beat(ctx context.Context) {
 		switch err := s.renew(ctx); {
 		case errors.Is(err, errFenced):
 			s.fail(errFenced)
+		case errors.Is(err, context.DeadlineExceeded):
+			// Reads have all connections, or the database is slow: a batch will tell.
+			wait = pause.grow()
 		case err != nil && ctx.Err() == nil:
 			s.outage.begin(s, byRenewal, err)
 			wait = pause.grow()

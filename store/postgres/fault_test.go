@@ -203,9 +203,9 @@ func TestRaiseIsKnownByItsToken(t *testing.T) {
 	s.hold.doubted()
 	own := s.hold.epoch
 	for range 2 {
-		epoch, batch, _, err := s.raise(t.Context(), conn, &own)
-		if err != nil || epoch == nil || *epoch != own+1 || *batch != 0 {
-			t.Fatalf("raise: %v, %v, %v", epoch, batch, err)
+		epoch, _, err := s.raise(t.Context(), conn, &own)
+		if err != nil || epoch == nil || *epoch != own+1 {
+			t.Fatalf("raise: %v, %v", epoch, err)
 		}
 	}
 }
@@ -315,6 +315,32 @@ func TestPooler(t *testing.T) {
 	}
 	if n := strings.Count(log.String(), "going on without them"); n != 1 || !s.address.unnamed.Load() {
 		t.Errorf("told %d times: %s", n, log.String())
+	}
+}
+
+// A batch is on the disk when it is answered, whatever the connection is set to
+// do by default.
+func TestCommitsAreSynchronous(t *testing.T) {
+	s := open(t, cluster.Database(t), Options{})
+	c := newCommitter(t)
+	c.commit(s, c.batch())
+	for setting, want := range map[string]string{"off": "on", "remote_apply": "remote_apply"} {
+		conn := s.writer.conn
+		tx, err := conn.Begin(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := tx.Exec(t.Context(), "SET LOCAL synchronous_commit = "+setting); err != nil {
+			t.Fatal(err)
+		}
+		c.commit(s, c.batch())
+		var got string
+		if err := tx.QueryRow(t.Context(), "SHOW synchronous_commit").Scan(&got); err != nil || got != want {
+			t.Errorf("a transaction with %s ends with %s, want %s; %v", setting, got, want, err)
+		}
+		if err := tx.Commit(t.Context()); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

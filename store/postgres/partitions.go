@@ -104,9 +104,11 @@ func partitionDay(name string) (int64, bool) {
 func (s *Store) tend(ctx context.Context) {
 	for {
 		wait := tendEvery
-		if err := s.tidy(ctx); err != nil && ctx.Err() == nil {
-			s.opts.Logger.Warn("the tables are not tidy yet, it is tried again in a minute", slog.Any("error", s.address.scrub(err)))
+		if err := s.tidy(ctx); err != nil {
 			wait = time.Minute
+			if ctx.Err() == nil && !s.outage.underWay() {
+				s.opts.Logger.Warn("the tables are not tidy yet, it is tried again in a minute", slog.Any("error", s.address.scrub(err)))
+			}
 		}
 		timer := time.NewTimer(wait)
 		select {

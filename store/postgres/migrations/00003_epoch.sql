@@ -4,11 +4,12 @@
 -- takes the journal from whoever has it. A caller that does not know what became
 -- of its last call finds its token there.
 --
--- epoch is the new one, NULL where it is somebody else's by now; batch is the
--- number of the last batch; holder is whose lease was still running, NULL for
--- nobody's.
+-- epoch is the new one, NULL where it is somebody else's by now; holder is whose
+-- lease was still running, NULL for nobody's. What the last batch is shows in a
+-- statement after this one: this one's own picture of the tables may be older
+-- than the batch that it waited for.
 CREATE FUNCTION postern_raise(_journal smallint, _epoch bigint, _token bytea, _node text, _lease_ms bigint,
-    OUT epoch bigint, OUT batch bigint, OUT holder text)
+    OUT epoch bigint, OUT holder text)
 LANGUAGE plpgsql AS $$
 DECLARE
     _now  bigint := extract(epoch FROM clock_timestamp()) * 1000;
@@ -31,7 +32,6 @@ BEGIN
         UPDATE heartbeat h SET epoch = postern_raise.epoch, node = _node, expires_ms = _now + _lease_ms, released = false
             WHERE h.journal = _journal;
     END IF;
-    SELECT h.batch INTO batch FROM head h WHERE h.journal = _journal;
 END $$;
 
 -- Prolongs a lease; false where the journal is somebody else's by now.

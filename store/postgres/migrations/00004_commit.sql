@@ -99,6 +99,10 @@ BEGIN
         RETURN 'unexpected';
     END IF;
 
+    IF current_setting('synchronous_commit') = 'off' THEN
+        PERFORM set_config('synchronous_commit', 'on', true); -- to the end of the transaction
+    END IF;
+
     IF cardinality(m_id) > 0 THEN
         INSERT INTO message SELECT x.day, x.application, x.id, _journal, x.position, x.event_type, x.content_type, x.event_id,
                 x.channels::text[], x.tags::text[], x.routes::bigint[], x.size, x.source, x.provider_event_type, x.caused_by, x.depth

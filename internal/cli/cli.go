@@ -51,6 +51,7 @@ type commands struct {
 	Bench     benchCmd     `cmd:"" help:"Measure this binary on this machine."`
 	BenchRole benchRoleCmd `cmd:"" name:"bench-role" hidden:"" passthrough:""`
 	Key       keyCmd       `cmd:"" help:"Make, list and revoke API keys."`
+	Migrate   migrateCmd   `cmd:"" help:"Bring the tables of a PostgreSQL database up to date, or show what that would do."`
 	Verify    verifyCmd    `cmd:"" help:"Explain why a request verifies or does not, as a source would see it."`
 	Providers providersCmd `cmd:"" help:"List the providers whose webhooks can be verified, or tell all about one."`
 	Config    configCmd    `cmd:"" help:"Print every setting, its value and where it came from."`

@@ -37,7 +37,7 @@ func TestMain(m *testing.M) {
 	if binaryDir, err = os.MkdirTemp("", "postern-cli-test-*"); err != nil {
 		panic(err)
 	}
-	code := m.Run()
+	code := cluster.Main(m)
 	os.RemoveAll(binaryDir)
 	os.Exit(code)
 }

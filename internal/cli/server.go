@@ -162,8 +162,8 @@ func (s *server) engineConfig(version string, secrets engine.Secrets) (engine.Co
 // openStore opens what --store names, and the key ring that goes with it.
 func openStore(ctx context.Context, c *config.Config, log *slog.Logger) (store.Store, engine.Secrets, error) {
 	location := c.Store.Reveal()
-	if strings.HasPrefix(location, "postgres:") || strings.HasPrefix(location, "postgresql:") {
-		return nil, nil, usage("store: PostgreSQL is not in this version; use file:DIR or memory:")
+	if isPostgres(location) {
+		return openPostgres(ctx, c, log)
 	}
 	var secrets engine.Secrets
 	var err error

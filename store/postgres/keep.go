@@ -1,0 +1,39 @@
+package postgres
+
+import "context"
+
+// Keep stores a value under a name, unless there is one, and returns what is
+// there: made is true where that is value. What a node needs beside its journals
+// is kept so, such as a key ring. Names are the caller's; the store's own are
+// dropped_day and those that begin with "postern".
+func (s *Store) Keep(ctx context.Context, name string, value []byte) (kept []byte, made bool, err error) {
+	tag, err := s.reads.Exec(ctx, "INSERT INTO setting VALUES ($1::text, $2::bytea) ON CONFLICT DO NOTHING", name, value)
+	if err != nil {
+		return nil, false, s.unread(err)
+	}
+	err = s.reads.QueryRow(ctx, "SELECT value FROM setting WHERE name = $1::text", name).Scan(&kept)
+	return kept, tag.RowsAffected() == 1, s.unread(err)
+}
+
+// Held tells who holds a database's journal under a lease that still runs; "" for
+// nobody. It changes nothing, and makes no tables.
+func Held(ctx context.Context, url string, journal uint16) (node string, err error) {
+	a, err := parseAddress(url)
+	if err != nil {
+		return "", err
+	}
+	conn, err := a.connect(ctx)
+	if err != nil {
+		return "", a.unavailable(err)
+	}
+	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing is expected of it any more
+	err = conn.QueryRow(ctx, `SELECT coalesce(max(node), '') FROM heartbeat
+		WHERE journal = $1::int2 AND NOT released AND expires_ms > extract(epoch FROM clock_timestamp()) * 1000`, int16(journal)).Scan(&node)
+	if code(err) == "42P01" { // no such table: nobody has been here
+		return "", nil
+	}
+	if err != nil {
+		return "", a.unavailable(err)
+	}
+	return node, nil
+}

@@ -36,7 +36,7 @@ func (b *Book) grant(e *postern.EndpointView, taken Taken, d time.Duration) (pos
 	now := time.Now()
 	l := &lease{id: id, app: e.Application, endpoint: e.Number, taken: taken, begun: now, until: now.Add(d)}
 	a := taken.Attempt()
-	out := postern.Lease{ID: id, Message: taken.Message(), Attempt: a.N, Replay: a.Replay, ExpiresAt: b.cfg.Now().Add(d).UTC()}
+	out := postern.Lease{ID: id, Message: taken.Message(), Attempt: a.N, Replay: a.Replay, ExpiresAt: b.cfg.Now().Add(d).UTC().Truncate(time.Millisecond)}
 	b.mu.Lock()
 	if b.closed {
 		b.mu.Unlock()
@@ -143,7 +143,7 @@ func (b *Book) Extend(n postern.EndpointNumber, ids []postern.LeaseID, d time.Du
 		l.timer.Reset(own)
 		left = min(left, own)
 	}
-	return b.cfg.Now().Add(left).UTC(), missing, nil
+	return b.cfg.Now().Add(left).UTC().Truncate(time.Millisecond), missing, nil
 }
 
 // Release gives messages back that their consumer did not begin with: no attempt

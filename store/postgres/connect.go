@@ -139,16 +139,14 @@ func (a *address) scrub(err error) error {
 	var answer *pgconn.PgError
 	if errors.As(err, &answer) {
 		switch answer.Code[:min(2, len(answer.Code))] {
-		case "08", "25", "28", "3D", "40", "53", "55", "57", "58": // of the server, not of data
-			return fmt.Errorf("SQLSTATE %s: %s", answer.Code, answer.Message)
+		case "22", "23", "44", "P0": // of data
+			return fmt.Errorf("SQLSTATE %s %s", answer.Code, answer.ConstraintName)
 		}
-		return fmt.Errorf("SQLSTATE %s %s", answer.Code, answer.ConstraintName)
+		return fmt.Errorf("SQLSTATE %s: %s", answer.Code, answer.Message)
 	}
 	text := err.Error()
-	for _, secret := range [...]string{a.config.ConnConfig.Password} {
-		if secret != "" {
-			text = strings.ReplaceAll(text, secret, "***")
-		}
+	if secret := a.config.ConnConfig.Password; secret != "" {
+		text = strings.ReplaceAll(text, secret, "***")
 	}
 	return errors.New(text)
 }

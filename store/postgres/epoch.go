@@ -48,7 +48,7 @@ func (s *Store) take(ctx context.Context, conn *pgx.Conn) error {
 		return s.unread(err)
 	}
 	if holder != nil {
-		s.opts.Logger.Warn("the journal was still in use by another process, which writes nothing any more: give each its own database or journal",
+		s.opts.Logger.Warn("the journal was not released by its last holder: if that still runs, it writes nothing any more, and needs a database or a journal of its own",
 			slog.String("node", *holder), slog.Int("journal", int(s.opts.Journal)))
 	}
 	h.epoch = *epoch

@@ -111,11 +111,34 @@ func migrating(ctx context.Context, url string, do func(*pgx.Conn, []Migration) 
 	return &postern.Error{Kind: postern.Unavailable, Detail: "the database " + a.name + " cannot be migrated", Err: a.scrub(err)}
 }
 
+// oldestServer is the first version that takes partitions out of a table without
+// having anybody wait.
+const oldestServer = 140000
+
+// suits refuses a database that this store cannot work in.
+func suits(ctx context.Context, conn *pgx.Conn) error {
+	var version int
+	var encoding string
+	err := conn.QueryRow(ctx, "SELECT current_setting('server_version_num')::int4, current_setting('server_encoding')").Scan(&version, &encoding)
+	switch {
+	case err != nil:
+		return err
+	case version < oldestServer:
+		return &postern.Error{Kind: postern.Conflict, Detail: fmt.Sprintf("PostgreSQL %d is too old: want %d or later", version/10000, oldestServer/10000)}
+	case encoding != "UTF8":
+		return &postern.Error{Kind: postern.Conflict, Detail: fmt.Sprintf("the database's encoding is %s, which not every text fits: make one with ENCODING 'UTF8'", encoding)}
+	}
+	return nil
+}
+
 // compared reads which steps were applied and refuses what is not of this
 // binary's making.
 func compared(ctx context.Context, conn *pgx.Conn) ([]Migration, error) {
 	steps, err := migrations()
 	if err != nil {
+		return nil, err
+	}
+	if err := suits(ctx, conn); err != nil {
 		return nil, err
 	}
 	var exists bool

@@ -90,6 +90,20 @@ func TestStrangeVersions(t *testing.T) {
 	}
 }
 
+// A database whose encoding is not that of all texts is refused before a message
+// that does not fit stops a batch.
+func TestEncodings(t *testing.T) {
+	url := cluster.Database(t)
+	conn := connect(t, url)
+	if _, err := conn.Exec(t.Context(), "CREATE DATABASE latin TEMPLATE template0 ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'"); err != nil {
+		t.Fatal(err)
+	}
+	_, err := Open(t.Context(), strings.Replace(url, "/"+conn.Config().Database+"?", "/latin?", 1), Options{})
+	if postern.KindOf(err) != postern.Conflict || !strings.Contains(err.Error(), "LATIN1") {
+		t.Errorf("%v", err)
+	}
+}
+
 // Whatever is wrong with an address, its password is nobody's business.
 func TestSecretsStayOutOfErrors(t *testing.T) {
 	const secret = "s3cr3t"

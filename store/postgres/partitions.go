@@ -25,8 +25,13 @@ const (
 // there. A day that nobody prepared is rare: a message of the past, or a clock
 // that was set.
 func (s *Store) makePartitions(ctx context.Context, conn *pgx.Conn, b *store.Batch) error {
+	var last int64
 	need := func(id [20]byte) error {
 		day := dayOf(id)
+		if day == last { // as nearly always
+			return nil
+		}
+		last = day
 		if _, ok := s.ready.Load(day); ok || day <= int64(max(s.dropped(), b.DropDay)) {
 			return nil
 		}

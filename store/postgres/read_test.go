@@ -133,6 +133,8 @@ func each(t *testing.T, s *Store, sql string) {
 func TestReadsNoticeAPooler(t *testing.T) {
 	var log strings.Builder
 	s, m := stocked(t, Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	s.stop() // the background has connections, too
+	s.tending.Wait()
 	want := everything(t, s, m)
 	each(t, s, "DEALLOCATE ALL") // as if it had been prepared in another
 	for range 2 {

@@ -1,4 +1,4 @@
-// Package postgres keeps a store in PostgreSQL, version 13 or later, where a
+// Package postgres keeps a store in PostgreSQL, version 14 or later, where a
 // team's backups and SQL are.
 //
 // A batch is one statement, which writes nothing unless the journal's epoch is

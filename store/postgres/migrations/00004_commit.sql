@@ -1,5 +1,6 @@
 -- What is rare in a batch: see type rare in rare.go, whose fields these are. Each
--- list names a key once, and the order of the lists is that of store.Batch.
+-- list names a key once, and the order of the lists is that of store.Batch. What
+-- is not there is not asked for: a statement on partitions begins with all of them.
 CREATE FUNCTION postern_commit_rare(_journal smallint, _rare jsonb) RETURNS void
 LANGUAGE plpgsql
 SET enable_hashjoin = off SET enable_mergejoin = off SET enable_seqscan = off SET plan_cache_mode = force_generic_plan SET jit = off AS $$
@@ -29,39 +30,56 @@ BEGIN
         END IF;
     END LOOP;
 
-    DELETE FROM dead d USING jsonb_populate_recordset(NULL::dead, _rare -> 'revived') x
-        WHERE d.day = x.day AND d.application = x.application AND d.endpoint = x.endpoint AND d.message = x.message;
-    INSERT INTO dead SELECT * FROM jsonb_populate_recordset(NULL::dead, _rare -> 'dead') ON CONFLICT DO NOTHING;
-
-    INSERT INTO final SELECT * FROM jsonb_populate_recordset(NULL::final, _rare -> 'finals')
-        ON CONFLICT (day, application, message, endpoint) DO UPDATE
-        SET state = excluded.state, reason = excluded.reason, attempts = excluded.attempts, at_us = excluded.at_us;
-
-    DELETE FROM behind b USING jsonb_to_recordset(_rare -> 'ahead') AS x(endpoint bigint)
-        WHERE b.journal = _journal AND b.endpoint = x.endpoint;
-    INSERT INTO behind SELECT _journal, x.endpoint, x.application, x.from_id
-        FROM jsonb_populate_recordset(NULL::behind, _rare -> 'behind') x
-        ON CONFLICT (journal, endpoint) DO UPDATE SET application = excluded.application, from_id = excluded.from_id;
-
-    DELETE FROM health h USING jsonb_to_recordset(_rare -> 'healthy') AS x(endpoint bigint) WHERE h.endpoint = x.endpoint;
-    INSERT INTO health SELECT * FROM jsonb_populate_recordset(NULL::health, _rare -> 'health')
-        ON CONFLICT (endpoint) DO UPDATE SET failing_since_us = excluded.failing_since_us, disabled = excluded.disabled,
-            disabled_at_us = excluded.disabled_at_us, failures = excluded.failures;
-
-    INSERT INTO refusal SELECT * FROM jsonb_populate_recordset(NULL::refusal, _rare -> 'refusals')
-        ON CONFLICT (source, id) DO UPDATE SET reason = excluded.reason, detail = excluded.detail, request = excluded.request,
-            content_type = excluded.content_type, truncated = excluded.truncated, credentials = excluded.credentials, body = excluded.body;
-
-    DELETE FROM content c USING jsonb_to_recordset(_rare -> 'expunged') AS x(day integer, application bigint, message bytea)
-        WHERE c.day = x.day AND c.application = x.application AND c.message = x.message;
-    INSERT INTO expunged AS e SELECT * FROM jsonb_populate_recordset(NULL::expunged, _rare -> 'rewrite')
-        ON CONFLICT (day) DO UPDATE SET last_ms = greatest(e.last_ms, excluded.last_ms);
-
-    DELETE FROM refusal r USING jsonb_to_recordset(_rare -> 'drop_refusals') AS x(source bytea, id bytea)
-        WHERE r.source = x.source AND r.id = x.id;
-
-    INSERT INTO setting SELECT 'dropped_day', convert_to(_rare ->> 'drop_day', 'UTF8') WHERE _rare ? 'drop_day'
-        ON CONFLICT (name) DO UPDATE SET value = excluded.value;
+    IF _rare ? 'revived' THEN
+        DELETE FROM dead d USING jsonb_populate_recordset(NULL::dead, _rare -> 'revived') x
+            WHERE d.day = x.day AND d.application = x.application AND d.endpoint = x.endpoint AND d.message = x.message;
+    END IF;
+    IF _rare ? 'dead' THEN
+        INSERT INTO dead SELECT * FROM jsonb_populate_recordset(NULL::dead, _rare -> 'dead') ON CONFLICT DO NOTHING;
+    END IF;
+    IF _rare ? 'finals' THEN
+        INSERT INTO final SELECT * FROM jsonb_populate_recordset(NULL::final, _rare -> 'finals')
+            ON CONFLICT (day, application, message, endpoint) DO UPDATE
+            SET state = excluded.state, reason = excluded.reason, attempts = excluded.attempts, at_us = excluded.at_us;
+    END IF;
+    IF _rare ? 'ahead' THEN
+        DELETE FROM behind b USING jsonb_to_recordset(_rare -> 'ahead') AS x(endpoint bigint)
+            WHERE b.journal = _journal AND b.endpoint = x.endpoint;
+    END IF;
+    IF _rare ? 'behind' THEN
+        INSERT INTO behind SELECT _journal, x.endpoint, x.application, x.from_id
+            FROM jsonb_populate_recordset(NULL::behind, _rare -> 'behind') x
+            ON CONFLICT (journal, endpoint) DO UPDATE SET application = excluded.application, from_id = excluded.from_id;
+    END IF;
+    IF _rare ? 'healthy' THEN
+        DELETE FROM health h USING jsonb_to_recordset(_rare -> 'healthy') AS x(endpoint bigint) WHERE h.endpoint = x.endpoint;
+    END IF;
+    IF _rare ? 'health' THEN
+        INSERT INTO health SELECT * FROM jsonb_populate_recordset(NULL::health, _rare -> 'health')
+            ON CONFLICT (endpoint) DO UPDATE SET failing_since_us = excluded.failing_since_us, disabled = excluded.disabled,
+                disabled_at_us = excluded.disabled_at_us, failures = excluded.failures;
+    END IF;
+    IF _rare ? 'refusals' THEN
+        INSERT INTO refusal SELECT * FROM jsonb_populate_recordset(NULL::refusal, _rare -> 'refusals')
+            ON CONFLICT (source, id) DO UPDATE SET reason = excluded.reason, detail = excluded.detail, request = excluded.request,
+                content_type = excluded.content_type, truncated = excluded.truncated, credentials = excluded.credentials, body = excluded.body;
+    END IF;
+    IF _rare ? 'expunged' THEN
+        DELETE FROM content c USING jsonb_to_recordset(_rare -> 'expunged') AS x(day integer, application bigint, message bytea)
+            WHERE c.day = x.day AND c.application = x.application AND c.message = x.message;
+    END IF;
+    IF _rare ? 'rewrite' THEN
+        INSERT INTO expunged AS e SELECT * FROM jsonb_populate_recordset(NULL::expunged, _rare -> 'rewrite')
+            ON CONFLICT (day) DO UPDATE SET last_ms = greatest(e.last_ms, excluded.last_ms);
+    END IF;
+    IF _rare ? 'drop_refusals' THEN
+        DELETE FROM refusal r USING jsonb_to_recordset(_rare -> 'drop_refusals') AS x(source bytea, id bytea)
+            WHERE r.source = x.source AND r.id = x.id;
+    END IF;
+    IF _rare ? 'drop_day' THEN
+        INSERT INTO setting VALUES ('dropped_day', convert_to(_rare ->> 'drop_day', 'UTF8'))
+            ON CONFLICT (name) DO UPDATE SET value = excluded.value;
+    END IF;
 END $$;
 
 -- One batch, in one statement. It writes nothing under another epoch than the

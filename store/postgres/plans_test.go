@@ -93,7 +93,7 @@ func TestPlans(t *testing.T) {
 		{"analysed while empty", []string{partitionsOfPlans, "ANALYZE", rowsOfPlans}},
 	} {
 		t.Run(schema.name, func(t *testing.T) {
-			conn := database(t, schema.make...)
+			conn := database(t, cluster.Database(t), schema.make...)
 			for _, name := range slices.Sorted(maps.Keys(sql)) {
 				for _, mode := range []string{"force_custom_plan", "force_generic_plan"} {
 					p := explain(t, conn, sql[name], mode, asking[name].arguments)
@@ -104,10 +104,10 @@ func TestPlans(t *testing.T) {
 	}
 }
 
-// database is one with tables, and what is made in it.
-func database(t *testing.T, make ...string) *pgx.Conn {
+// database is a connection to one with tables, and what is made in it.
+func database(t testing.TB, url string, make ...string) *pgx.Conn {
 	t.Helper()
-	conn, err := pgx.Connect(t.Context(), cluster.Database(t))
+	conn, err := pgx.Connect(t.Context(), url)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -53,7 +53,14 @@ func TestConformanceUpToDate(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	s := serve(t, "memory:")
+	onEachStore(t, func(t *testing.T, store string) {
+		runConformance(t, serve(t, store), goFolder, nodeFolder)
+	})
+}
+
+// runConformance has every caller call a server, and compares the page.
+func runConformance(t *testing.T, s *server, goFolder, nodeFolder string) {
+	t.Helper()
 	receiver := newReceiver(t, func(got *request, _ *http.Request) int {
 		if strings.HasPrefix(got.path, "/fail") {
 			return 500

@@ -44,20 +44,30 @@ func conventions() []convention {
 // that checks share has it as --jwt-secret.
 const conventionSecret = "the conventions' secret of svix-server"
 
-// TestConventions holds every convention over the wire, on one server.
+// TestConventions holds every convention over the wire, on one server for each
+// store.
 func TestConventions(t *testing.T) {
 	t.Parallel()
-	s := serve(t, "memory:", "--jwt-secret="+conventionSecret)
+	onEachStore(t, func(t *testing.T, store string) {
+		s := serve(t, store, "--jwt-secret="+conventionSecret)
+		for _, c := range conventions() {
+			t.Run(c.group+"/"+c.text, func(t *testing.T) {
+				t.Parallel()
+				c.check(t, s.client)
+			})
+		}
+	})
+}
+
+// Every convention is told once, beside others of its group.
+func TestConventionsAreToldOnce(t *testing.T) {
+	t.Parallel()
 	told, group := map[string]bool{}, ""
 	for _, c := range conventions() {
 		if told[c.text] || c.group != group && told[c.group] {
 			t.Errorf("%s: %q is said twice, or not beside its group", c.group, c.text)
 		}
 		group, told[c.text], told[c.group] = c.group, true, true
-		t.Run(c.group+"/"+c.text, func(t *testing.T) {
-			t.Parallel()
-			c.check(t, s.client)
-		})
 	}
 }
 

@@ -6,6 +6,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+
+	"github.com/postern-dev/postern/internal/pgtest"
+	"github.com/postern-dev/postern/store/postgres"
 )
 
 // binary is the path of the postern under test; set before any test runs.
@@ -15,6 +18,10 @@ var binary string
 // which need not build it once more.
 const binaryVariable = "POSTERN_E2E_BINARY"
 
+// databases has a PostgreSQL for the tests that ask for one. It does not wait for
+// the disk: processes are killed here, not machines.
+var databases = pgtest.New(pgtest.Config{Prepare: postgres.Migrate})
+
 // TestMain builds the binary into a folder that other users can enter: one
 // test runs it as nobody.
 func TestMain(m *testing.M) {
@@ -23,7 +30,7 @@ func TestMain(m *testing.M) {
 			return consume(order)
 		}
 		if binary = os.Getenv(binaryVariable); binary != "" {
-			return m.Run()
+			return databases.Main(m)
 		}
 		dir, err := os.MkdirTemp("", "postern-e2e-")
 		if err != nil {
@@ -42,6 +49,6 @@ func TestMain(m *testing.M) {
 			fmt.Fprintf(os.Stderr, "building the binary: %v\n%s", err, output)
 			return 1
 		}
-		return m.Run()
+		return databases.Main(m)
 	}())
 }

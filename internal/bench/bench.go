@@ -33,9 +33,18 @@ func Run(ctx context.Context, options Options, out io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("make folder: %w", err)
 	}
+	if o.Store != "" {
+		if o.database, err = openDatabase(ctx, o); err != nil {
+			return errors.Join(err, os.RemoveAll(dir))
+		}
+		runs = onDatabase(runs)
+	}
 	b := &bench{options: o, dir: dir}
-	found, err := b.measure(ctx, besideBefore(onFilled(runs, o.fills()), o.Before))
+	found, err := b.measure(ctx, besideBefore(onFilled(runs, o.fills(), o.unmoved()), o.Before))
 	err = errors.Join(err, os.RemoveAll(dir))
+	if o.database != nil {
+		err = errors.Join(err, o.database.close(ctx))
+	}
 	if found.empty() {
 		return err
 	}

@@ -41,6 +41,11 @@
 //  9. A page takes from its request to the last byte of its answer, asked for by one
 //     client over a connection that is kept, from a server that was started anew on
 //     the store. A tail takes until the first event, or the first id, that it waits for.
+//  10. On a database the CPU is that of the server and of all processes of the
+//     database's server, those that ended among them: it must have nothing else to do.
+//     A window begins behind a checkpoint and ends behind one, so that all that was
+//     put off is counted, and no vacuum is under way at either end. A soak's CPU and
+//     that of a rest are the server's alone.
 //
 // Role processes read commands as JSON lines from stdin, answer on stdout, and end
 // when stdin does: none outlives the coordinator.

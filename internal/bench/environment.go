@@ -13,11 +13,13 @@ type environment struct {
 	Kernel     string `json:"kernel"`
 	CPUs       []int  `json:"cpus"` // that all processes were pinned to; empty: not pinned
 	FileSystem string `json:"fileSystem"`
+	// Database is where stores were made; nil: in folders.
+	Database *databaseInfo `json:"database,omitempty"`
 }
 
 // newEnvironment describes this machine, with the disk that o measures on.
 func newEnvironment(o Options) environment {
-	return environment{
+	e := environment{
 		Go:         runtime.Version(),
 		Revision:   revision(),
 		Platform:   runtime.GOOS + "/" + runtime.GOARCH,
@@ -25,6 +27,13 @@ func newEnvironment(o Options) environment {
 		CPUs:       o.CPUs,
 		FileSystem: fileSystem(o.Dir),
 	}
+	if o.database != nil {
+		e.Database = &o.database.info
+		if files := o.database.info.files; files != "" {
+			e.FileSystem = fileSystem(files)
+		}
+	}
+	return e
 }
 
 // revision names the source that the binary was built from; empty when it does not

@@ -101,6 +101,11 @@ const (
 	figureSlowestPage = "slowestPageP99Ms"   // of all kinds of pages
 	figureGrown       = "residentGrowthMB"   // at rest, through reading pages
 	figurePageWalk    = "emptyWalkPages"     // of a filter that nothing passes, to the end of the list
+	// Of a database.
+	figureServerCPU   = "serverCPUUsPerDelivery" // of the whole
+	figureDatabaseCPU = "databaseCPUUsPerDelivery"
+	figureLogged      = "logBytesPerDelivery"
+	figureCheckpoints = "checkpoints" // in the window, the one that ends it among them
 	// The last quarter of a soak as a multiple of the first one.
 	figureResidentGrowth = "residentGrowth"
 	figureCPUGrowth      = "cpuGrowth"
@@ -109,6 +114,7 @@ const (
 // furtherFigures are reported where they were measured; the others have a column.
 func furtherFigures() []string {
 	return []string{
+		figureServerCPU, figureDatabaseCPU, figureLogged, figureCheckpoints,
 		figureResident, figureHeap, figureUnreturned, figureIdleCPU, figureWaiting, figureCreateP50, figureCreateP99, figureFanOut, figureAckShare, figureAckBeside,
 		figureFlood, figureOthersCPU, figureOthersP50, figureOthersP99, figureDrainP99, figureProbing, figureProbes, figureReturn, figureDrain, figureDrained,
 		figureRate, figureSlowest, figureFastest, figureReady, figureFirst, figureBefore, figureStore, figureExpired, figureLate,
@@ -279,6 +285,13 @@ func figuresOf(sample Sample, sent loadStats, before, after snapshot, seconds, a
 		figureAttempts:   (after.attempts - before.attempts) / float64(sample.Deliveries),
 		figureProcs:      after.gomaxprocs,
 		figureDebt:       (after.debt - before.debt) / (1 << 20),
+	}
+	if after.database > 0 {
+		database := (after.database - before.database).Seconds() * 1e6
+		figures[figureServerCPU] = (cpu - database) / float64(sample.Deliveries)
+		figures[figureDatabaseCPU] = database / float64(sample.Deliveries)
+		figures[figureLogged] = (after.stored.logged - before.stored.logged) / float64(sample.Deliveries)
+		figures[figureCheckpoints] = after.stored.checkpoints - before.stored.checkpoints
 	}
 	if sample.AfterAck != nil {
 		figures[figureAfterP50] = millis(sample.AfterAck.Quantile(0.50))

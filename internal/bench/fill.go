@@ -13,6 +13,8 @@ import (
 const (
 	// unmoved is by how much history and pending retries may move a figure.
 	unmoved = 1.2
+	// unmovedDatabase is the same for a database, whose indexes grow with it.
+	unmovedDatabase = 1.25
 	// jitter, in milliseconds, is what two measurements of one latency on the same
 	// store differ by for no reason of the store's: a fifth of a figure below a
 	// millisecond is less than the wake-up of a thread takes.
@@ -69,14 +71,22 @@ func (o Options) fills() []fill {
 	return list
 }
 
+// unmoved is by how much history may move a figure of these stores.
+func (o Options) unmoved() float64 {
+	if o.Store != "" {
+		return unmovedDatabase
+	}
+	return unmoved
+}
+
 // onFilled has every run measured on the filled stores as well, and holds each of its
-// figures there against the same on the empty store.
-func onFilled(runs []run, fills []fill) []run {
+// figures there against the same on the empty store, of which it may be the factor.
+func onFilled(runs []run, fills []fill, factor float64) []run {
 	out := slices.Clone(runs)
 	for i, r := range out {
 		for _, f := range fills {
 			out[i].against = append(slices.Clip(out[i].against), f.Subject)
-			out[i].bars = append(slices.Clip(out[i].bars), r.unmovedBy(f.Subject)...)
+			out[i].bars = append(slices.Clip(out[i].bars), r.unmovedBy(f.Subject, factor)...)
 		}
 	}
 	return out
@@ -85,18 +95,18 @@ func onFilled(runs []run, fills []fill) []run {
 // unmovedBy are the bars of a subject on a filled store. What the run does not
 // measure is not judged. End to end a closed loop measures how far its publishers
 // are ahead, which is judged as the rate.
-func (r run) unmovedBy(subject string) []bar {
+func (r run) unmovedBy(subject string, factor float64) []bar {
 	with := func(figure string, limit func(float64) float64) bar {
 		return bar{of: subject, figure: figure, against: subjectServer, limit: limit, ifMeasured: true}
 	}
 	rate := func(figure string) bar {
-		b := with(figure, times(2-unmoved))
+		b := with(figure, times(2-factor))
 		b.atLeast = true
 		return b
 	}
-	latency := func(other float64) float64 { return max(unmoved*other, other+jitter) }
+	latency := func(other float64) float64 { return max(factor*other, other+jitter) }
 	bars := []bar{
-		with(figureCPU, times(unmoved)), rate(figureDeliveries), with(figureAckP99, latency),
+		with(figureCPU, times(factor)), rate(figureDeliveries), with(figureAckP99, latency),
 		with(figureOthersP99, latency), rate(figureDrain), with(figureCreateP99, latency),
 	}
 	if r.rate > 0 {
@@ -132,7 +142,7 @@ func (b *bench) make(ctx context.Context, t, from *template, f fill) error {
 		return err
 	}
 	if from != nil && f.Stored > 0 {
-		if err := from.copyTo(t.dir); err != nil {
+		if err := from.copyTo(ctx, b.options, t.dir); err != nil {
 			return err
 		}
 		t.app, t.stored = from.app, from.stored

@@ -103,7 +103,7 @@ func TestHistoryMovesNoFigure(t *testing.T) {
 func verdictsOf(t *testing.T, name, subject string, samples []Sample) []verdict {
 	t.Helper()
 	o := Options{Rounds: 1, Stored: 1_000_000}
-	r := newReport(o, onFilled([]run{rowOf(t, name)}, o.fills()), samples)
+	r := newReport(o, onFilled([]run{rowOf(t, name)}, o.fills(), o.unmoved()), samples)
 	return slices.DeleteFunc(r.Verdicts, func(v verdict) bool {
 		return v.Subject != subject || v.Figure == figureLost || v.Figure == figureDuplicates
 	})
@@ -192,7 +192,7 @@ func TestChartIsDrawnFromZero(t *testing.T) {
 		samplesOf("one", "1M stored", map[string][]float64{figureCPU: {25.5}}),
 		samplesOf("one", "3M stored", map[string][]float64{figureCPU: {102}}),
 	)
-	r := newReport(o, onFilled(runs, o.fills()), samples)
+	r := newReport(o, onFilled(runs, o.fills(), o.unmoved()), samples)
 	want := [][]string{
 		{"stored", "median", "one: CPU us per delivery"},
 		{"0", "51", strings.Repeat("#", plotWidth/2)},

@@ -31,6 +31,13 @@ func (s *session) occupancy() occupancy {
 		}
 		o.own += cpu
 	}
+	if d := s.options.database; d != nil {
+		cpu, err := d.cpu()
+		if err != nil {
+			return occupancy{}
+		}
+		o.own += cpu
+	}
 	return o
 }
 

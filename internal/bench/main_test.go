@@ -55,7 +55,7 @@ func withBinaryDir(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	binaryDir = dir
-	return m.Run()
+	return cluster.Main(m)
 }
 
 func beProcess(ctx context.Context, args []string) error {

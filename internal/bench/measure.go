@@ -50,7 +50,9 @@ type session struct {
 
 // snapshot is what is compared before and after.
 type snapshot struct {
-	cpu time.Duration
+	cpu      time.Duration // of the server and of its database
+	database time.Duration // of the database alone
+	stored   databaseCounters
 	counters
 }
 
@@ -60,7 +62,7 @@ func measure(ctx context.Context, s *session, round int) (sample Sample, err err
 	if err := os.Mkdir(s.dir, 0o700); err != nil {
 		return Sample{}, fmt.Errorf("make folder: %w", err)
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(s.dir)) }()
+	defer func() { err = errors.Join(err, s.remove(context.WithoutCancel(ctx))) }()
 	defer s.stop()
 	if err := s.start(ctx); err != nil {
 		return Sample{}, err
@@ -72,6 +74,15 @@ func measure(ctx context.Context, s *session, round int) (sample Sample, err err
 	sample, err = scenario(ctx, s)
 	sample.Run, sample.Subject, sample.Round = s.run.name, s.as, round
 	return sample, err
+}
+
+// remove takes away what was measured on.
+func (s *session) remove(ctx context.Context) error {
+	err := os.RemoveAll(s.dir)
+	if d := s.options.database; d != nil {
+		err = errors.Join(err, d.dropBelow(ctx, s.dir))
+	}
+	return err
 }
 
 // steady is the scenario of most runs: one load, measured once warm.
@@ -109,7 +120,7 @@ func (s *session) start(ctx context.Context) error {
 func (s *session) startServer(ctx context.Context) error {
 	app := ""
 	if s.template != nil {
-		if err := s.template.copyTo(s.dir); err != nil {
+		if err := s.template.copyTo(ctx, s.options, s.dir); err != nil {
 			return err
 		}
 		app = s.template.app
@@ -165,7 +176,7 @@ func (s *session) fill(ctx context.Context, count int) error {
 
 // take is the measurement proper.
 func (s *session) take(ctx context.Context) (Sample, error) {
-	if _, err := s.quiet(ctx); err != nil {
+	if _, err := s.quietOnDisk(ctx); err != nil {
 		return Sample{}, err
 	}
 	before, err := s.snapshot(ctx)
@@ -184,7 +195,7 @@ func (s *session) take(ctx context.Context) (Sample, error) {
 		return Sample{}, err
 	}
 	foreign, told := s.occupancy().foreign(cores, len(s.options.CPUs))
-	quiet, err := s.quiet(ctx)
+	quiet, err := s.quietOnDisk(ctx)
 	if err != nil {
 		return Sample{}, err
 	}
@@ -320,6 +331,17 @@ func (s *session) await(ctx context.Context, stall, wait time.Duration, look fun
 	}
 }
 
+// quietOnDisk is quiet, after a database has written what it put off. So a
+// measurement begins without a debt, and pays what it made.
+func (s *session) quietOnDisk(ctx context.Context) (bool, error) {
+	if d := s.options.database; d != nil {
+		if err := d.checkpoint(ctx); err != nil {
+			return false, fmt.Errorf("checkpoint: %w", err)
+		}
+	}
+	return s.quiet(ctx)
+}
+
 // quiet waits until background work is done; false when it did not end in time.
 func (s *session) quiet(ctx context.Context) (bool, error) {
 	deadline := time.Now().Add(quietTimeout)
@@ -338,7 +360,7 @@ func (s *session) quiet(ctx context.Context) (bool, error) {
 		if err != nil {
 			return false, err
 		}
-		if now.cpu-before.cpu <= quietCPU && now.quiet() {
+		if now.cpu-before.cpu <= quietCPU && now.quiet() && now.stored.vacuums == 0 {
 			calm++
 		} else {
 			calm = 0
@@ -359,7 +381,17 @@ func (s *session) snapshot(ctx context.Context) (snapshot, error) {
 	if err != nil && !errors.Is(err, errors.ErrUnsupported) {
 		return snapshot{}, err
 	}
-	return snapshot{cpu: cpu, counters: c}, nil
+	now := snapshot{cpu: cpu, counters: c}
+	if d := s.options.database; d != nil && s.server != nil {
+		if now.stored, err = d.counters(ctx); err != nil {
+			return snapshot{}, err
+		}
+		if now.database, err = d.cpu(); err != nil {
+			return snapshot{}, err
+		}
+		now.cpu += now.database
+	}
+	return now, nil
 }
 
 // stop ends all processes, the publishing ones first.

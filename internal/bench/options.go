@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 )
 
@@ -61,6 +62,11 @@ type Options struct {
 	// Dir is where logs and stores go; it decides which disk is measured. Empty
 	// means the working directory. A folder is made in it and removed afterwards.
 	Dir string
+	// Store is a PostgreSQL server on this machine, postgres://USER@HOST/DATABASE, that
+	// stores are made on in place of folders: each measurement has a database of its
+	// own there, and the one that is named is not touched. Its CPU time counts, its
+	// processes run on CPUs meanwhile. Empty means folders in Dir.
+	Store string
 	// ServerFlags are passed to `postern serve` after the bench's own.
 	ServerFlags []string
 	// Exe is the binary that has the roles; empty means the running one.
@@ -69,7 +75,8 @@ type Options struct {
 	// which this one's is held against; empty means none.
 	Before string
 	// Format of the report; empty means [Text].
-	Format Format
+	Format   Format
+	database *database // of Store, while it is measured on; nil: folders
 	// Progress gets a line per measurement, for somebody who waits; nil means none.
 	Progress io.Writer
 }
@@ -150,8 +157,17 @@ func (o Options) validate() error {
 		info, err := os.Stat(o.Before)
 		check(err == nil && info.Mode().IsRegular(), "before: %q is no file", o.Before)
 	}
-	_, err := chooseRuns(o.Runs)
+	check(o.Store == "" || isDatabase(o.Store), "store: want postgres://USER@HOST/DATABASE; the folder of other stores is made in --dir")
+	runs, err := chooseRuns(o.Runs)
+	for _, r := range runs {
+		check(o.Store == "" || !r.expired, "run %s: messages that are past retention are made in a folder only, so it cannot be measured on a database", r.name)
+	}
 	return errors.Join(append(errs, err)...)
+}
+
+// isDatabase reports whether an address is one of a PostgreSQL server.
+func isDatabase(address string) bool {
+	return strings.HasPrefix(address, "postgres://") || strings.HasPrefix(address, "postgresql://")
 }
 
 // or is value, or fallback when that is zero.

@@ -184,8 +184,8 @@ func (r report) writeTables(w io.Writer, table func(io.Writer, [][]string) error
 // writeHead writes what a reader must know to compare.
 func (r report) writeHead(w io.Writer) error {
 	e := r.Environment
-	_, err := fmt.Fprintf(w, "%s, %s, kernel %s, cores %v, %s\n%d rounds (median; spread = highest - lowest), warm-up %d, %d publishers%s\n\n",
-		e.Go, e.Platform, e.Kernel, e.CPUs, e.FileSystem,
+	_, err := fmt.Fprintf(w, "%s, %s, kernel %s, cores %v, %s\n%s%d rounds (median; spread = highest - lowest), warm-up %d, %d publishers%s\n\n",
+		e.Go, e.Platform, e.Kernel, e.CPUs, e.FileSystem, e.Database.note(),
 		r.Rounds, max(r.Warmup, 0), r.Publishers, flagNote(r.ServerFlags))
 	return err
 }

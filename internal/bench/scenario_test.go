@@ -128,7 +128,7 @@ func TestCopiesShareOnlyWhatNeverChanges(t *testing.T) {
 		}
 	}
 	to := t.TempDir()
-	if err := from.copyTo(to); err != nil {
+	if err := from.copyTo(t.Context(), Options{}, to); err != nil {
 		t.Fatal(err)
 	}
 	for name, shared := range map[string]bool{"1.sst": true, "2.log": false} {

@@ -37,7 +37,23 @@ type serverSubject struct {
 	start  func(ctx context.Context) (*child, error)
 }
 
-// startServer starts a server on the store below dir, waits until it is healthy, and
+// storeAt is the --store of the server whose store belongs to a folder.
+func (o Options) storeAt(ctx context.Context, dir string) (string, error) {
+	if o.database != nil {
+		return o.database.storeAt(ctx, dir)
+	}
+	return "file:" + filepath.Join(dir, storeName), nil
+}
+
+// storeSize is how much the store that belongs to a folder holds, in bytes.
+func (o Options) storeSize(ctx context.Context, dir string) (int64, error) {
+	if o.database != nil {
+		return o.database.size(ctx, dir)
+	}
+	return folderSize(filepath.Join(dir, storeName))
+}
+
+// startServer starts a server on the store that belongs to dir, waits until it is healthy, and
 // creates the application and the event type of the load; but if the store comes
 // from a template, app is its application.
 func startServer(ctx context.Context, o Options, dir, app string) (*serverSubject, error) {
@@ -45,8 +61,12 @@ func startServer(ctx context.Context, o Options, dir, app string) (*serverSubjec
 	if err != nil {
 		return nil, err
 	}
+	location, err := o.storeAt(ctx, dir)
+	if err != nil {
+		return nil, err
+	}
 	args := append([]string{
-		"serve", "--listen", addr, "--store", "file:" + filepath.Join(dir, storeName),
+		"serve", "--listen", addr, "--store", location,
 		"--admin-key", benchKey, "--egress-allow", "127.0.0.0/8", "--log-level", "warn",
 	}, o.ServerFlags...)
 	s := &serverSubject{

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"path/filepath"
 	"slices"
 	"time"
 )
@@ -81,7 +80,7 @@ func (m *meter) look(ctx context.Context, s *session, since time.Duration) error
 	if err != nil {
 		return err
 	}
-	size, err := folderSize(filepath.Join(s.dir, storeName))
+	size, err := s.options.storeSize(ctx, s.dir)
 	if err != nil {
 		return err
 	}

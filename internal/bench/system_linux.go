@@ -2,6 +2,7 @@ package bench
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -30,30 +31,51 @@ const ticksPerSecond = 100
 
 // processCPU is the user and system time of a running process, to 10 ms.
 func processCPU(pid int) (time.Duration, error) {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return 0, fmt.Errorf("read cpu time: %w", err)
-	}
-	return parseStat(stat)
+	stat, err := readStat(pid)
+	return stat.used, err
 }
 
-// parseStat takes utime and stime (fields 14 and 15) of /proc/PID/stat. The second
-// field is the program's name, which may hold spaces and parentheses.
-func parseStat(stat []byte) (time.Duration, error) {
-	end := bytes.LastIndexByte(stat, ')')
+// processStat is what the kernel tells about a process.
+type processStat struct {
+	program string // the name of its program, at most 15 bytes
+	parent  int
+	used    time.Duration // user and system time
+	reaped  time.Duration // that of its children which have ended
+}
+
+func readStat(pid int) (processStat, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return processStat{}, fmt.Errorf("read cpu time: %w", err)
+	}
+	stat, err := parseStat(text)
+	if err != nil {
+		return processStat{}, fmt.Errorf("read cpu time: %w", err)
+	}
+	return stat, nil
+}
+
+// parseStat takes ppid and utime to cstime (fields 4 and 14 to 17) of /proc/PID/stat.
+// The second field is the program's name, which may hold spaces and parentheses.
+func parseStat(stat []byte) (processStat, error) {
+	begin, end := bytes.IndexByte(stat, '('), bytes.LastIndexByte(stat, ')')
 	fields := strings.Fields(string(stat[end+1:]))
-	if end < 0 || len(fields) < 13 {
-		return 0, fmt.Errorf("read cpu time: short stat line")
+	if begin < 0 || end < begin || len(fields) < 15 {
+		return processStat{}, errors.New("short stat line")
 	}
-	user, err := strconv.ParseInt(fields[11], 10, 64)
-	if err != nil {
-		return 0, fmt.Errorf("read cpu time: %w", err)
+	s := processStat{program: string(stat[begin+1 : end])}
+	var err error
+	if s.parent, err = strconv.Atoi(fields[1]); err != nil {
+		return processStat{}, err
 	}
-	system, err := strconv.ParseInt(fields[12], 10, 64)
-	if err != nil {
-		return 0, fmt.Errorf("read cpu time: %w", err)
+	for i, sum := range [...]*time.Duration{&s.used, &s.used, &s.reaped, &s.reaped} {
+		ticks, err := strconv.ParseInt(fields[11+i], 10, 64)
+		if err != nil {
+			return processStat{}, err
+		}
+		*sum += time.Duration(ticks) * (time.Second / ticksPerSecond)
 	}
-	return time.Duration(user+system) * (time.Second / ticksPerSecond), nil
+	return s, nil
 }
 
 // processPeak is the largest resident size that the process has had, in bytes, and

@@ -8,11 +8,12 @@ import (
 )
 
 func TestParseStat(t *testing.T) {
-	const line = "42 (a) b (c) S 1 42 42 0 -1 4194304 500 0 0 0 123 45 7 8 20 0 9 0 100 1 2"
-	if got, err := parseStat([]byte(line)); err != nil || got != 1680*time.Millisecond {
-		t.Errorf("cpu is %v, %v; want 1.68s", got, err)
+	const line = "42 (a) b (c) S 7 42 42 0 -1 4194304 500 0 0 0 123 45 7 8 20 0 9 0 100 1 2"
+	want := processStat{program: "a) b (c", parent: 7, used: 1680 * time.Millisecond, reaped: 150 * time.Millisecond}
+	if got, err := parseStat([]byte(line)); err != nil || got != want {
+		t.Errorf("%+v, %v; want %+v", got, err, want)
 	}
-	for _, bad := range []string{"", "42", "42 (a) S 1 2", "42 (a) S 1 42 42 0 -1 4194304 500 0 0 0 x 45 7 8"} {
+	for _, bad := range []string{"", "42", "42 (a) S 1 2", "42 (a) S 1 42 42 0 -1 4194304 500 0 0 0 x 45 7 8 20 0", "42 )a( S 1 42 42 0 -1 4194304 500 0 0 0 1 45 7 8 20 0"} {
 		if got, err := parseStat([]byte(bad)); err == nil {
 			t.Errorf("%q read as %v", bad, got)
 		}

@@ -18,6 +18,18 @@ func machineNanos() int64 { return time.Now().UnixNano() }
 
 func processCPU(int) (time.Duration, error) { return 0, errors.ErrUnsupported }
 
+// A database is not measured at all.
+
+func postmasterOf(int) (int, error) {
+	return 0, errors.New("a database is measured on Linux only")
+}
+
+func familyCPU(int) (time.Duration, error) { return 0, errors.ErrUnsupported }
+
+func pinFamily(int, []int) (func() error, error) {
+	return func() error { return nil }, errors.ErrUnsupported
+}
+
 func coresBusy([]int) (time.Duration, error) { return 0, errors.ErrUnsupported }
 
 func processPeak(int) int64 { return 0 }

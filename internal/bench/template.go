@@ -150,8 +150,11 @@ func (s *session) awaitRows(ctx context.Context, want float64) error {
 	}
 }
 
-// copyTo copies the store into another folder.
-func (t *template) copyTo(dir string) error {
+// copyTo makes the store of another folder a copy of this one.
+func (t *template) copyTo(ctx context.Context, o Options, dir string) error {
+	if o.database != nil {
+		return o.database.copy(ctx, t.dir, dir)
+	}
 	from := filepath.Join(t.dir, storeName)
 	return filepath.WalkDir(from, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil {

@@ -24,6 +24,7 @@ type benchCmd struct {
 	Seed        uint64   `help:"What a run does at random follows from it; printed." placeholder:"N"`
 	CPUs        []int    `name:"cpus" help:"Cores that all processes share; the first two by default." placeholder:"N,..."`
 	Dir         string   `help:"Folder for stores and logs: it decides which disk is measured." placeholder:"DIR"`
+	Store       string   `help:"A PostgreSQL server on this machine, postgres://USER@HOST/DATABASE: each measurement has a database of its own there, whose CPU time counts; the one that is named is not touched. By default stores are folders." placeholder:"URL"`
 	Before      string   `help:"Another build of postern, which is measured in the same rounds and which this one is held against." placeholder:"FILE"`
 	ServerFlags string   `help:"Further flags of the measured server, separated by blanks." placeholder:"FLAGS"`
 }
@@ -45,7 +46,7 @@ func (c *benchCmd) Run(ctx context.Context, p *Program) error {
 	}
 	return bench.Run(ctx, bench.Options{
 		Runs: c.Runs, Rounds: c.Rounds, Messages: c.Messages, Warmup: c.Warmup,
-		Stored: c.Stored, Pending: c.Pending, Size: c.Size, Chart: chart, Seconds: c.Seconds, Seed: c.Seed, Quick: c.Quick, CPUs: c.CPUs, Dir: c.Dir, Before: c.Before,
+		Stored: c.Stored, Pending: c.Pending, Size: c.Size, Chart: chart, Seconds: c.Seconds, Seed: c.Seed, Quick: c.Quick, CPUs: c.CPUs, Dir: c.Dir, Store: c.Store, Before: c.Before,
 		ServerFlags: strings.Fields(c.ServerFlags), Format: format, Progress: p.Stderr,
 	}, p.Stdout)
 }

@@ -17,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/url"
 	"os"
 	"os/exec"
@@ -35,6 +36,8 @@ type Config struct {
 	// Fsync has PostgreSQL wait for the disk, for tests that take its power away.
 	// A test that kills processes of ours needs none.
 	Fsync bool
+	// Settings are PostgreSQL's, by name, besides those that every cluster has.
+	Settings map[string]string
 	// Prepare makes the tables of a database once, at the address it is given.
 	// The databases of all tests are copies of it. Nil leaves them empty.
 	Prepare func(ctx context.Context, url string) error
@@ -47,7 +50,8 @@ type Cluster struct {
 	err   error // of the start; read after it
 	dir   string
 	guard *exec.Cmd
-	hold  io.Closer // the guard lives as long as this is open
+	hold  io.WriteCloser // the guard obeys it, and lives as long as it is open
+	told  *bufio.Reader  // what the guard answers
 	count atomic.Int64
 }
 
@@ -59,6 +63,10 @@ func (c *Cluster) Main(m *testing.M) int {
 	defer c.stop()
 	return m.Run()
 }
+
+// Run gives a test a cluster of its own, which ends with the test: for what would
+// disturb others.
+func (c *Cluster) Run(t testing.TB) { t.Cleanup(c.stop) }
 
 // Database makes a database for a test and returns its address, postgres://...
 // The test's end drops it with all its connections. Without a PostgreSQL on
@@ -113,31 +121,82 @@ func (c *Cluster) run() error {
 	return c.cfg.Prepare(ctx, c.url(template))
 }
 
+// Stop ends the server as an operator would, or worse, and waits until it is
+// gone: "fast" breaks connections and ends in order, "immediate" is a crash, from
+// which Start recovers. Databases outlive it. It is for one test at a time.
+func (c *Cluster) Stop(t testing.TB, mode string) {
+	t.Helper()
+	signals := map[string]string{"fast": "INT", "immediate": "QUIT"}
+	if err := c.order(signals[mode], "stopped"); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Start starts the server again, and returns once it takes connections.
+func (c *Cluster) Start(t testing.TB) {
+	t.Helper()
+	if err := c.order("START", "ready"); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// order has the guard do something, which it answers with want.
+func (c *Cluster) order(what, want string) error {
+	if _, err := fmt.Fprintln(c.hold, what); err != nil {
+		return err
+	}
+	line, err := c.told.ReadString('\n')
+	if line != want+"\n" {
+		return fmt.Errorf("told %s, PostgreSQL is not %s: %q, %w", what, want, line, err)
+	}
+	return nil
+}
+
 // guard makes a cluster in $2 with the programs in $1, says so when it can be
-// used, and takes it away when its standard input ends.
+// used, stops and starts it as it is told by its standard input, and takes it away
+// when that ends. What follows $2 is given to the server.
 const guard = `
-exec 2>"$2/log"
+bin=$1 dir=$2
+shift 2
+exec 2>"$dir/log"
 trap '' INT TERM HUP
-"$1/initdb" --no-sync -A trust -U postgres -E UTF8 --locale=C -D "$2/data" >&2 || exit 1
-"$1/postgres" -D "$2/data" -k "$2" -c listen_addresses= -c fsync="$3" -c max_connections=200 >&2 &
-server=$!
-until "$1/pg_isready" -q -h "$2" -p 5432 -U postgres; do
-	kill -0 "$server" || exit 1
-	sleep 0.02
-done
-echo ready
-read -r _
+"$bin/initdb" --no-sync -A trust -U postgres -E UTF8 --locale=C -D "$dir/data" >&2 || exit 1
+order=START
+while
+	case $order in
+	START)
+		"$bin/postgres" -D "$dir/data" -k "$dir" -c listen_addresses= "$@" >&2 &
+		server=$!
+		until "$bin/pg_isready" -q -h "$dir" -p 5432 -U postgres; do
+			kill -0 "$server" || exit 1
+			sleep 0.02
+		done
+		echo ready
+		;;
+	*)
+		kill -"$order" "$server"
+		wait "$server"
+		echo stopped
+		;;
+	esac
+	read -r order
+do :; done
 kill -QUIT "$server"
 wait "$server"
-rm -rf "$2"/*
+rm -rf "$dir"/*
 `
 
 func (c *Cluster) startGuard(bin string) error {
-	fsync := "off"
+	settings := map[string]string{"fsync": "off", "max_connections": "200"}
 	if c.cfg.Fsync {
-		fsync = "on"
+		settings["fsync"] = "on"
 	}
-	cmd := exec.Command("/bin/sh", "-c", guard, "sh", bin, c.dir, fsync) //nolint:gosec,noctx // the script above, which outlives every context on purpose
+	maps.Copy(settings, c.cfg.Settings)
+	args := []string{"-c", guard, "sh", bin, c.dir}
+	for name, value := range settings {
+		args = append(args, "-c", name+"="+value)
+	}
+	cmd := exec.Command("/bin/sh", args...) //nolint:gosec,noctx // the script above, which outlives every context on purpose
 	cmd.Dir = c.dir
 	if err := asOrdinaryUser(cmd, c.dir); err != nil {
 		return err
@@ -153,8 +212,8 @@ func (c *Cluster) startGuard(bin string) error {
 	if err := cmd.Start(); err != nil {
 		return err
 	}
-	c.guard, c.hold = cmd, hold
-	if line, err := bufio.NewReader(out).ReadString('\n'); line != "ready\n" {
+	c.guard, c.hold, c.told = cmd, hold, bufio.NewReader(out)
+	if line, err := c.told.ReadString('\n'); line != "ready\n" {
 		return fmt.Errorf("it did not get ready: %w", err)
 	}
 	return nil

@@ -59,6 +59,35 @@ func TestADatabaseEndsWithItsTest(t *testing.T) {
 	}
 }
 
+// A cluster that was stopped, in order or not, has its databases when it is
+// started again.
+func TestStoppedAndStarted(t *testing.T) {
+	own := pgtest.New(pgtest.Config{Fsync: true, Settings: map[string]string{"work_mem": "1MB"}})
+	own.Run(t)
+	url := own.Database(t)
+	conn := connect(t, url)
+	if _, err := conn.Exec(t.Context(), "CREATE TABLE things (n int)"); err != nil {
+		t.Fatal(err)
+	}
+	for i, mode := range []string{"fast", "immediate"} {
+		if _, err := conn.Exec(t.Context(), "INSERT INTO things VALUES (1)"); err != nil {
+			t.Fatal(err)
+		}
+		own.Stop(t, mode)
+		if _, err := pgx.Connect(t.Context(), url); err == nil {
+			t.Error("it still takes connections")
+		}
+		own.Start(t)
+		conn = connect(t, url)
+		var n int
+		var memory string
+		err := conn.QueryRow(t.Context(), "SELECT count(*), current_setting('work_mem') FROM things").Scan(&n, &memory)
+		if err != nil || n != i+1 || memory != "1MB" {
+			t.Errorf("after a stop that was %s: %d things, %s, %v", mode, n, memory, err)
+		}
+	}
+}
+
 // asksForDirs has this binary show where its cluster is, and wait to be killed.
 const asksForDirs = "POSTERN_TEST_PGTEST_KILLED"
 

@@ -37,8 +37,22 @@ func readWait() time.Duration { return time.Duration(testkit.Count(100, 10)) * t
 // not killed.
 func TestSoakSIGKILL(t *testing.T) {
 	t.Parallel()
+	crash(t, "file:"+t.TempDir()+"/store")
+}
+
+// The same with PostgreSQL, which lives on, and may yet carry out what a server
+// had sent before it was killed.
+func TestSoakSIGKILLOnPostgreSQL(t *testing.T) {
+	t.Parallel()
+	crash(t, databases.Database(t))
+}
+
+// crash kills servers on a store, one after the other.
+func crash(t *testing.T, store string) {
+	t.Helper()
 	seed := testkit.Seed(t)
-	w := newCrashWorld(t, seed)
+	w := newCrashWorld(t, seed, store)
+	w.kill(w.first)
 	random := rand.New(rand.NewPCG(seed, 1))
 	kills := testkit.Count(3, 25)
 	m := newMeddler(w, rand.New(rand.NewPCG(seed, 2)))
@@ -76,7 +90,8 @@ func TestSoakSIGKILL(t *testing.T) {
 type crashWorld struct {
 	t        *testing.T
 	seed     uint64
-	dir      string
+	store    string
+	first    *process // the server that all began with
 	receiver *receiver
 	healthy  atomic.Bool
 	thrown   atomic.Int64 // throws of the failing endpoint
@@ -113,11 +128,13 @@ var crashRoutes = map[string][]string{
 	"/paused": nil, "/limited": {"user.*"}, "/resent": {"order.*"},
 }
 
-func newCrashWorld(t *testing.T, seed uint64) *crashWorld {
-	w := &crashWorld{t: t, seed: seed, dir: t.TempDir() + "/store", acknowledged: map[string]string{}, endpoints: map[string]string{}}
+// newCrashWorld starts a server on a store, and has it make all that is routed to.
+func newCrashWorld(t *testing.T, seed uint64, store string) *crashWorld {
+	t.Helper()
+	w := &crashWorld{t: t, seed: seed, store: store, acknowledged: map[string]string{}, endpoints: map[string]string{}}
 	w.receiver = newReceiver(t, w.decide)
-	first := w.start()
-	base := first.url()
+	w.first = w.start()
+	base := w.first.url()
 	w.address.Store(&base)
 	w.api = newClient(t, base)
 	w.app = w.api.application("crash")
@@ -129,7 +146,6 @@ func newCrashWorld(t *testing.T, seed uint64) *crashWorld {
 		}
 		w.endpoints[path] = w.api.endpoint(w.app, w.receiver.URL+path, more)
 	}
-	w.kills = append(w.kills, kill{at: first.kill()})
 	return w
 }
 
@@ -152,10 +168,10 @@ func (w *crashWorld) decide(got *request, _ *http.Request) int {
 	return 200
 }
 
-// start starts a server on the folder, without waiting for it.
+// start starts a server on the store, without waiting for it.
 func (w *crashWorld) start() *process {
 	w.receiver.nextLife(w.t)
-	return launch(w.t, nil, serveArgs("file:"+w.dir, crashSchedule, "--log-level=info")...)
+	return launch(w.t, nil, serveArgs(w.store, crashSchedule, "--log-level=info")...)
 }
 
 // live runs a server for a time, counted from its start, and kills it.

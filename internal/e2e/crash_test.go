@@ -269,8 +269,9 @@ func (w *crashWorld) publishers(n int) (stop func()) {
 	return func() { close(quit); all.Wait() }
 }
 
-// publish counts what became of a message.
-func (w *crashWorld) publish(c *client, publisher, i int) {
+// publish counts what became of a message, and returns the answer's status; 0 for
+// none.
+func (w *crashWorld) publish(c *client, publisher, i int) int {
 	types := []string{"user.made", "order.changed", "order.created", "user.gone", "order.paid"}
 	eventType := types[i%len(types)]
 	c.base = *w.address.Load()
@@ -281,6 +282,7 @@ func (w *crashWorld) publish(c *client, publisher, i int) {
 	switch {
 	case err != nil:
 		w.unknown++
+		return 0
 	case r.status == 202:
 		if begun.After(w.proven) {
 			w.proven = begun
@@ -292,9 +294,13 @@ func (w *crashWorld) publish(c *client, publisher, i int) {
 		w.acknowledged[id] = eventType
 	case r.status == 503:
 		w.refused++
+		if r.header.Get("Retry-After") == "" {
+			w.t.Errorf("503 without Retry-After: %s", r.body)
+		}
 	default:
 		w.t.Errorf("publishing: %d %s", r.status, r.body)
 	}
+	return r.status
 }
 
 // expected are the paths that an event type is routed to.

@@ -85,6 +85,7 @@ var binaryInternals = map[string]string{
 	"internal/config":    "reads the settings",
 	"internal/bench/...": "the bench command",
 	"internal/intake":    "verify --batch shows what a source would answer, in the server's own words",
+	"internal/move":      "copies whole stores, and tallies them for a backup's manifest",
 	"internal/keyring":   "reads the ring of --secret-key and makes the one of a data folder",
 	"internal/demo/...":  "the demo command and serve --demo",
 }

@@ -77,6 +77,11 @@ type Config struct {
 	// verify.NewCatalogue adds one's own.
 	Providers *verify.Catalogue
 
+	// Backup copies the store into a folder of this name, which must not exist, for
+	// POST /api/v1/backup. The name is one element of a path. By default the API
+	// makes no backups; a program calls its store's Checkpoint.
+	Backup func(ctx context.Context, name string) (postern.Backup, error)
+
 	// Log gets what an operator should know; silent by default.
 	Log *slog.Logger
 	// Observer is told what happens, for metrics; nobody by default.

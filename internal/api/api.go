@@ -54,6 +54,9 @@ type Config struct {
 	Admit func(size int64) error
 	// Health is nil when requests can be served; optional.
 	Health func(ctx context.Context) error
+	// Backup copies the store into a folder of this name, which must not exist;
+	// optional.
+	Backup func(ctx context.Context, name string) (postern.Backup, error)
 	// Limits are the bounds in force besides the API's own.
 	Limits []postern.Limit
 	// Version is the program's, for GET /health.

@@ -162,6 +162,7 @@ func operationCases() map[string]operationCase {
 		"key.create":               {body: `{"name":"k","scope":"admin"}`, badBody: `{"name":"k","scope":"root"}`, badStatus: 422},
 		"key.get":                  {badPath: "/key/{app}", badStatus: 404},
 		"key.delete":               {badPath: "/key/nobody", badStatus: 404},
+		"backup.create":            {body: `{"directory":"nightly"}`, badBody: `{"directory":"../nightly"}`, badStatus: 422},
 		"auth.app-portal-access":   {body: `{}`, badBody: `{"expiry":3599}`, badStatus: 422},
 		"auth.dashboard-access":    {badPath: "/auth/dashboard-access/nobody", badStatus: 404},
 		"auth.expire-all":          {body: `{}`, badBody: `{"expiry":-1}`, badStatus: 422},

@@ -51,6 +51,9 @@ type world struct {
 	// unhealthy is what Health answers, refuseAll what Admit does.
 	unhealthy, refuseAll error
 	observed             []string
+	// backups are the names that were asked for, backupFails what comes of it.
+	backups     []string
+	backupFails error
 
 	mu     sync.Mutex
 	head   store.Head
@@ -96,12 +99,19 @@ func newWorld(t testing.TB) *world {
 		Auth:      auth.New(auth.Config{Keys: w.cat, AdminToken: adminToken, Now: w.clock}),
 		Health:    func(context.Context) error { return w.unhealthy },
 		Admit:     func(int64) error { return w.refuseAll },
+		Backup:    w.backup,
 		Version:   "1.2.3",
 		PublicURL: publicURL, MaxBody: maxBody, Now: w.clock,
 		Logger:  slog.New(slog.NewTextHandler(w.log, nil)),
 		Observe: func(operation string, _ int, _ time.Duration) { w.observed = append(w.observed, operation) },
 	})
 	return w
+}
+
+// backup notes what it is asked for, and makes nothing.
+func (w *world) backup(_ context.Context, name string) (postern.Backup, error) {
+	w.backups = append(w.backups, name)
+	return postern.Backup{Directory: "/var/postern/backups/" + name, Bytes: 4096, Files: 3, KeyRing: true, CreatedAt: w.now}, w.backupFails
 }
 
 func (w *world) clock() time.Time { return w.now }

@@ -51,6 +51,9 @@ type commands struct {
 	Bench     benchCmd     `cmd:"" help:"Measure this binary on this machine."`
 	BenchRole benchRoleCmd `cmd:"" name:"bench-role" hidden:"" passthrough:""`
 	Key       keyCmd       `cmd:"" help:"Make, list and revoke API keys."`
+	Backup    backupCmd    `cmd:"" help:"Copy a server's store into a folder while it serves, or that of a stopped one."`
+	Restore   restoreCmd   `cmd:"" help:"Check a backup, and put it in place."`
+	Copy      copyCmd      `cmd:"" help:"Copy a store that no server holds into another one, and compare the two."`
 	Migrate   migrateCmd   `cmd:"" help:"Bring the tables of a PostgreSQL database up to date, or show what that would do."`
 	Verify    verifyCmd    `cmd:"" help:"Explain why a request verifies or does not, as a source would see it."`
 	Providers providersCmd `cmd:"" help:"List the providers whose webhooks can be verified, or tell all about one."`

@@ -141,6 +141,7 @@ func (s *server) engineConfig(version string, secrets engine.Secrets) (engine.Co
 		DrainTimeout: c.DrainTimeout, EgressAllow: c.EgressAllow, TrustedProxies: c.TrustedProxies,
 		Log: s.log,
 	}
+	cfg.Backup = backupOf(s.store, c.Store.Reveal(), version)
 	if cfg.PublicURL == "" {
 		cfg.PublicURL = s.url()
 	}

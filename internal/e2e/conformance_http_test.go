@@ -25,4 +25,8 @@ func driveHTTP(t *testing.T, r *recorder, receiver string) {
 	} {
 		c.want(call.status, "GET", call.path, nil, nil)
 	}
+	// What backs itself up is a store in a folder.
+	r.divert(t, "/api/v1/backup", serve(t, "file:"+t.TempDir()+"/store").base)
+	c.want(201, "POST", "/backup", object{"directory": "conformance"}, nil)
+	c.want(409, "POST", "/backup", object{"directory": "conformance"}, nil)
 }

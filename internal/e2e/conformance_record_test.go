@@ -28,6 +28,8 @@ type recorder struct {
 	*httptest.Server
 	mu  sync.Mutex
 	log []exchange
+	// elsewhere are paths that another server is asked for, by its address.
+	elsewhere map[string]*url.URL
 }
 
 // newRecorder starts one; it is closed at the test's end.
@@ -39,11 +41,35 @@ func newRecorder(t *testing.T, base string) *recorder {
 	}
 	r := &recorder{}
 	r.Server = httptest.NewServer(&httputil.ReverseProxy{
-		Rewrite:        func(p *httputil.ProxyRequest) { p.SetURL(target) },
+		Rewrite: func(p *httputil.ProxyRequest) {
+			if other := r.other(p.In.URL.Path); other != nil {
+				p.SetURL(other)
+				return
+			}
+			p.SetURL(target)
+		},
 		ModifyResponse: r.note,
 	})
 	t.Cleanup(r.Close)
 	return r
+}
+
+// divert has a path served by another server.
+func (r *recorder) divert(t *testing.T, path, base string) {
+	t.Helper()
+	other, err := url.Parse(base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.elsewhere = map[string]*url.URL{path: other}
+}
+
+func (r *recorder) other(path string) *url.URL {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.elsewhere[path]
 }
 
 // note keeps an answer before it goes on.

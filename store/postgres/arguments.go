@@ -14,7 +14,12 @@ import (
 // arguments are those of postern_commit, whose parameters the fields stand for
 // in their order: migrations/ has the function. They belong to Commit, and their
 // memory is kept between batches.
+//
+// The binary form is built by hand: a batch of 64 messages has 2,000 values, and
+// a codec that finds the way to each of them by its type costs more than all the
+// rest on this side.
 type arguments struct {
+	// journal has two bytes of its array; epoch is set for each try.
 	journal, epoch [8]byte
 	head           array
 
@@ -22,20 +27,26 @@ type arguments struct {
 		day, application, id, position, eventType, contentType, eventID, channels, tags, routes, size array
 		source, providerEventType, causedBy, depth, payload, request                                  array
 	}
+	// dedupe are records of all scopes; application is 0 for an answer's.
 	dedupe struct {
 		scope, digest, application, message, at, status, answer array
 	}
+	// redacted are attempts that are taken out first, to be stored anew.
 	redacted struct{ day, application, message, endpoint, n array }
 	attempts struct {
 		day, application, message, endpoint, n, id, state, reason, succeeded, permanent, redialed, trigger array
 		code, failure, url, response, started, next, retryAfter, dns, connect, tls, firstByte, total       array
 	}
+	// deleted and rows are disjoint: what becomes of each delivery's row.
 	deleted struct{ endpoint, message array }
 	rows    struct {
 		endpoint, message, application, generation, tries, attempts, next, wait, trigger, replay array
 	}
+	// rare is jsonb in its binary form; nil, which is NULL, for nothing.
 	rare []byte
 
+	// columns are all arrays in the order of the parameters, types those of all
+	// parameters, values what is sent for them, and formats says that all is binary.
 	columns []*array
 	values  [][]byte
 	types   []uint32
@@ -60,6 +71,8 @@ type digested struct {
 	record      *store.DedupeRecord
 }
 
+// newArguments puts the fields into the order of the function's parameters. What
+// has none would be noticed at once: PostgreSQL finds no function of that many.
 func newArguments() *arguments {
 	a := &arguments{digests: map[scoped]int{}, standing: map[store.Placed]*postern.Row{}}
 	a.types = append(a.types, typeInt2, typeInt8)
@@ -129,7 +142,7 @@ func newArguments() *arguments {
 	int2(&r.trigger)
 	blob(&r.replay)
 	a.types = append(a.types, typeJSONB)
-	a.formats = []int16{1} // all in binary
+	a.formats = []int16{1} // one for all: binary
 	return a
 }
 
@@ -191,6 +204,7 @@ func (a *arguments) list(epoch int64) [][]byte {
 	return a.values
 }
 
+// fillHead is in the order in which the function reads it.
 func (a *arguments) fillHead(h *store.Head) {
 	for _, v := range [...]int64{
 		int64(h.Batch), int64(h.Next), int64(h.Low), millis(h.LastTime), millis(h.Newest), micros(h.Dropped),
@@ -200,6 +214,8 @@ func (a *arguments) fillHead(h *store.Head) {
 	}
 }
 
+// accept adds a message with its content and the records that know its copies.
+// These are added even where the message is not: they may replace older ones.
 func (a *arguments) accept(in *store.Accept, dropped int64) error {
 	for i := range in.Dedupe {
 		a.recognise(in.Message.Application, &in.Dedupe[i])
@@ -218,6 +234,7 @@ func (a *arguments) accept(in *store.Accept, dropped int64) error {
 	m.eventID.text(msg.EventID)
 	m.channels.texts(msg.Channels)
 	m.tags.texts(msg.Tags)
+	// An array of arrays would be taken for one of two dimensions: lists go as text.
 	m.routes.nested(func(b []byte) []byte {
 		for i, e := range msg.Routes {
 			if i > 0 {
@@ -264,6 +281,7 @@ func (a *arguments) recognise(app postern.ApplicationNumber, r *store.DedupeReco
 	a.pending = append(a.pending, digested{app, r})
 }
 
+// addDedupe adds a record, with the id's time as its age.
 func (a *arguments) addDedupe(d digested) {
 	c, r := &a.dedupe, d.record
 	c.scope.text(string(rune(r.Scope)))
@@ -282,6 +300,8 @@ func (a *arguments) fillAttempts(b *store.Batch, dropped int64) {
 		store.DeliveryKey
 		n int
 	}
+	// Redacted attempts are few and attempts many: nothing is looked up for a batch
+	// that has none.
 	keyOf := func(t *postern.Attempt) try {
 		return try{store.DeliveryKey{Application: t.Application, Endpoint: t.Endpoint, Message: t.Message}, t.N}
 	}
@@ -299,6 +319,7 @@ func (a *arguments) fillAttempts(b *store.Batch, dropped int64) {
 		a.attempt(t, dropped)
 	}
 	for _, t := range b.Redacted {
+		// Of two copies the last counts.
 		if anew[keyOf(t)] != t || dayOf(t.Message) <= dropped {
 			continue
 		}
@@ -312,6 +333,7 @@ func (a *arguments) fillAttempts(b *store.Batch, dropped int64) {
 	}
 }
 
+// attempt adds one, unless its message's day is gone.
 func (a *arguments) attempt(t *postern.Attempt, dropped int64) {
 	c, day := &a.attempts, dayOf(t.Message)
 	if day <= dropped {
@@ -343,8 +365,12 @@ func (a *arguments) attempt(t *postern.Attempt, dropped int64) {
 	c.total.int8(int64(t.Timings.Total))
 }
 
-// fillRows adds what becomes of each delivery's row in the end.
+// fillRows adds what becomes of each delivery's row in the end. A statement that
+// works on sets has no order: of a row that is put, deleted and put again in one
+// batch only the last is sent.
 func (a *arguments) fillRows(changes []store.RowChange) {
+	// order keeps the deliveries in the order in which they were first touched, so
+	// that the same batch is always sent alike.
 	note := func(of, put *postern.Row) {
 		key := store.Placed{Endpoint: of.Endpoint, Message: of.Message}
 		if _, ok := a.standing[key]; !ok {

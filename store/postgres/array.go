@@ -30,6 +30,7 @@ type array struct {
 // length, first index.
 const arrayHeader = 20
 
+// reset empties the array and leaves room for its header.
 func (a *array) reset() {
 	if cap(a.buf) > maxKept {
 		a.buf = nil
@@ -46,6 +47,7 @@ func (a *array) value() []byte {
 	b := a.buf
 	binary.BigEndian.PutUint32(b[4:], 1) // there may be NULLs
 	binary.BigEndian.PutUint32(b[8:], a.elem)
+	// An empty array has no dimension: cardinality is 0 then, as it is asked for.
 	if a.n == 0 {
 		binary.BigEndian.PutUint32(b[0:], 0)
 		return b[:12]
@@ -56,6 +58,7 @@ func (a *array) value() []byte {
 	return b
 }
 
+// int2, int4, int8 and bool add a value: its length in bytes, then itself.
 func (a *array) int2(v int16) {
 	a.n++
 	a.buf = binary.BigEndian.AppendUint16(append(a.buf, 0, 0, 0, 2), uint16(v))
@@ -79,6 +82,7 @@ func (a *array) bool(v bool) {
 	}
 }
 
+// null adds NULL, whose length is -1.
 func (a *array) null() {
 	a.n++
 	a.buf = append(a.buf, 0xff, 0xff, 0xff, 0xff)
@@ -108,6 +112,7 @@ func (a *array) id(v [20]byte) {
 	a.bytes(v[:])
 }
 
+// text adds what is left of a text when it is clean.
 func (a *array) text(v string) {
 	v = clean(v)
 	a.n++
@@ -126,6 +131,7 @@ func (a *array) texts(list []string) {
 			if i > 0 {
 				b = append(b, ',')
 			}
+			// In quotes only these two mean anything else than themselves.
 			b = append(b, '"')
 			for _, c := range []byte(clean(v)) {
 				if c == '"' || c == '\\' {

@@ -12,7 +12,8 @@ import (
 	"github.com/postern-dev/postern/store"
 )
 
-// The kinds of records in the table catalogue.
+// The kinds of records in the table catalogue. They are stored: a letter keeps its
+// meaning for good, and a new kind takes a new one.
 const (
 	kindApplication = "a"
 	kindEndpoint    = "e"
@@ -37,7 +38,8 @@ func (s *Store) Load(ctx context.Context, fn func(record any) error) error {
 	return nil
 }
 
-// records reads the whole catalogue.
+// records reads the whole catalogue. It is gathered before anybody is called, who
+// may take long: a connection is not held for as long as that.
 func (s *Store) records(ctx context.Context) ([]any, error) {
 	rows, err := s.reads.Query(ctx, "SELECT kind::text, record::text FROM catalogue ORDER BY kind, application, name")
 	if err != nil {
@@ -68,6 +70,8 @@ func (s *Store) records(ctx context.Context) ([]any, error) {
 	return append(records, healths...), err
 }
 
+// decodeRecord reads one record. A kind that is not known was written by a newer
+// version, which migrations should have kept us from.
 func decodeRecord(kind string, text []byte) (any, error) {
 	var record any
 	switch kind {

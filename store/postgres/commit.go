@@ -14,6 +14,11 @@ import (
 	"github.com/postern-dev/postern/store"
 )
 
+// Commit is a loop around one statement. Each round first makes sure of three
+// things: that there is a connection, that no earlier round's outcome is open, and
+// that the days of the batch have tables. Whatever goes wrong in a round ends it;
+// persist decides by the error whether there is another.
+
 const (
 	// tryTimeout bounds one try of a batch; what became of it is then asked for.
 	tryTimeout = time.Minute
@@ -26,8 +31,10 @@ var errClosed = &postern.Error{Kind: postern.Unavailable, Code: "store_closed", 
 
 // writer is Commit's connection and memory. It has one user at a time.
 type writer struct {
-	mu        sync.Mutex
-	conn      *pgx.Conn // nil while there is none
+	// mu has a second user only in Close.
+	mu   sync.Mutex
+	conn *pgx.Conn // nil while there is none
+	// prepared: the connection's session knows the statement by its name.
 	prepared  bool
 	args      *arguments
 	statement string
@@ -41,12 +48,14 @@ type abortion struct {
 	cancel context.CancelFunc
 }
 
+// set notes how to cancel, nil for nothing to cancel.
 func (a *abortion) set(cancel context.CancelFunc) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.cancel = cancel
 }
 
+// call cancels what is under way, if anything is.
 func (a *abortion) call() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -116,7 +125,7 @@ func advances(last, next *store.Head) error {
 // persist tries until the batch is stored or never will be.
 func (s *Store) persist(ctx context.Context, b *store.Batch) error {
 	var pause pauses
-	missing := 0
+	missing := 0 // how often a partition was, which is made once and for all
 	for {
 		select {
 		case <-s.closing:
@@ -130,13 +139,17 @@ func (s *Store) persist(ctx context.Context, b *store.Batch) error {
 		case errors.Is(err, errFenced), errors.Is(err, errUnexpected):
 			return err
 		case s.address.notePooler(s, err):
+			// The server did not know the name: nothing was done.
 			s.writer.disconnect(ctx)
 			continue
 		case code(err) == noPartition && missing < 3:
+			// Somebody else dropped it, or the data was restored: what is known of
+			// tables is not so any more.
 			missing++
 			s.ready.Clear()
 			continue
 		case !passing(err):
+			// The same batch would be refused again and again.
 			return &postern.Error{Kind: postern.Internal, Detail: "the database refused a batch", Err: s.address.scrub(err)}
 		}
 		s.outage.begin(s, byCommit, err)
@@ -159,8 +172,11 @@ func (s *Store) try(ctx context.Context, b *store.Batch) (err error) {
 	defer cancel()
 	w.abort.set(cancel)
 	defer w.abort.set(nil)
+	// A database that hangs is noticed before it is given up.
 	late := time.AfterFunc(slow, func() { s.outage.begin(s, byCommit, errSlow) })
 	defer late.Stop()
+	// After an answer of the server's the connection is good, unless that was its
+	// last; after anything else nobody knows what would be read from it next.
 	defer func() {
 		if err != nil && (code(err) == "" || w.conn != nil && w.conn.IsClosed()) {
 			w.disconnect(ctx)
@@ -172,7 +188,7 @@ func (s *Store) try(ctx context.Context, b *store.Batch) (err error) {
 			return err
 		}
 	}
-	if s.hold.doubt {
+	if s.hold.doubt { // only this goroutine changes it
 		last, err := s.settleDoubt(ctx, w.conn)
 		if err != nil || last == b.Head.Batch {
 			return err
@@ -184,10 +200,12 @@ func (s *Store) try(ctx context.Context, b *store.Batch) (err error) {
 	return s.send(ctx)
 }
 
-// send calls the function and reads its answer.
+// send calls the function and reads its answer. Where the answer does not come,
+// the batch is in doubt: it may be stored, or be stored yet.
 func (s *Store) send(ctx context.Context) error {
 	w := &s.writer
 	conn := w.conn.PgConn()
+	// Preparing does nothing yet: its failure leaves no doubt.
 	if named := !s.address.unnamed.Load(); named && !w.prepared {
 		if _, err := conn.Prepare(ctx, statementName, w.statement, w.args.types); err != nil {
 			return err
@@ -231,6 +249,7 @@ func (w *writer) disconnect(ctx context.Context) {
 
 // committed takes note of what a stored batch changed for readers.
 func (s *Store) committed(b *store.Batch) {
+	// Readers that asked before see the day, or the application, for one more moment.
 	if b.DropDay > s.dropped() {
 		s.day.Store(uint32(b.DropDay))
 		s.wake()

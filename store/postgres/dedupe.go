@@ -22,6 +22,7 @@ func (s *Store) Dedupe(ctx context.Context, scope store.Scope, digest store.Dige
 	found, err = s.one(ctx, findDigest, func(row pgx.CollectableRow) error {
 		return row.Scan(&app, (*id20)(&r.Message), &r.Status, &r.Answer)
 	}, string(rune(scope)), hex.EncodeToString(digest[:]), since.UnixMilli())
+	// No message is looked up for that: which are gone is known in memory.
 	if scope == store.ScopeEvent && found {
 		_, found = s.kept(app, r.Message)
 	}

@@ -35,6 +35,7 @@ func (s *Store) dropDays(ctx context.Context) error {
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }() // what it did is answered
 	for _, p := range list {
+		// One after the other: each is whole or gone, and the next run finds the rest.
 		s.ready.Delete(p.day)
 		if err := p.drop(ctx, conn); err != nil {
 			return err
@@ -43,7 +44,8 @@ func (s *Store) dropDays(ctx context.Context) error {
 	return nil
 }
 
-// partitions are the tables of days up to one.
+// partitions are the tables of days up to one, also those that are no part of
+// their parent any more.
 func (s *Store) partitions(ctx context.Context, until int64) ([]partition, error) {
 	const find = `SELECT c.relname::text, split_part(c.relname, '_d', 1), i.inhrelid IS NOT NULL, coalesce(i.inhdetachpending, false)
 		FROM pg_class c LEFT JOIN pg_inherits i ON i.inhrelid = c.oid
@@ -69,6 +71,8 @@ func (s *Store) partitions(ctx context.Context, until int64) ([]partition, error
 // drop removes one table, from wherever an earlier try has left it.
 func (p *partition) drop(ctx context.Context, conn *pgx.Conn) error {
 	parent, name := pgx.Identifier{p.parent}.Sanitize(), pgx.Identifier{p.name}.Sanitize()
+	// Without it the parent would be locked against everybody. It needs two
+	// transactions of its own: a table can be left between them.
 	how := "CONCURRENTLY"
 	if p.pending {
 		how = "FINALIZE"
@@ -85,11 +89,8 @@ func (p *partition) drop(ctx context.Context, conn *pgx.Conn) error {
 // through a pooler, if the options name a way round it. Its waits are bounded.
 func (s *Store) direct(ctx context.Context) (*pgx.Conn, error) {
 	a := s.address
-	if s.opts.ListenURL != "" {
-		var err error
-		if a, err = parseAddress(s.opts.ListenURL); err != nil {
-			return nil, err
-		}
+	if s.listen != nil {
+		a = s.listen
 	}
 	conn, err := a.connect(ctx)
 	if err != nil {
@@ -131,10 +132,10 @@ func (s *Store) eraseApplications(ctx context.Context) error {
 				return err
 			}
 		}
+		// A batch that was under way may have left a row behind: it goes with its day.
 		if _, err := s.reads.Exec(ctx, "UPDATE tombstone SET swept = true WHERE application = $1::int8", app); err != nil {
 			return err
 		}
-		s.opts.Logger.Debug("a deleted application is erased")
 	}
 	return nil
 }

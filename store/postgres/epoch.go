@@ -25,7 +25,9 @@ const (
 // errFenced is why a store fails whose journal has a new holder.
 var errFenced = &postern.Error{Kind: postern.Unavailable, Code: "fenced", Detail: "another node has taken the journal over: nothing of this one is written any more"}
 
-// hold is the store's right to its journal.
+// hold is the store's right to its journal. The epoch is what counts: every batch
+// and every renewal names it, and writes nothing where it is another's by now. The
+// lease says to others how long they have to wait before they take the journal.
 type hold struct {
 	// mu keeps a renewal and a raise apart.
 	mu    sync.Mutex
@@ -42,6 +44,7 @@ func (s *Store) take(ctx context.Context, conn *pgx.Conn) error {
 	h := &s.hold
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	// Where this fails halfway the journal's epoch is higher than before, and nobody's.
 	h.token = newToken()
 	epoch, holder, err := s.raise(ctx, conn, nil)
 	if err != nil {
@@ -76,6 +79,7 @@ func (s *Store) settleDoubt(ctx context.Context, conn *pgx.Conn) (batch uint64, 
 	if epoch == nil {
 		return 0, errFenced
 	}
+	// Until this is read the doubt goes on, under the same token.
 	if err := conn.QueryRow(ctx, "SELECT batch FROM head WHERE journal = $1::int2", int16(s.opts.Journal)).Scan(&batch); err != nil {
 		return 0, err
 	}
@@ -119,7 +123,8 @@ func (s *Store) beat(ctx context.Context) {
 	}
 }
 
-// renew prolongs the lease once, unless a batch is in doubt.
+// renew prolongs the lease once, unless a batch is in doubt. It asks the lease's
+// row alone: that of the journal is locked by every batch.
 func (s *Store) renew(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, renewTimeout)
 	defer cancel()

@@ -111,6 +111,7 @@ func TestFencing(t *testing.T) {
 // A lease that is somebody else's is noticed without a batch, and what is released
 // in order is taken without a word.
 func TestLease(t *testing.T) {
+	t.Parallel() // it waits for a renewal
 	url := cluster.Database(t)
 	first := open(t, url, Options{Node: "one"})
 	if err := first.renew(t.Context()); err != nil {
@@ -128,6 +129,7 @@ func TestLease(t *testing.T) {
 	if err := second.renew(t.Context()); !errors.Is(err, errFenced) {
 		t.Errorf("a renewal of what was taken: %v", err)
 	}
+	<-second.Failed() // at the next renewal
 }
 
 // A batch whose answer is lost is stored once, whether the server had it or not;
@@ -167,6 +169,39 @@ func TestUnknownOutcome(t *testing.T) {
 			}
 			if text := log.String(); strings.Count(text, "takes no batches") != outages || strings.Count(text, "takes batches again") != outages || strings.Contains(text, "hunter2") {
 				t.Errorf("the log tells: %s", text)
+			}
+		})
+	}
+}
+
+// A statement that still runs when its connection breaks is waited for, whichever
+// way it ends, and nothing is sent beside it.
+func TestUnknownOutcomeOfAStatementThatRuns(t *testing.T) {
+	for _, ends := range []string{"committed", "given up"} {
+		t.Run(ends, func(t *testing.T) {
+			direct := cluster.Database(t)
+			p, url := newProxy(t, direct)
+			s := open(t, url, Options{})
+			c := newCommitter(t)
+			c.commit(s, c.batch())
+			old := s.writer.conn.PgConn().PID()
+			reached, release := stall(t, direct)
+			committed := make(chan error, 1)
+			b := c.batch()
+			go func() { committed <- s.Commit(t.Context(), b) }()
+			<-reached
+			p.cut()
+			until(t, func() bool { return query(t, direct, waiting) == 2 }) // the statement, and the raise behind it
+			if ends == "given up" {
+				query(t, direct, "SELECT count(pg_terminate_backend($1::int4, 5000))", int64(old))
+			}
+			release()
+			if err := <-committed; err != nil {
+				t.Fatal(err)
+			}
+			c.commit(s, c.batch())
+			if got := stored(t, s); !slices.Equal(got, []uint64{1, 2, 3}) {
+				t.Errorf("stored: %v", got)
 			}
 		})
 	}

@@ -29,7 +29,11 @@ func open(t *testing.T, url string, o Options) *Store {
 // query asks for a number over a connection of the test's own.
 func query(t *testing.T, url, sql string, args ...any) (n int64) {
 	t.Helper()
-	if err := connect(t, url).QueryRow(t.Context(), sql, args...).Scan(&n); err != nil {
+	conn := connect(t, url)
+	if err := conn.QueryRow(t.Context(), sql, args...).Scan(&n); err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	return n

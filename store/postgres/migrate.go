@@ -160,7 +160,7 @@ func compared(ctx context.Context, conn *pgx.Conn) ([]Migration, error) {
 		if !bytes.Equal(sum, step.checksum[:]) {
 			return &postern.Error{Kind: postern.Conflict, Detail: fmt.Sprintf("migration %d (%s) was applied in another form than this binary's", version, step.Name)}
 		}
-		step.Applied = at
+		step.Applied = at // in the session's time zone
 		return nil
 	})
 	return steps, err
@@ -180,6 +180,7 @@ func apply(ctx context.Context, conn *pgx.Conn, step *Migration) error {
 		if err != nil {
 			return err
 		}
+		// Whoever waited for the lock finds the step done.
 		done, err := tx.Exec(ctx, "INSERT INTO postern_migration (version, name, checksum) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
 			step.Version, step.Name, step.checksum[:])
 		if err != nil || done.RowsAffected() == 0 {

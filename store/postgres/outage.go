@@ -31,7 +31,8 @@ const (
 // outage is a time during which the database takes nothing. It is told once, and
 // its end once.
 type outage struct {
-	mu    sync.Mutex
+	mu sync.Mutex
+	// seen says who has met it and not yet met its end.
 	seen  [2]bool
 	since time.Time
 }
@@ -66,6 +67,7 @@ func (o *outage) end(s *Store, w witness) {
 	}
 }
 
+// underWay reports whether anybody is still waiting for the end.
 func (o *outage) underWay() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -73,14 +75,19 @@ func (o *outage) underWay() bool {
 }
 
 // passing reports whether an error goes away without the batch being changed: of
-// the connection, or of a server that ends, starts, is full or only reads.
+// the connection, or of a server that ends, starts, is full or only reads. What is
+// none of these would come again for the same batch.
 func passing(err error) bool {
 	answer := code(err)
 	if answer == "" {
 		return true
 	}
 	switch answer[:2] {
-	case "08", "40", "53", "55", "57", "58", "28", "3D":
+	case "08", "53", "55", "57", "58": // connection, resources, locks, operator, system
+		return true
+	case "40": // deadlock, serialization
+		return true
+	case "28", "3D": // the password or the database is being changed
 		return true
 	}
 	return answer == "25006" // read-only
@@ -93,7 +100,7 @@ func unanswered(err error) bool {
 	if pgconn.SafeToRetry(err) {
 		return false
 	}
-	answer := code(err)
+	answer := code(err) // of five characters, or none
 	return answer == "" || answer[:2] == "08" || answer[:2] == "57" || answer == "40003"
 }
 

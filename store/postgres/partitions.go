@@ -59,6 +59,7 @@ func (s *Store) makePartitions(ctx context.Context, conn *pgx.Conn, b *store.Bat
 // execute is the Exec of a connection or of a pool.
 type execute func(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
 
+// makePartition makes the tables of one day, unless they are there.
 func (s *Store) makePartition(ctx context.Context, exec execute, day int64) error {
 	if _, err := exec(ctx, "SELECT postern_partition($1::int4)", int32(day)); err != nil {
 		return err
@@ -67,7 +68,8 @@ func (s *Store) makePartition(ctx context.Context, exec execute, day int64) erro
 	return nil
 }
 
-// prepareDays makes the partitions of the days to come, and yesterday's.
+// prepareDays makes the partitions of the days to come, and yesterday's, so that
+// no batch has to wait for one: a server that runs meets midnight once a day.
 func (s *Store) prepareDays(ctx context.Context) error {
 	today := int64(store.DayOf(s.opts.Now()))
 	for day := today - 1; day <= today+daysAhead; day++ {
@@ -132,7 +134,7 @@ func (s *Store) tend(ctx context.Context) {
 // tendEvery is how often tend looks.
 const tendEvery = time.Hour
 
-// wake has tend look at once.
+// wake has tend look at once. It never waits: a look that is due already is enough.
 func (s *Store) wake() {
 	select {
 	case s.work <- struct{}{}:
@@ -140,6 +142,7 @@ func (s *Store) wake() {
 	}
 }
 
+// tidy does all of it once, the rest also where one fails.
 func (s *Store) tidy(ctx context.Context) error {
 	return errors.Join(s.prepareDays(ctx), s.dropDays(ctx), s.eraseApplications(ctx), s.sweepDedupe(ctx))
 }

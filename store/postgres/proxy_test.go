@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"bytes"
+	"encoding/binary"
 	"net"
 	"net/url"
 	"path/filepath"
@@ -85,6 +86,9 @@ func (p *proxy) take() fate {
 	return f
 }
 
+// cancelRequest asks the server to give a statement up.
+const cancelRequest = 80877102
+
 func (p *proxy) serve(client net.Conn) {
 	server, err := net.Dial("unix", p.socket)
 	if err != nil {
@@ -115,6 +119,9 @@ func (p *proxy) serve(client net.Conn) {
 	buf := make([]byte, 1<<20)
 	for {
 		n, err := client.Read(buf)
+		if n == 16 && binary.BigEndian.Uint32(buf[4:]) == cancelRequest { // gets lost as well
+			break
+		}
 		if bytes.Contains(buf[:n], []byte("postern_commit\x00")) && buf[0] == 'B' { // Bind: a batch
 			switch p.take() {
 			case lost:

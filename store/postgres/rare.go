@@ -11,7 +11,9 @@ import (
 )
 
 // rare is what most batches have nothing of, as JSON for postern_commit_rare.
-// Each list but the first names a key once.
+// Each list but the first names a key once: a statement that works on sets cannot
+// tell which of two comes later. The names of the fields are those of the tables'
+// columns, which the function reads them into.
 type rare struct {
 	Changes      []jsonChange   `json:"changes,omitempty"`
 	Revived      []jsonPlaced   `json:"revived,omitempty"`
@@ -44,6 +46,7 @@ type (
 	jsonEndpoint struct {
 		Endpoint uint32 `json:"endpoint"`
 	}
+	// jsonPlaced names a delivery with its day, or a message where Endpoint is 0.
 	jsonPlaced struct {
 		Day         int64  `json:"day"`
 		Application uint32 `json:"application"`
@@ -57,6 +60,7 @@ type (
 		Attempts int           `json:"attempts"`
 		At       int64         `json:"at_us"`
 	}
+	// jsonBehind is a behind row; the function knows the journal.
 	jsonBehind struct {
 		jsonEndpoint
 		Application uint32 `json:"application"`
@@ -69,6 +73,7 @@ type (
 		DisabledAt   int64  `json:"disabled_at_us"`
 		Failures     int    `json:"failures"`
 	}
+	// jsonRefused names a refusal.
 	jsonRefused struct {
 		Source octets `json:"source"`
 		ID     octets `json:"id"`
@@ -83,6 +88,7 @@ type (
 		Credentials octets `json:"credentials,omitempty"`
 		Body        octets `json:"body"`
 	}
+	// jsonRewrite notes a day of which something was deleted for good.
 	jsonRewrite struct {
 		Day   int64 `json:"day"`
 		First int64 `json:"first_ms"`
@@ -96,13 +102,15 @@ type octets []byte
 // MarshalText implements encoding.TextMarshaler.
 func (o octets) MarshalText() ([]byte, error) { return hex.AppendEncode([]byte(`\x`), o), nil }
 
-// rareOf takes the rare parts of a batch; nil where there are none.
+// rareOf takes the rare parts of a batch; nil where there are none, as nearly
+// always. What the lists name of days that are gone is left out.
 func rareOf(b *store.Batch, dropped int64) (*rare, error) {
 	if len(b.Changes)+len(b.Dead)+len(b.Finals)+len(b.Behind)+len(b.Health)+len(b.Refusals)+
 		len(b.Expunged)+len(b.Redacted)+len(b.DropRefusals)+int(b.DropDay) == 0 {
 		return nil, nil
 	}
 	r := &rare{DropDay: b.DropDay}
+	// Changes alone keep their order, and what goes with a deleted record goes in it.
 	for i := range b.Changes {
 		c, err := changeOf(&b.Changes[i])
 		if err != nil {
@@ -218,10 +226,12 @@ func last[T any, K comparable](list []T, key func(*T) K) []*T {
 	return kept
 }
 
+// placedOf adds the day, which is the message's.
 func placedOf(d store.DeliveryKey) jsonPlaced {
 	return jsonPlaced{dayOf(d.Message), uint32(d.Application), uint32(d.Endpoint), d.Message[:]}
 }
 
+// refusalKey tells refusals apart.
 func refusalKey(r *postern.Refusal) (key [40]byte) {
 	copy(key[:], r.Source[:])
 	copy(key[20:], r.ID[:])
@@ -259,6 +269,7 @@ func changeOf(c *store.Change) (jsonChange, error) {
 	if err != nil {
 		return out, err
 	}
+	// Nothing goes with a record that is put.
 	out.Record, out.Health, out.Refusals, out.History = text, 0, nil, 0
 	return out, nil
 }

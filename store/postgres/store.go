@@ -40,8 +40,9 @@ type Options struct {
 	Journal uint16
 	// Node names the process in the journal's lease; "" for "postern".
 	Node string
-	// ListenURL is a direct connection to the same database, for what a pooler
-	// between takes away; "" where the store's own is one.
+	// ListenURL is a direct connection to the same database, for what a pooler of
+	// transactions takes away: a table that leaves its parent, and VACUUM, with
+	// settings of their own. "" where the store's own is direct.
 	ListenURL string
 	// NoMigrate has Open refuse a database that lacks migrations, in place of
 	// applying them.
@@ -69,6 +70,8 @@ func (o Options) withDefaults() Options {
 type Store struct {
 	opts    Options
 	address *address
+	// listen is that of Options.ListenURL, nil for none.
+	listen *address
 	// reads serves everything but Commit.
 	reads *pgxpool.Pool
 
@@ -110,11 +113,17 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
+	var listen *address
+	if o.ListenURL != "" {
+		if listen, err = parseAddress(o.ListenURL); err != nil {
+			return nil, err
+		}
+	}
 	if err := prepare(ctx, url, o.NoMigrate); err != nil {
 		return nil, err
 	}
 	s := &Store{
-		opts: o, address: a, began: o.Now().Round(0), mono: time.Now(), stop: func() {},
+		opts: o, address: a, listen: listen, began: o.Now().Round(0), mono: time.Now(), stop: func() {},
 		down: make(chan struct{}), closing: make(chan struct{}), work: make(chan struct{}, 1),
 	}
 	s.writer.args = newArguments()
@@ -143,6 +152,10 @@ func (s *Store) begin(ctx context.Context) error {
 	if err := s.prepareDays(ctx); err != nil {
 		return err
 	}
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	s.stop = stop
+	s.tending.Go(func() { s.beat(background) })
+	s.tending.Go(func() { s.tend(background) })
 	return nil
 }
 

@@ -16,7 +16,9 @@ func TestStore(t *testing.T) {
 	storetest.Run(t, storetest.Harness{
 		Open:   func(t *testing.T) store.Store { return open(t, cluster.Database(t), Options{}) },
 		Reopen: reopen,
-		Stall:  stall,
+		Stall: func(t *testing.T, s store.Store) (<-chan struct{}, func()) {
+			return stall(t, s.(*Store).address.config.ConnConfig.ConnString())
+		},
 	})
 }
 
@@ -47,9 +49,11 @@ func (s *Store) kill(t *testing.T, url string) {
 	query(t, url, "SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'postern'")
 }
 
+// waiting counts who waits for somebody else's lock.
+const waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+
 // stall holds the row that every batch writes first.
-func stall(t *testing.T, st store.Store) (<-chan struct{}, func()) {
-	url := st.(*Store).address.config.ConnConfig.ConnString()
+func stall(t *testing.T, url string) (<-chan struct{}, func()) {
 	tx, err := connect(t, url).Begin(t.Context())
 	if err == nil {
 		_, err = tx.Exec(t.Context(), "SELECT FROM head FOR UPDATE")
@@ -62,7 +66,7 @@ func stall(t *testing.T, st store.Store) (<-chan struct{}, func()) {
 		defer close(reached)
 		until(t, func() bool {
 			var n int
-			err := watcher.QueryRow(t.Context(), "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'").Scan(&n)
+			err := watcher.QueryRow(t.Context(), waiting).Scan(&n)
 			return err != nil || n > 0
 		})
 	}()

@@ -93,7 +93,7 @@ func TestADroppedDayIsInUse(t *testing.T) {
 	tidied := make(chan error, 1)
 	go func() { tidied <- s.dropDays(t.Context()) }()
 	until(t, func() bool {
-		return query(t, url, "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'") > 0
+		return query(t, url, waiting) > 0
 	})
 	c.head.LastTime = c.head.LastTime.Add(24 * time.Hour)
 	c.commit(s, c.batch()) // makes a partition, too, once the lock is given up
@@ -223,3 +223,15 @@ func TestPurge(t *testing.T) {
 
 // c0 is when a committer begins.
 func c0() time.Time { return day0.Start().Add(12 * time.Hour) }
+
+// A running store does all that by itself, as soon as there is something to do.
+func TestTheBackgroundTidies(t *testing.T) {
+	url := cluster.Database(t)
+	s := open(t, url, Options{})
+	c := newCommitter(t)
+	c.commit(s, c.batch())
+	b := c.batch()
+	b.Accepts, b.DropDay = nil, day0
+	c.commit(s, b)
+	until(t, func() bool { return tables(t, url, day0) == 0 })
+}

@@ -1,0 +1,335 @@
+package e2e_test
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"net/http"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/postern-dev/postern/internal/testkit"
+)
+
+// movingSchedule has what failed wait for longer than a fill of the small size
+// takes, and be due once the store is served anew.
+const movingSchedule = "--retry-schedule=4s,4s,4s,4s,4s,4s,4s,4s"
+
+// movingWorld is a server on a folder with endpoints that listen each to a type:
+// /good answers, /failing only once it is healthy, /paused is.
+type movingWorld struct {
+	t        *testing.T
+	dir      string
+	receiver *receiver
+	healthy  atomic.Bool
+	app      string
+	secret   string // of /good
+
+	mu           sync.Mutex
+	acknowledged map[string]string // paths by message
+}
+
+func newMovingWorld(t *testing.T) (*movingWorld, *server) {
+	t.Helper()
+	w := &movingWorld{t: t, dir: filepath.Join(t.TempDir(), "store"), acknowledged: map[string]string{}}
+	w.receiver = newReceiver(t, func(got *request, _ *http.Request) int {
+		if got.path == "/failing" && !w.healthy.Load() {
+			return 500
+		}
+		return 200
+	})
+	s := w.serve(w.dir)
+	w.app = s.application("moving")
+	for _, name := range []string{"good", "failing", "paused"} {
+		id := s.endpoint(w.app, w.receiver.URL+"/"+name, object{"uid": name, "eventTypes": []string{name + ".*"}})
+		if name == "good" {
+			w.secret = s.secret(w.app, id)
+		}
+	}
+	s.want(200, "POST", "/app/"+w.app+"/endpoint/paused/pause", nil, nil)
+	return w, s
+}
+
+func (w *movingWorld) serve(dir string, flags ...string) *server {
+	w.t.Helper()
+	w.receiver.nextLife(w.t)
+	return serve(w.t, "file:"+dir, append([]string{movingSchedule, "--public-url=https://hooks.example.com"}, flags...)...)
+}
+
+// fill publishes from many sides; most go to /good. half is called by one of them
+// when half of them are acknowledged.
+func (w *movingWorld) fill(s *server, total int, half func()) {
+	w.t.Helper()
+	var next, done atomic.Int64
+	var publishers sync.WaitGroup
+	for range 32 {
+		publishers.Go(func() {
+			c := newClient(w.t, s.base)
+			for i := next.Add(1); i <= int64(total); i = next.Add(1) {
+				w.publish(c, i)
+				if done.Add(1) == int64(total)/2 {
+					half()
+				}
+			}
+		})
+	}
+	publishers.Wait()
+}
+
+func (w *movingWorld) publish(c *client, i int64) {
+	path := "good"
+	switch {
+	case i%10 == 3:
+		path = "failing"
+	case i%10 == 7:
+		path = "paused"
+	}
+	r, err := c.try("POST", "/app/"+w.app+"/msg", object{"eventType": path + ".made", "eventId": fmt.Sprint("event-", i), "payload": object{"i": i}})
+	if err != nil || r.status != 202 {
+		w.t.Errorf("publishing: %+v, %v", r, err)
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.acknowledged[idOf(r.body)] = "/" + path
+}
+
+// known are the messages acknowledged so far.
+func (w *movingWorld) known() map[string]string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	known := make(map[string]string, len(w.acknowledged))
+	for id, path := range w.acknowledged {
+		known[id] = path
+	}
+	return known
+}
+
+// pages reads a list whole, as text.
+func pages(t *testing.T, s *server, path string) string {
+	t.Helper()
+	var all strings.Builder
+	for iterator := ""; ; {
+		var page struct {
+			Data     []map[string]any
+			Iterator *string
+			Done     bool
+		}
+		s.want(200, "GET", path+"?limit=250&iterator="+url.QueryEscape(iterator), nil, &page)
+		for _, entry := range page.Data {
+			fmt.Fprintln(&all, entry)
+		}
+		if page.Done || page.Iterator == nil {
+			return all.String()
+		}
+		iterator = *page.Iterator
+	}
+}
+
+// held are the ids of the messages that a server has.
+func (w *movingWorld) held(s *server) map[string]bool {
+	w.t.Helper()
+	ids := map[string]bool{}
+	for line := range strings.Lines(pages(w.t, s, "/app/"+w.app+"/msg")) {
+		_, rest, _ := strings.Cut(line, " id:")
+		id, _, _ := strings.Cut(rest, " ")
+		ids[id] = true
+	}
+	return ids
+}
+
+// goesOn: a server on what was moved delivers what waited, each once, and nothing
+// twice that had been delivered, but for what unsure excuses.
+func (w *movingWorld) goesOn(s *server, held map[string]bool, unsure func(id string) bool) {
+	w.t.Helper()
+	w.healthy.Store(true)
+	s.want(200, "POST", "/app/"+w.app+"/endpoint/paused/resume", nil, nil)
+	known, life := w.known(), w.receiver.life.Load()
+	var waiting []string
+	for id := range held {
+		if path := known[id]; path == "/failing" || path == "/paused" {
+			waiting = append(waiting, id)
+		}
+	}
+	count := func() map[string]int {
+		copies := map[string]int{}
+		for _, r := range w.receiver.requests("") {
+			if r.life == life && r.status == 200 {
+				copies[r.id]++
+			}
+		}
+		return copies
+	}
+	all := func() bool {
+		copies := count()
+		return !slices.ContainsFunc(waiting, func(id string) bool { return copies[id] == 0 })
+	}
+	if !holds(time.Duration(testkit.Count(30, 600))*time.Second, all) {
+		w.t.Fatalf("of %d that waited, %d were delivered", len(waiting), len(count()))
+	}
+	await(w.t, "nothing is under way", func() bool {
+		samples, err := s.metrics()
+		return err == nil && samples["postern_attempts_in_flight"] == 0 && samples["postern_deliveries_queued"] == 0 && samples["postern_rows"] == 0
+	})
+	again := 0
+	for id, n := range count() {
+		switch {
+		case n > 1:
+			w.t.Errorf("%s was delivered %d times", id, n)
+		case known[id] == "/good" && !unsure(id):
+			w.t.Errorf("%s had been delivered", id)
+		case known[id] == "/good":
+			again++
+		}
+	}
+	w.t.Logf("%d messages, %d of them waited, %d were delivered again", len(held), len(waiting), again)
+}
+
+// TestSoakBackupUnderLoad: what was acknowledged before a backup began is in it, and
+// a server on what is restored goes on from there.
+func TestSoakBackupUnderLoad(t *testing.T) {
+	t.Parallel()
+	w, s := newMovingWorld(t)
+	backup, restored := filepath.Join(t.TempDir(), "backup"), filepath.Join(t.TempDir(), "restored")
+	var before map[string]string
+	var began time.Time
+	w.fill(s, testkit.Count(3_000, 200_000), func() {
+		before, began = w.known(), time.Now()
+		p := launch(t, nil, "backup", backup, "--url", s.base, "--key", adminKey)
+		if code := p.code(time.Duration(testkit.Count(20, 300)) * time.Second); code != 0 {
+			t.Errorf("backup: exit %d, %s", code, p.stderr)
+		}
+		t.Logf("backup of %d messages under load: %v", len(before), time.Since(began))
+	})
+	s.kill()
+	if t.Failed() {
+		return
+	}
+	p := launch(t, nil, "restore", backup, "--to", "file:"+restored)
+	if code := p.code(time.Duration(testkit.Count(20, 300)) * time.Second); code != 0 {
+		t.Fatalf("restore: exit %d, %s", code, p.stderr)
+	}
+	s = w.serve(restored)
+	held := w.held(s)
+	for id := range before {
+		if !held[id] {
+			t.Errorf("%s was acknowledged before the backup began, and is not in it", id)
+		}
+	}
+	if len(held) >= len(w.known()) {
+		t.Errorf("%d messages are in the backup, all of %d: there was no load beside it", len(held), len(w.known()))
+	}
+	delivered := map[string]time.Time{}
+	for _, r := range w.receiver.requests("/good") {
+		if _, twice := delivered[r.id]; !twice {
+			delivered[r.id] = r.end
+		}
+	}
+	// What had ended a second before the backup began was long settled.
+	w.goesOn(s, held, func(id string) bool { return delivered[id].IsZero() || delivered[id].After(began.Add(-time.Second)) })
+	s.publish(w.app, "good.made", object{"after": true})
+}
+
+// TestSoakCopyKilled: a copy that is killed again and again, into a folder with
+// another ring, ends up the same: history, rows, keys and secrets.
+func TestSoakCopyKilled(t *testing.T) {
+	t.Parallel()
+	const ring = "--secret-key=other:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+	w, s := newMovingWorld(t)
+	var source struct{ IngestURL string }
+	s.want(201, "POST", "/app/"+w.app+"/source", object{"name": "s", "uid": "s", "provider": "github", "secrets": []string{githubSecret}}, &source)
+	var key struct{ Token string }
+	s.want(201, "POST", "/key", object{"name": "k", "scope": "admin"}, &key)
+	w.fill(s, testkit.Count(3_000, 200_000), func() {})
+	await(t, "all were tried", func() bool {
+		samples, err := s.metrics()
+		return err == nil && samples["postern_attempts_in_flight"] == 0 && samples["postern_deliveries_queued"] == 0
+	})
+	if code := s.terminate(patience); code != 0 {
+		t.Fatalf("the server ended with code %d", code)
+	}
+
+	target := filepath.Join(t.TempDir(), "target")
+	command := []string{"copy", "--from", "file:" + w.dir, "--to", "file:" + target, "--chunk=3", ring}
+	for range 3 {
+		p := launch(t, nil, command...)
+		if !holds(patience, func() bool { return strings.Contains(p.stderr.String(), "copying:") }) {
+			t.Fatalf("the copy does not begin: %s", p.stderr)
+		}
+		p.kill()
+		if code := p.code(patience); code == 0 {
+			t.Fatal("the copy was faster than its kill: nothing is shown by it")
+		}
+		code, _, stderr := run(t, nil, serveArgs("file:"+target, ring)...)
+		if code == 0 || !strings.Contains(stderr, "half of a copy") {
+			t.Fatalf("serving half of a copy: exit %d, %s", code, stderr)
+		}
+	}
+	p := launch(t, nil, command...)
+	if code := p.code(time.Duration(testkit.Count(30, 600)) * time.Second); code != 0 {
+		t.Fatalf("copy: exit %d, %s", code, p.stderr)
+	}
+	out := p.stdout.String()
+	if !strings.Contains(out, "went on with a copy that was begun before") {
+		t.Errorf("copy printed\n%s", out)
+	}
+	t.Log(out[strings.Index(out, "file:"):])
+
+	lists := []string{"/app", "/app/" + w.app + "/endpoint", "/app/" + w.app + "/source", "/app/" + w.app + "/msg", "/key"}
+	for _, name := range []string{"good", "failing", "paused"} {
+		lists = append(lists, "/app/"+w.app+"/attempt/endpoint/"+name)
+	}
+	copied := w.serve(target, ring)
+	seen := map[string]string{}
+	for _, path := range lists[:len(lists)-2] { // the last two go on
+		seen[path] = pages(t, copied, path)
+	}
+	w.goesOn(copied, w.held(copied), func(string) bool { return false })
+	w.verifies(copied, source.IngestURL[strings.Index(source.IngestURL, "/in/"):], key.Token)
+	copied.terminate(patience)
+
+	origin := w.serve(w.dir, "--egress-allow=192.0.2.0/24") // delivers nothing
+	for path, text := range seen {
+		if diff := cmp.Diff(pages(t, origin, path), text); diff != "" {
+			t.Errorf("%s differs (-source +target):\n%s", path, tail(diff, 2000))
+		}
+	}
+}
+
+// verifies: secrets and keys are those from before.
+func (w *movingWorld) verifies(s *server, ingest, token string) {
+	w.t.Helper()
+	id := s.publish(w.app, "good.made", object{"after": true})
+	var got request
+	await(w.t, "the new message arrives", func() bool {
+		list := w.receiver.requests("/good")
+		at := slices.IndexFunc(list, func(r request) bool { return r.id == id })
+		if at >= 0 {
+			got = list[at]
+		}
+		return at >= 0
+	})
+	checkByGo(w.t, []delivery{got.signed("by the secret from before", w.secret, true)})
+	mac := hmac.New(sha256.New, []byte(githubSecret))
+	mac.Write([]byte("{}"))
+	in, err := s.send("POST", ingest, http.Header{
+		"X-Github-Event": {"push"}, "X-Github-Delivery": {"d1"}, "X-Hub-Signature-256": {"sha256=" + hex.EncodeToString(mac.Sum(nil))},
+	}, strings.NewReader("{}"))
+	if err != nil || in.status != 202 {
+		w.t.Errorf("a request to the source from before: %+v, %v", in, err)
+	}
+	own, err := s.send("GET", "/api/v1/key", http.Header{"Authorization": {"Bearer " + token}}, nil)
+	if err != nil || own.status != 200 {
+		w.t.Errorf("with the key from before: %+v, %v", own, err)
+	}
+	s.want(409, "POST", "/app/"+w.app+"/msg", object{"eventType": "good.made", "eventId": "event-1", "payload": object{}}, nil)
+}

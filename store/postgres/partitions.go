@@ -109,14 +109,17 @@ func partitionDay(name string) (int64, bool) {
 // tend does what is due now and then, until the store is closed: partitions
 // ahead, and what dropped days, deleted applications and time leave behind.
 func (s *Store) tend(ctx context.Context) {
-	for {
+	for told := false; ; {
 		wait := tendEvery
-		if err := s.tidy(ctx); err != nil {
-			wait = time.Minute
-			if ctx.Err() == nil && !s.outage.underWay() {
-				s.opts.Logger.Warn("the tables are not tidy yet, it is tried again in a minute", slog.Any("error", s.address.scrub(err)))
+		err := s.tidy(ctx)
+		if err != nil {
+			wait = tendAgain
+			if !told && ctx.Err() == nil && !s.outage.underWay() {
+				told = true // a dump of hours keeps a day for as long
+				s.opts.Logger.Warn("the tables are not tidy yet, it is tried every minute until they are", slog.Any("error", s.address.scrub(err)))
 			}
 		}
+		told = told && err != nil
 		timer := time.NewTimer(wait)
 		select {
 		case <-timer.C:
@@ -131,8 +134,8 @@ func (s *Store) tend(ctx context.Context) {
 	}
 }
 
-// tendEvery is how often tend looks.
-const tendEvery = time.Hour
+// tendEvery is how often tend looks, tendAgain how soon after it failed.
+const tendEvery, tendAgain = time.Hour, time.Minute
 
 // wake has tend look at once. It never waits: a look that is due already is enough.
 func (s *Store) wake() {

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -234,4 +235,25 @@ func TestTheBackgroundTidies(t *testing.T) {
 	b.Accepts, b.DropDay = nil, day0
 	c.commit(s, b)
 	until(t, func() bool { return tables(t, url, day0) == 0 })
+}
+
+// What cannot be tidied is told once, however often it is tried.
+func TestUntidyTablesAreToldOnce(t *testing.T) {
+	url := cluster.Database(t)
+	var log journalOf
+	s := open(t, url, Options{Logger: log.logger()})
+	conn := connect(t, url)
+	// A sequence counts on where its transaction fails.
+	const failing = `CREATE SEQUENCE tried; CREATE OR REPLACE FUNCTION postern_sweep(bigint, bigint, integer) RETURNS bigint
+		LANGUAGE sql AS $$ SELECT 1 / (nextval('tried') * 0) $$`
+	if _, err := conn.Exec(t.Context(), "DROP FUNCTION postern_sweep; "+failing); err != nil {
+		t.Fatal(err)
+	}
+	until(t, func() bool {
+		s.wake()
+		return query(t, url, "SELECT last_value FROM tried") > 6
+	})
+	if n := strings.Count(log.String(), "not tidy yet"); n != 1 {
+		t.Errorf("told %d times:\n%s", n, log.String())
+	}
 }

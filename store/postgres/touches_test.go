@@ -10,15 +10,16 @@ import (
 	"github.com/postern-dev/postern/store"
 )
 
-// No batch reads a table whole, whatever is in it: young tables and those without
-// statistics look small to the planner. The plans of a function are not shown to
-// anybody; what they did is, in the server's own figures.
+// No batch reads a table whole, nor does what tidies up after it, whatever is in it:
+// young tables and those without statistics look small to the planner. The plans of
+// a function are not shown to anybody; what they did is, in the server's own figures.
 func TestBatchesReadByIndex(t *testing.T) {
 	for _, schema := range []struct {
 		name string
 		make []string
 	}{
 		{"empty", nil},
+		{"38 partitions", []string{partitionsOfPlans}},
 		{"unanalysed", []string{partitionsOfPlans, rowsOfPlans}},
 		{"analysed", []string{partitionsOfPlans, rowsOfPlans, "ANALYZE"}},
 		{"analysed while empty", []string{partitionsOfPlans, "ANALYZE", rowsOfPlans}},
@@ -44,6 +45,7 @@ func TestBatchesReadByIndex(t *testing.T) {
 			for range 20 {
 				c.commit(s, c.everything())
 			}
+			c.deletedApplication(s)
 			s.kill(t, url)
 			for table, now := range touches(t, url) {
 				if n := now.whole - before[table].whole; n > 0 {
@@ -77,6 +79,18 @@ func touches(t *testing.T, url string) map[string]touch {
 		t.Fatal(err)
 	}
 	return found
+}
+
+// deletedApplication has the background erase an application's history, and look
+// for what is too old.
+func (c *committer) deletedApplication(s *Store) {
+	c.t.Helper()
+	b := c.batch()
+	b.Changes = []store.Change{{Delete: &postern.Application{Number: 400}}}
+	c.commit(s, b)
+	if err := s.tidy(c.t.Context()); err != nil {
+		c.t.Error(err)
+	}
 }
 
 // everything is a batch that touches every table, what the batch before it put

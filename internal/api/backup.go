@@ -2,6 +2,7 @@ package api
 
 import (
 	"regexp"
+	"strings"
 	"time"
 
 	"github.com/postern-dev/postern"
@@ -23,7 +24,8 @@ type backupOut struct {
 	CreatedAt time.Time `json:"createdAt"`
 }
 
-// backupName cannot leave the folder, hide in it, or be a switch of a program.
+// backupName cannot leave the folder, hide in it, or be a switch of a program. Nor
+// does it end like what is not whole yet, which the server tidies away.
 func backupName() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,99}$`) }
 
 // createBackup answers once the backup is on disk.
@@ -35,7 +37,7 @@ func (h *handler) createBackup(c *call, in backupIn) (backupOut, error) {
 	if in.Directory != nil {
 		name = *in.Directory
 	}
-	if !backupName().MatchString(name) {
+	if !backupName().MatchString(name) || strings.HasSuffix(name, ".partial") {
 		return backupOut{}, postern.InvalidField("must be one name of letters, digits, '_', '-' and '.', at most 100 long: the server keeps its backups in a folder of its own", "body", "directory")
 	}
 	b, err := h.Backup(c.r.Context(), name)

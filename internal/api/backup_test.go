@@ -13,7 +13,7 @@ import (
 func TestBackupNames(t *testing.T) {
 	w := newWorld(t)
 	for _, name := range []string{
-		"", ".", "..", "/etc/cron.d/x", "a/b", `a\\b`, "../a", ".hidden", "-rf", "a b", "a\\u0000b", "c:x", "ä", strings.Repeat("a", 101),
+		"", ".", "..", "/etc/cron.d/x", "a/b", `a\\b`, "../a", ".hidden", "-rf", "a b", "a\\u0000b", "c:x", "ä", "a.partial", strings.Repeat("a", 101),
 	} {
 		w.refused(422, "directory", "POST", "/backup", `{"directory":"`+name+`"}`)
 	}

@@ -127,7 +127,7 @@ func take(from, to string) error {
 	if err != nil {
 		return err
 	}
-	partial := to + ".partial"
+	partial := to + partialSuffix
 	if err := errors.Join(os.RemoveAll(partial), copyFolder(from, partial, append(files, backupFile{Name: manifestName}))); err != nil {
 		return errors.Join(err, os.RemoveAll(partial))
 	}

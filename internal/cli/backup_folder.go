@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -10,59 +9,25 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/postern-dev/postern"
-	"github.com/postern-dev/postern/internal/move"
 	"github.com/postern-dev/postern/store"
-	"github.com/postern-dev/postern/store/embedded"
 )
 
 const (
-	// manifestName is the file of a backup that says what is in it.
-	manifestName = "backup.json"
-	// manifestFormat is raised when an older binary would misread a backup.
-	manifestFormat = 1
-	// maxManifest bounds what is read of it.
-	maxManifest = 16 << 20
-	// lockName is what looking into a folder leaves there.
-	lockName = "LOCK"
 	// backupsName is where a server keeps its backups, in its store's folder: on
 	// the same file system, where a backup is links and no copies, and where nobody
 	// can name another place from afar.
 	backupsName = "backups"
+	// partialSuffix is on what is not a whole backup yet.
+	partialSuffix = ".partial"
+	// maxBackups is how many a server keeps there: each holds on to tables that the
+	// store has dropped since.
+	maxBackups = 100
 )
-
-// manifest says what a backup has to hold.
-type manifest struct {
-	Format    int       `json:"format"`
-	Version   string    `json:"version"`
-	CreatedAt time.Time `json:"createdAt"`
-	// Batch is the last batch that was durable before: the backup has it and may
-	// have later ones.
-	Batch uint64 `json:"batch"`
-	// KeyRing: the ring is among the files.
-	KeyRing bool         `json:"keyRing"`
-	Files   []backupFile `json:"files"`
-	// Parts are counts and checksums of what is stored. A server leaves them out:
-	// to read everything would take time from deliveries.
-	Parts []move.Part `json:"parts,omitempty"`
-}
-
-type backupFile struct {
-	Name  string `json:"name"`
-	Bytes int64  `json:"bytes"`
-}
-
-// bytes is what the files come to.
-func (m *manifest) bytes() (n int64) {
-	for _, f := range m.Files {
-		n += f.Bytes
-	}
-	return n
-}
 
 // backups makes the backups of one store that is in a folder.
 type backups struct {
@@ -97,7 +62,7 @@ func (b *backups) create(ctx context.Context, path string) (*manifest, error) {
 	}
 	// Nobody else may look into it meanwhile, whatever rights the checkpoint's files
 	// are made with.
-	partial := path + ".partial"
+	partial := path + partialSuffix
 	err := errors.Join(os.RemoveAll(partial), os.MkdirAll(filepath.Dir(path), 0o700))
 	if err == nil {
 		err = os.Mkdir(partial, 0o700)
@@ -118,12 +83,42 @@ func (b *backups) named(ctx context.Context, name string) (postern.Backup, error
 	if name != filepath.Base(name) || !filepath.IsLocal(name) {
 		return postern.Backup{}, postern.InvalidField("is not a name", "body", "directory")
 	}
-	path := filepath.Join(b.folder, backupsName, name)
+	if err := b.store.Admit(); err != nil { // a backup would take what a full disk has left
+		return postern.Backup{}, err
+	}
+	folder := filepath.Join(b.folder, backupsName)
+	if err := b.tidy(folder); err != nil {
+		return postern.Backup{}, err
+	}
+	path := filepath.Join(folder, name)
 	m, err := b.create(ctx, path)
 	if err != nil {
 		return postern.Backup{}, err
 	}
 	return postern.Backup{Directory: path, Bytes: m.bytes(), Files: len(m.Files), KeyRing: m.KeyRing, CreatedAt: m.CreatedAt}, nil
+}
+
+// tidy removes what a crash left half-way, and refuses when there are too many.
+// Nobody else makes any there: the store's lock is ours.
+func (b *backups) tidy(folder string) error {
+	b.one.Lock()
+	defer b.one.Unlock()
+	entries, err := os.ReadDir(folder)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	whole := 0
+	for _, entry := range entries {
+		if !strings.HasSuffix(entry.Name(), partialSuffix) {
+			whole++
+			continue
+		}
+		err = errors.Join(err, os.RemoveAll(filepath.Join(folder, entry.Name())))
+	}
+	if err == nil && whole >= maxBackups {
+		err = &postern.Error{Kind: postern.Conflict, Code: "too_many_backups", Detail: fmt.Sprintf("There are %d backups in %s: take some of them away", whole, folder)}
+	}
+	return err
 }
 
 // fill makes the files of a backup and syncs them.
@@ -178,79 +173,6 @@ func filesOf(dir string) ([]backupFile, error) {
 		files = append(files, backupFile{entry.Name(), info.Size()})
 	}
 	return files, nil
-}
-
-// count reads a backup whole and notes what is in it. told hears how far it is;
-// probe sees every secret. Both may be nil.
-func (m *manifest) count(ctx context.Context, dir string, told func(*move.Tally), probe func(postern.Sealed)) error {
-	st, err := embedded.Open(ctx, "file:"+dir, embedded.Options{ReadOnly: true})
-	if err != nil {
-		return err
-	}
-	head, err := st.Head(ctx)
-	if err == nil && head.Batch < m.Batch {
-		err = fmt.Errorf("the backup ends with batch %d, and %d was durable before it was made: its newest messages are missing", head.Batch, m.Batch)
-	}
-	var tally move.Tally
-	if err == nil {
-		tally, err = move.Take(ctx, st, move.TakeOptions{Told: told, Probe: probe})
-	}
-	m.Parts = tally.Parts()
-	return errors.Join(err, st.Close())
-}
-
-// write puts the manifest into a folder, in the place of an earlier one.
-func (m *manifest) write(dir string) error {
-	text, err := json.MarshalIndent(m, "", "  ")
-	if err != nil {
-		return err
-	}
-	path := filepath.Join(dir, manifestName)
-	if err := writeFile(path+".new", append(text, '\n')); err != nil {
-		return err
-	}
-	if err := os.Rename(path+".new", path); err != nil {
-		return err
-	}
-	return syncFolder(dir)
-}
-
-// readManifest reads what a backup says of itself.
-func readManifest(dir string) (*manifest, error) {
-	file, err := os.Open(filepath.Join(dir, manifestName))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%s is not a backup, or not a whole one: there is no %s", dir, manifestName)
-	}
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close() // only read from
-	m := new(manifest)
-	if err := json.NewDecoder(io.LimitReader(file, maxManifest)).Decode(m); err != nil {
-		return nil, fmt.Errorf("%s: %w", file.Name(), err)
-	}
-	if m.Format != manifestFormat {
-		return nil, fmt.Errorf("%s has format %d, and this binary knows %d: use a newer postern", dir, m.Format, manifestFormat)
-	}
-	return m, nil
-}
-
-// missing says what of the files is not as the manifest has it.
-func (m *manifest) missing(dir string) (faults []string, err error) {
-	found, err := filesOf(dir)
-	if err != nil {
-		return nil, err
-	}
-	for _, want := range m.Files {
-		at := slices.IndexFunc(found, func(f backupFile) bool { return f.Name == want.Name })
-		switch {
-		case at < 0:
-			faults = append(faults, want.Name+" is missing")
-		case found[at].Bytes != want.Bytes:
-			faults = append(faults, fmt.Sprintf("%s has %d bytes, and had %d", want.Name, found[at].Bytes, want.Bytes))
-		}
-	}
-	return faults, nil
 }
 
 // mustBeFree is nil for a path that nothing is at.

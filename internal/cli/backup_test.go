@@ -3,6 +3,9 @@ package cli_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -221,6 +224,23 @@ func TestBackupByTheAPI(t *testing.T) {
 	if code != cli.ExitOK || !strings.Contains(stderr, "nothing to compare with") || !strings.Contains(stdout, "3  messages") {
 		t.Errorf("restore: exit %d\n%s%s", code, stdout, stderr)
 	}
+	// What a crash left half-way goes; what is whole stays, and there are not too many.
+	half := filepath.Join(dir, "backups", "half.partial")
+	for i := range 100 {
+		if err := os.MkdirAll(filepath.Join(half, fmt.Sprint(i)), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	server.send(t, "/backup", `{"directory":"other"}`)
+	if _, err := os.Stat(half); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("half a backup is still there: %v", err)
+	}
+	for i := range 98 {
+		if err := os.Mkdir(filepath.Join(dir, "backups", fmt.Sprint(i)), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	refused(t, cli.ExitError, "There are 100 backups", "backup", "--url", server.url, "--key", "admin")
 	refused(t, cli.ExitError, "409", "backup", "--url", serve(t, nil, "--store", "memory:", "--admin-key", "admin").url, "--key", "admin")
 	refused(t, cli.ExitUsage, "which key", "backup", "--url", server.url)
 	refused(t, cli.ExitError, "is a server running", "backup", "--url", "http://127.0.0.1:1", "--key", "admin")

@@ -46,7 +46,7 @@ func (c *restoreCmd) Run(ctx context.Context, p *Program) error {
 	if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
 		return err
 	}
-	partial := to + ".partial"
+	partial := to + partialSuffix
 	err = errors.Join(os.RemoveAll(partial), copyFolder(c.Dir, partial, m.Files))
 	if err == nil {
 		err = place(partial, to)

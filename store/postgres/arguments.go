@@ -195,13 +195,18 @@ func (a *arguments) fill(journal uint16, b *store.Batch, dropped int64) error {
 
 // list is what is sent, under an epoch.
 func (a *arguments) list(epoch int64) [][]byte {
-	binary.BigEndian.PutUint64(a.epoch[:], uint64(epoch))
-	a.values = append(a.values[:0], a.journal[:2], a.epoch[:])
+	a.values = append(a.values[:0], a.journal[:2], a.under(epoch))
 	for _, c := range a.columns {
 		a.values = append(a.values, c.value())
 	}
 	a.values = append(a.values, a.rare)
 	return a.values
+}
+
+// under is an epoch as it is sent.
+func (a *arguments) under(epoch int64) []byte {
+	binary.BigEndian.PutUint64(a.epoch[:], uint64(epoch))
+	return a.epoch[:]
 }
 
 // fillHead is in the order in which the function reads it.

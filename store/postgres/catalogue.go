@@ -9,7 +9,6 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/postern-dev/postern"
-	"github.com/postern-dev/postern/store"
 )
 
 // The kinds of records in the table catalogue. They are stored: a letter keeps its
@@ -56,17 +55,11 @@ func (s *Store) records(ctx context.Context) ([]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	rows, err = s.reads.Query(ctx, "SELECT endpoint, failing_since_us, disabled, disabled_at_us, failures FROM health ORDER BY endpoint")
+	rows, err = s.reads.Query(ctx, "SELECT "+healthColumns+" FROM health h ORDER BY h.endpoint")
 	if err != nil {
 		return nil, err
 	}
-	healths, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (any, error) {
-		var c store.HealthChange
-		var since, disabled int64
-		err := row.Scan(&c.Endpoint, &since, &c.Health.Disabled, &disabled, &c.Health.Failures)
-		c.Health.FailingSince, c.Health.DisabledAt = microseconds(since), microseconds(disabled)
-		return c, err
-	})
+	healths, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (any, error) { return scanHealth(row) })
 	return append(records, healths...), err
 }
 

@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/postern-dev/postern"
+	"github.com/postern-dev/postern/store"
 )
 
 // id20 reads an id out of a column; NULL is zero, which is how ids that name
@@ -71,6 +72,17 @@ func scanRow(row pgx.CollectableRow) (r postern.Row, err error) {
 		&next, (*int64)(&r.Wait), &r.Trigger, (*id20)(&r.Replay))
 	r.Next = time.UnixMilli(next).UTC()
 	return r, err
+}
+
+// healthColumns are those of an endpoint's health, of a table h.
+const healthColumns = `h.endpoint, h.failing_since_us, h.disabled, h.disabled_at_us, h.failures`
+
+// scanHealth reads healthColumns.
+func scanHealth(row pgx.CollectableRow) (c store.HealthChange, err error) {
+	var since, disabled int64
+	err = row.Scan(&c.Endpoint, &since, &c.Health.Disabled, &disabled, &c.Health.Failures)
+	c.Health.FailingSince, c.Health.DisabledAt = microseconds(since), microseconds(disabled)
+	return c, err
 }
 
 // microseconds is the moment in a column, in UTC as all that a store returns; 0

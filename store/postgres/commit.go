@@ -66,7 +66,7 @@ func (a *abortion) call() {
 
 // Head implements store.Journal.
 func (s *Store) Head(context.Context) (store.Head, error) {
-	if err := s.failed(); err != nil {
+	if err := s.whole(); err != nil {
 		return store.Head{}, err
 	}
 	return *s.head.Load(), nil
@@ -89,8 +89,11 @@ func (s *Store) Commit(ctx context.Context, b *store.Batch) error {
 	w := &s.writer
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if err := s.failed(); err != nil {
+	if err := s.whole(); err != nil {
 		return err
+	}
+	if s.opts.ReadOnly {
+		return errReadOnly
 	}
 	err := advances(s.head.Load(), &b.Head)
 	if err == nil {

@@ -1,6 +1,11 @@
 package postgres
 
-import "context"
+import (
+	"context"
+	"errors"
+
+	"github.com/jackc/pgx/v5"
+)
 
 // Keep stores a value under a name, unless there is one, and returns what is
 // there: made is true where that is value. What a node needs beside its journals
@@ -11,12 +16,22 @@ func (s *Store) Keep(ctx context.Context, name string, value []byte) (kept []byt
 	if err != nil {
 		return nil, false, s.unread(err)
 	}
+	kept, err = s.Kept(ctx, name)
+	return kept, tag.RowsAffected() == 1, err
+}
+
+// Kept is what was kept under a name; nil for nothing.
+func (s *Store) Kept(ctx context.Context, name string) (kept []byte, err error) {
 	err = s.reads.QueryRow(ctx, "SELECT value FROM setting WHERE name = $1::text", name).Scan(&kept)
-	return kept, tag.RowsAffected() == 1, s.unread(err)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, nil
+	}
+	return kept, s.unread(err)
 }
 
 // Held tells who holds a database's journal under a lease that still runs; "" for
-// nobody. It changes nothing, and makes no tables.
+// nobody. Who copies into the database is nobody: another copy takes its place,
+// and goes on. It changes nothing, and makes no tables.
 func Held(ctx context.Context, url string, journal uint16) (node string, err error) {
 	a, err := parseAddress(url)
 	if err != nil {
@@ -28,7 +43,8 @@ func Held(ctx context.Context, url string, journal uint16) (node string, err err
 	}
 	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing is expected of it any more
 	err = conn.QueryRow(ctx, `SELECT coalesce(max(node), '') FROM heartbeat
-		WHERE journal = $1::int2 AND NOT released AND expires_ms > extract(epoch FROM clock_timestamp()) * 1000`, int16(journal)).Scan(&node)
+		WHERE journal = $1::int2 AND NOT released AND expires_ms > extract(epoch FROM clock_timestamp()) * 1000
+			AND NOT EXISTS (SELECT FROM setting WHERE name = $2::text)`, int16(journal), moveName).Scan(&node)
 	if code(err) == "42P01" { // no such table: nobody has been here
 		return "", nil
 	}

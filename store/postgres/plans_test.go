@@ -70,6 +70,18 @@ func samples() map[string]asked {
 		"selectRefusal":        {[]any{lo, id[:]}, "refusal_pkey"},
 		"findDigest":           {[]any{"e", "00000000000000000000000000000000", int64(1)}, "dedupe_pkey"},
 		"oldestDay":            {[]any{first}, "message_position"},
+
+		"exportTombstones": {[]any{int64(0)}, "tombstone_pkey"},
+		"exportCatalogue":  {[]any{"a", int64(0), lo}, "catalogue_pkey"},
+		"exportMessages":   {[]any{int64(plansNow), int64(7), id[:]}, "content_pkey message_pkey"},
+		"exportAttempts":   {[]any{int64(plansNow), int64(7), id[:], int64(0), int64(0)}, "attempt_pkey"},
+		"exportFinals":     {[]any{int64(plansNow), int64(7), id[:], int64(0)}, "final_pkey"},
+		"exportDead":       {[]any{int64(plansNow), int64(7), int64(70), id[:]}, "dead_pkey"},
+		"exportRows":       {[]any{int64(70), id[:]}, "delivery_pkey"},
+		"exportBehind":     {[]any{int64(0), int64(0)}, "behind_pkey"},
+		"exportHealth":     {[]any{int64(0)}, "health_pkey"},
+		"exportRefusals":   {[]any{lo, id[:]}, "refusal_pkey"},
+		"exportRecords":    {[]any{"e", "00000000-0000-0000-0000-000000000000"}, "dedupe_pkey"},
 	}
 }
 

@@ -21,6 +21,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/postern-dev/postern"
@@ -44,6 +45,10 @@ type Options struct {
 	// transactions takes away: a table that leaves its parent, and VACUUM, with
 	// settings of their own. "" where the store's own is direct.
 	ListenURL string
+	// ReadOnly has Open take no journal and change nothing, not even by migrations;
+	// Commit and Import are refused with kind Conflict. Whoever holds the journal
+	// goes on: what is written meanwhile is seen or not.
+	ReadOnly bool
 	// NoMigrate has Open refuse a database that lacks migrations, in place of
 	// applying them.
 	NoMigrate bool
@@ -81,6 +86,8 @@ type Store struct {
 	head   atomic.Pointer[store.Head]
 	hold   hold
 	outage outage
+	// moving is where a move into the store stands; nil for none.
+	moving atomic.Pointer[store.Progress]
 	// ready are the days, as int64, whose partitions are there.
 	ready sync.Map
 	meter meter
@@ -119,7 +126,7 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 			return nil, err
 		}
 	}
-	if err := prepare(ctx, url, o.NoMigrate); err != nil {
+	if err := prepare(ctx, url, o.NoMigrate || o.ReadOnly); err != nil {
 		return nil, err
 	}
 	s := &Store{
@@ -137,8 +144,14 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 	return s, nil
 }
 
+// errReadOnly is what a store answers that was opened to be read.
+var errReadOnly = &postern.Error{Kind: postern.Conflict, Detail: "the store was opened to be read only"}
+
 // begin takes the journal and reads what its last holder left behind.
 func (s *Store) begin(ctx context.Context) error {
+	if s.opts.ReadOnly {
+		return s.load(ctx)
+	}
 	var err error
 	if s.writer.conn, err = s.address.connect(ctx); err != nil {
 		return err
@@ -146,7 +159,7 @@ func (s *Store) begin(ctx context.Context) error {
 	if err := s.take(ctx, s.writer.conn); err != nil {
 		return err
 	}
-	if err := errors.Join(s.loadHead(ctx), s.loadGone(ctx), s.loadPartitions(ctx)); err != nil {
+	if err := s.load(ctx); err != nil {
 		return err
 	}
 	if err := s.prepareDays(ctx); err != nil {
@@ -159,15 +172,29 @@ func (s *Store) begin(ctx context.Context) error {
 	return nil
 }
 
-// loadHead reads what the last batch left behind.
-func (s *Store) loadHead(ctx context.Context) error {
-	var h store.Head
+// load reads what is kept in memory.
+func (s *Store) load(ctx context.Context) error {
+	head, err := s.readHead(ctx, s.reads)
+	s.head.Store(&head)
+	return errors.Join(err, s.loadGone(ctx), s.loadPartitions(ctx), s.loadMove(ctx))
+}
+
+// asker is a pool or a transaction.
+type asker interface {
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}
+
+// readHead reads what the last batch left behind; the zero Head where nobody took
+// the journal yet.
+func (s *Store) readHead(ctx context.Context, from asker) (h store.Head, err error) {
 	var last, newest, dropped int64
-	err := s.reads.QueryRow(ctx, "SELECT batch, next, low, last_time_ms, newest_ms, dropped_us, rows, applications, endpoints FROM head WHERE journal = $1::int2",
+	err = from.QueryRow(ctx, "SELECT batch, next, low, last_time_ms, newest_ms, dropped_us, rows, applications, endpoints FROM head WHERE journal = $1::int2",
 		int16(s.opts.Journal)).Scan(&h.Batch, &h.Next, &h.Low, &last, &newest, &dropped, &h.Rows, &h.Applications, &h.Endpoints)
+	if errors.Is(err, pgx.ErrNoRows) {
+		err = nil
+	}
 	h.LastTime, h.Newest, h.Dropped = microseconds(1000*last), microseconds(1000*newest), microseconds(dropped)
-	s.head.Store(&h)
-	return err
+	return h, err
 }
 
 // closeGrace is how long Close waits for a batch under way to be answered.
@@ -178,7 +205,7 @@ func (s *Store) Close() error {
 	s.closed.Do(func() {
 		close(s.closing)
 		s.end()
-		if s.failed() == nil {
+		if s.failed() == nil && !s.opts.ReadOnly {
 			s.release(context.Background())
 		}
 		s.reads.Close()

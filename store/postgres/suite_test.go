@@ -13,13 +13,17 @@ import (
 // The cluster does without fsync, so that it cannot be told what a loss of power
 // would take: to PostgreSQL's own promise there is nothing to add.
 func TestStore(t *testing.T) {
-	storetest.Run(t, storetest.Harness{
+	storetest.Run(t, harness())
+}
+
+func harness() storetest.Harness {
+	return storetest.Harness{
 		Open:   func(t *testing.T) store.Store { return open(t, cluster.Database(t), Options{}) },
 		Reopen: reopen,
 		Stall: func(t *testing.T, s store.Store) (<-chan struct{}, func()) {
 			return stall(t, s.(*Store).address.config.ConnConfig.ConnString())
 		},
-	})
+	}
 }
 
 func reopen(t *testing.T, old store.Store, how storetest.How) store.Store {

@@ -36,7 +36,7 @@ func (c *Config) settings() []setting {
 		{name: "listen", form: "HOST:PORT", preset: "127.0.0.1:8080", binding: text(&c.Listen),
 			help: "Address of the HTTP server. Port 0 takes a free one."},
 		{name: "store", form: "URL", preset: "file:postern-data", secret: true, binding: location(&c.Store),
-			help: "Where everything is kept: file:DIR (one machine, nothing to install) or memory: (gone at exit); postgres:// follows in a later version."},
+			help: "Where everything is kept: file:DIR (one machine, nothing to install), memory: (gone at exit) or postgres://USER:PASSWORD@HOST/DATABASE."},
 		{name: "admin-key", form: "KEY", secret: true, binding: secret(&c.AdminKey),
 			help: "Accepted as an API key that may do everything. Unset, a key is made at the first start and printed once."},
 		{name: "secret-key", form: "ID:BASE64,...", list: true, secret: true, binding: secret(&c.SecretKey),

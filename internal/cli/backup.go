@@ -27,8 +27,8 @@ type backupCmd struct {
 // A server makes backups in a folder of its own, whoever asks; it is this command
 // that takes them elsewhere, with the rights of who runs it.
 func (c *backupCmd) Run(ctx context.Context, p *Program) error {
-	path := ""
-	if c.Dir != "" {
+	path := ""       // for one that stays where it is made
+	if c.Dir != "" { // asked for first: a name that is taken is the commonest mistake
 		var err error
 		if path, err = filepath.Abs(c.Dir); err != nil {
 			return err
@@ -50,6 +50,8 @@ func (c *backupCmd) Run(ctx context.Context, p *Program) error {
 	if err != nil {
 		return err
 	}
+	// In this process and not in the server's: reading everything costs as much CPU
+	// as some seconds of deliveries, and may be run with a lower priority.
 	meter := &moveMeter{out: p.Stderr}
 	if err := m.count(ctx, path, func(t *move.Tally) { meter.told("reading the backup", t) }, nil); err != nil {
 		return fmt.Errorf("the backup %s is there, but not good: %w", path, err)
@@ -60,7 +62,8 @@ func (c *backupCmd) Run(ctx context.Context, p *Program) error {
 	return c.print(p, path, m)
 }
 
-// ofStopped makes one of a store that no server holds.
+// ofStopped makes one of a store that no server holds, and returns its path. The
+// store is opened as a server would, since what its log holds has to be synced.
 func (c *backupCmd) ofStopped(ctx context.Context, p *Program, path string) (_ string, err error) {
 	if c.URL != "" || c.Key != "" {
 		return "", usage("--store works without a server: leave out --url and --key, or leave out --store")
@@ -82,7 +85,9 @@ func (c *backupCmd) ofStopped(ctx context.Context, p *Program, path string) (_ s
 	return path, err
 }
 
-// ofServer has a server make one, and takes it to path unless that is "".
+// ofServer has a server make one, and takes it to path unless that is "". Where this
+// program may not read the server's folder, being on another machine or another
+// user's, the backup stays, and the error says where.
 func (c *backupCmd) ofServer(ctx context.Context, p *Program, path string) (string, error) {
 	settings, err := p.load(nil)
 	if err != nil {
@@ -115,12 +120,13 @@ func (c *backupCmd) ofServer(ctx context.Context, p *Program, path string) (stri
 	return path, nil
 }
 
-// take moves a backup, or copies it to another file system.
+// take moves a backup, or copies it to another file system. Its tables may be the
+// store's own by links, which are never written again: to move them is safe.
 func take(from, to string) error {
 	if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
 		return err
 	}
-	if os.Rename(from, to) == nil {
+	if os.Rename(from, to) == nil { // else another file system, or the copy will say what
 		return syncFolder(filepath.Dir(to))
 	}
 	files, err := filesOf(from)
@@ -137,6 +143,7 @@ func take(from, to string) error {
 	return os.RemoveAll(from)
 }
 
+// print tells of the ring in either case: whoever keeps a backup has to know.
 func (c *backupCmd) print(p *Program, path string, m *manifest) error {
 	if c.JSON {
 		return printJSON(p.Stdout, struct {

@@ -80,6 +80,8 @@ func (b *backups) create(ctx context.Context, path string) (*manifest, error) {
 
 // named is what the API calls: a folder of this name among the server's backups.
 func (b *backups) named(ctx context.Context, name string) (postern.Backup, error) {
+	// The API has checked more than this; it is asked again where a mistake would
+	// write outside.
 	if name != filepath.Base(name) || !filepath.IsLocal(name) {
 		return postern.Backup{}, postern.InvalidField("is not a name", "body", "directory")
 	}
@@ -121,8 +123,10 @@ func (b *backups) tidy(folder string) error {
 	return err
 }
 
-// fill makes the files of a backup and syncs them.
+// fill makes the files of a backup and syncs them, the manifest last: without it
+// a folder is no backup.
 func (b *backups) fill(ctx context.Context, dir string) (*manifest, error) {
+	// Taken before the checkpoint, which then has at least this batch.
 	head, err := b.store.Head(ctx)
 	if err != nil {
 		return nil, err
@@ -131,6 +135,7 @@ func (b *backups) fill(ctx context.Context, dir string) (*manifest, error) {
 		return nil, err
 	}
 	m := &manifest{Format: manifestFormat, Version: b.version, CreatedAt: time.Now().UTC().Truncate(time.Millisecond), Batch: head.Batch}
+	// A server whose ring is kept elsewhere has no such file.
 	ring := filepath.Join(b.folder, ringName)
 	switch err := copyFile(ring, filepath.Join(dir, ringName)); {
 	case err == nil:
@@ -152,7 +157,8 @@ func (b *backups) fill(ctx context.Context, dir string) (*manifest, error) {
 	return m, m.write(dir)
 }
 
-// filesOf lists what a backup consists of, by name.
+// filesOf lists what a backup consists of, by name. It is flat: a folder or a link
+// in it was put there by somebody else, and is refused.
 func filesOf(dir string) ([]backupFile, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -175,7 +181,8 @@ func filesOf(dir string) ([]backupFile, error) {
 	return files, nil
 }
 
-// mustBeFree is nil for a path that nothing is at.
+// mustBeFree is nil for a path that nothing is at, not even a link that leads
+// nowhere.
 func mustBeFree(path string) error {
 	switch _, err := os.Lstat(path); {
 	case err == nil:
@@ -206,6 +213,7 @@ func copyFile(from, to string) error {
 		return err
 	}
 	defer source.Close() // only read from
+	// Never through a link that somebody put there.
 	target, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
@@ -214,6 +222,7 @@ func copyFile(from, to string) error {
 	return errors.Join(err, target.Sync(), target.Close())
 }
 
+// writeFile puts text onto the disk. It is not atomic: callers rename.
 func writeFile(path string, text []byte) error {
 	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
@@ -223,7 +232,8 @@ func writeFile(path string, text []byte) error {
 	return errors.Join(err, file.Sync(), file.Close())
 }
 
-// place gives a folder its name for good.
+// place gives a folder its name for good: it is there whole from then on, or not
+// at all.
 func place(from, to string) error {
 	if err := mustBeFree(to); err != nil {
 		return err

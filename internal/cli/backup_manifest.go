@@ -44,6 +44,8 @@ type manifest struct {
 	Parts []move.Part `json:"parts,omitempty"`
 }
 
+// backupFile is a file of a backup. Its size tells a copy that was cut short;
+// whether its bytes are right, reading all records does.
 type backupFile struct {
 	Name  string `json:"name"`
 	Bytes int64  `json:"bytes"`
@@ -65,6 +67,7 @@ func (m *manifest) count(ctx context.Context, dir string, told func(*move.Tally)
 		return err
 	}
 	head, err := st.Head(ctx)
+	// A log whose end is missing reads like one that ends earlier.
 	if err == nil && head.Batch < m.Batch {
 		err = fmt.Errorf("the backup ends with batch %d, and %d was durable before it was made: its newest messages are missing", head.Batch, m.Batch)
 	}
@@ -92,7 +95,8 @@ func (m *manifest) write(dir string) error {
 	return syncFolder(dir)
 }
 
-// readManifest reads what a backup says of itself.
+// readManifest reads what a backup says of itself. A folder without a manifest is
+// refused: it is the last thing that backup writes.
 func readManifest(dir string) (*manifest, error) {
 	file, err := os.Open(filepath.Join(dir, manifestName))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -112,7 +116,8 @@ func readManifest(dir string) (*manifest, error) {
 	return m, nil
 }
 
-// missing says what of the files is not as the manifest has it.
+// missing says what of the files is not as the manifest has it. What is there
+// besides is not the backup's, and is not restored.
 func (m *manifest) missing(dir string) (faults []string, err error) {
 	found, err := filesOf(dir)
 	if err != nil {

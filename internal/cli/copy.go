@@ -15,7 +15,7 @@ import (
 
 // copyCmd copies a whole store into another one.
 type copyCmd struct {
-	From string `required:"" help:"The store to copy, file:DIR. It is read and left as it is." placeholder:"STORE"`
+	From string `required:"" help:"The store to copy, file:DIR or postgres://... It is read and left as it is." placeholder:"STORE"`
 	To   string `required:"" help:"Where to, file:DIR or postgres://...: a store that is empty or not there, or what an earlier run left." placeholder:"STORE"`
 	// The rings are as serve would have them.
 	SecretKey     string `name:"secret-key" help:"Key ring that secrets are sealed under in the target; by default that of POSTERN_SECRET_KEY, else the target's own." placeholder:"RING"`
@@ -29,7 +29,7 @@ func (c *copyCmd) Run(ctx context.Context, p *Program) (err error) {
 	if err != nil {
 		return err
 	}
-	source, err := c.openSource(ctx, settings)
+	source, err := c.openSource(ctx, settings, p)
 	if err != nil {
 		return err
 	}
@@ -39,7 +39,7 @@ func (c *copyCmd) Run(ctx context.Context, p *Program) (err error) {
 		return diskCode(err)
 	}
 	defer func() { err = errors.Join(err, target.close()) }()
-	meter := &moveMeter{out: p.Stderr}
+	meter := &moveMeter{out: p.Stderr} // what the command is for goes to Stdout, at the end
 	report, err := move.Copy(ctx, move.Options{
 		From: source.Side, To: target.Side, Records: c.Chunk, Told: meter.told,
 	})
@@ -60,10 +60,11 @@ type copyEnd struct {
 	own bool
 }
 
-// openSource opens a folder without writing to it.
-func (c *copyCmd) openSource(ctx context.Context, settings *config.Config) (*copyEnd, error) {
+// openSource opens a folder without writing to it. The lock that it takes has a
+// running server refuse, and keeps one from starting meanwhile.
+func (c *copyCmd) openSource(ctx context.Context, settings *config.Config, p *Program) (*copyEnd, error) {
 	if isPostgres(c.From) {
-		return nil, usage("--from: copying out of PostgreSQL is not in this version; use pg_dump to copy a database")
+		return c.openDatabase(ctx, settings, p)
 	}
 	dir, err := folderOf("--from", c.From)
 	if err != nil {
@@ -80,43 +81,58 @@ func (c *copyCmd) openSource(ctx context.Context, settings *config.Config) (*cop
 	return &copyEnd{Side: move.Side{Store: st, Secrets: secrets}, close: st.Close}, nil
 }
 
-// openTarget opens what --to names, and makes it if need be.
+// openTarget opens what --to names as serve does, with the key ring that serve
+// would have, and makes both if need be.
 func (c *copyCmd) openTarget(ctx context.Context, settings *config.Config, p *Program) (*copyEnd, error) {
 	as := *settings
 	as.Store = config.NewLocation(c.To)
 	if c.SecretKey != "" {
 		as.SecretKey = config.NewSecret(c.SecretKey)
 	}
-	if !isPostgres(c.To) {
-		dir, err := folderOf("--to", c.To)
-		if err != nil {
-			return nil, err
-		}
-		if from, err := folderOf("--from", c.From); err == nil && from == dir {
-			return nil, usage("--from and --to are the same folder")
-		}
+	if err := c.mayCopyTo(ctx); err != nil {
+		return nil, err
 	}
 	st, secrets, err := openStore(ctx, &as, p.newLogger(&as))
 	if err != nil {
 		return nil, err
 	}
 	whole, ok := st.(move.Store)
-	if !ok {
-		return nil, errors.Join(usage("--to: copying into a store of this kind is not in this version; use file:DIR"), st.Close())
+	if !ok { // what a driver can is asked of the driver
+		return nil, errors.Join(usage("--to: a store of this kind cannot be copied into; use file:DIR or postgres://..."), st.Close())
 	}
 	return &copyEnd{Side: move.Side{Store: whole, Secrets: secrets}, close: st.Close, own: !as.SecretKey.IsSet()}, nil
 }
 
+// mayCopyTo refuses a target that is the source, or that a server is on. A folder
+// is locked besides.
+func (c *copyCmd) mayCopyTo(ctx context.Context) error {
+	if c.From == c.To {
+		return usage("--from and --to are the same store")
+	}
+	if isPostgres(c.To) {
+		return unheld(ctx, "--to", c.To)
+	}
+	dir, err := folderOf("--to", c.To)
+	if err != nil {
+		return err
+	}
+	if from, err := folderOf("--from", c.From); err == nil && from == dir {
+		return usage("--from and --to are the same folder")
+	}
+	return nil
+}
+
+// print ends with what to do next.
 func (c *copyCmd) print(out io.Writer, r *move.Report, own bool) error {
 	if err := printParts(out, r.Tally.Parts()); err != nil {
 		return err
 	}
-	to := config.NewLocation(c.To) // which may hold a password
+	from, to := config.NewLocation(c.From), config.NewLocation(c.To) // which may hold passwords
 	if r.Already {
 		_, err := fmt.Fprintf(out, "\n%s held it all already; the two are the same.\n", to)
 		return err
 	}
-	fmt.Fprintf(out, "\n%s is the same as %s.", to, c.From)
+	fmt.Fprintf(out, "\n%s is the same as %s.", to, from)
 	if r.Resumed {
 		fmt.Fprintf(out, " This run copied %d records, and went on with a copy that was begun before.", r.Copied)
 	}
@@ -140,13 +156,16 @@ func printParts(out io.Writer, parts []move.Part) error {
 	return table.Flush()
 }
 
-// moveMeter tells how far something is, at once and then every second.
+// moveMeter tells how far something is, at once and then every second: what was
+// read in this run by kind, and how fast.
 type moveMeter struct {
-	out         io.Writer
+	out io.Writer
+	// stage began at begun; last is when it was told of.
 	stage       move.Stage
 	begun, last time.Time
 }
 
+// told is move.Options.Told.
 func (m *moveMeter) told(stage move.Stage, t *move.Tally) {
 	now := time.Now()
 	if stage != m.stage {
@@ -163,7 +182,7 @@ func (m *moveMeter) told(stage move.Stage, t *move.Tally) {
 		}
 	}
 	rate := float64(t.Records()) / max(now.Sub(m.begun).Seconds(), 0.001)
-	if now.Equal(m.begun) {
+	if now.Equal(m.begun) { // too early for a rate
 		fmt.Fprintf(m.out, "%s and more\n", line[:len(line)-1])
 		return
 	}

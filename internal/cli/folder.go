@@ -19,7 +19,8 @@ import (
 // ringName is the key ring's file in a store's folder; see engine.LoadSecrets.
 const ringName = "keyring"
 
-// folderOf is the folder of a store at file:DIR. flag is whose value it is.
+// folderOf is the folder of a store at file:DIR, as an absolute path. flag is whose
+// value it is; the error of another kind of store says so.
 func folderOf(flag, url string) (string, error) {
 	dir, ok := strings.CutPrefix(url, "file:")
 	if dir = strings.TrimPrefix(dir, "//"); !ok || dir == "" {
@@ -28,7 +29,8 @@ func folderOf(flag, url string) (string, error) {
 	return filepath.Abs(dir)
 }
 
-// openStopped opens a store that exists and that no server holds.
+// openStopped opens a store that exists and that no server holds. A folder that is
+// misspelt is not made.
 func openStopped(ctx context.Context, dir string, o embedded.Options) (*embedded.Store, error) {
 	entries, err := os.ReadDir(dir)
 	if err == nil && len(entries) == 0 {
@@ -73,9 +75,8 @@ func (r rings) Seal(plain []byte) (postern.Sealed, error) {
 
 var _ move.Secrets = rings(nil)
 
-// storedRings are all that may have sealed what is in a folder: the one that was
-// given, that of the settings, and the folder's own. Nothing is made.
-func storedRings(given string, settings *config.Config, dir string) (rings, error) {
+// givenRings are the one that was given and that of the settings.
+func givenRings(given string, settings *config.Config) (rings, error) {
 	var all rings
 	for _, text := range []string{given, settings.SecretKey.Reveal()} {
 		if text == "" {
@@ -87,6 +88,17 @@ func storedRings(given string, settings *config.Config, dir string) (rings, erro
 		}
 		all = append(all, ring)
 	}
+	return all, nil
+}
+
+// storedRings are all that may have sealed what is in a folder: those that were
+// given, and the folder's own. Nothing is made.
+func storedRings(given string, settings *config.Config, dir string) (rings, error) {
+	all, err := givenRings(given, settings)
+	if err != nil {
+		return nil, err
+	}
+	// engine.LoadSecrets would make one.
 	if _, err := os.Stat(filepath.Join(dir, ringName)); errors.Is(err, fs.ErrNotExist) {
 		return all, nil
 	}

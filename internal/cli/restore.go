@@ -33,6 +33,7 @@ func (c *restoreCmd) Run(ctx context.Context, p *Program) error {
 			return err
 		}
 	}
+	// Everything is checked before the first byte is written.
 	m, err := readManifest(c.Dir)
 	if err != nil {
 		return err
@@ -46,6 +47,7 @@ func (c *restoreCmd) Run(ctx context.Context, p *Program) error {
 	if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
 		return err
 	}
+	// Copies, never links: the store goes on writing to what it opens.
 	partial := to + partialSuffix
 	err = errors.Join(os.RemoveAll(partial), copyFolder(c.Dir, partial, m.Files))
 	if err == nil {
@@ -58,7 +60,8 @@ func (c *restoreCmd) Run(ctx context.Context, p *Program) error {
 	return err
 }
 
-// check returns an error that says all that is missing or differs.
+// check returns an error that says all that is missing or differs. Secrets that do
+// not open are told and no error: a backup without its ring is better than none.
 func (c *restoreCmd) check(ctx context.Context, p *Program, m *manifest) error {
 	faults, err := m.missing(c.Dir)
 	if err != nil {
@@ -72,7 +75,7 @@ func (c *restoreCmd) check(ctx context.Context, p *Program, m *manifest) error {
 		return err
 	}
 	meter := &moveMeter{out: p.Stderr}
-	now := *m
+	now := *m // its parts are counted anew, and compared with those written down
 	if err := now.count(ctx, c.Dir, func(t *move.Tally) { meter.told("checking", t) }, secrets.probe); err != nil {
 		return fmt.Errorf("the backup %s cannot be read: %w", c.Dir, err)
 	}
@@ -97,6 +100,7 @@ type sealedSecrets struct {
 	all, closed int
 }
 
+// secrets has the rings that the store may be served with later.
 func (c *restoreCmd) secrets(p *Program) (*sealedSecrets, error) {
 	settings, err := p.load(nil)
 	if err != nil {
@@ -106,6 +110,7 @@ func (c *restoreCmd) secrets(p *Program) (*sealedSecrets, error) {
 	return &sealedSecrets{rings: all}, err
 }
 
+// probe is called with every secret of the backup, and keeps none.
 func (s *sealedSecrets) probe(sealed postern.Sealed) {
 	s.all++
 	if _, err := s.rings.Open(sealed); err != nil {

@@ -12,6 +12,8 @@ import (
 // looks for the type, so that a secret that is added to a record is found.
 func reseal(b *store.Batch, from, to Secrets) error {
 	r := resealer{from, to}
+	// Sealed values are of the catalogue, of refusals and of kept answers; a test
+	// holds that the other parts of a batch have none.
 	for _, c := range b.Changes {
 		if c.Put == nil {
 			continue
@@ -25,7 +27,7 @@ func reseal(b *store.Batch, from, to Secrets) error {
 			return fmt.Errorf("the credentials of refusal %s: %w", refusal.ID, err)
 		}
 	}
-	for i := range b.Records {
+	for i := range b.Records { // under a plain type, since package store knows of no rings
 		answer, err := r.secret(b.Records[i].Answer)
 		if err != nil {
 			return fmt.Errorf("a kept answer: %w", err)
@@ -35,8 +37,11 @@ func reseal(b *store.Batch, from, to Secrets) error {
 	return nil
 }
 
+// resealer opens with one ring and seals with the other. A secret that does not
+// open ends the copy: without it an endpoint would sign with nothing.
 type resealer struct{ from, to Secrets }
 
+// secret leaves what is not set as it is.
 func (r resealer) secret(sealed postern.Sealed) (postern.Sealed, error) {
 	if len(sealed) == 0 {
 		return sealed, nil
@@ -48,7 +53,8 @@ func (r resealer) secret(sealed postern.Sealed) (postern.Sealed, error) {
 	return r.to.Seal(plain)
 }
 
-// value goes through all that hangs on a value.
+// value goes through all that hangs on a value. Records hold no cycles, and no
+// interface but the one that the caller has taken off.
 func (r resealer) value(v reflect.Value) error {
 	if v.Type() == reflect.TypeFor[postern.Sealed]() {
 		sealed, err := r.secret(v.Bytes())
@@ -72,7 +78,7 @@ func (r resealer) value(v reflect.Value) error {
 			}
 		}
 	case reflect.Slice:
-		if v.Type().Elem().Kind() == reflect.Uint8 {
+		if v.Type().Elem().Kind() == reflect.Uint8 { // a payload, which is not looked into
 			return nil
 		}
 		for i := range v.Len() {

@@ -12,7 +12,8 @@ import (
 	"github.com/postern-dev/postern/store"
 )
 
-// The parts of a store.
+// The parts of a store, in the order in which people are told of them. The numbers
+// go into checksums: a new part comes last, or manifests from before differ.
 const (
 	applications = iota
 	eventTypes
@@ -33,7 +34,8 @@ const (
 	parts
 )
 
-// partNames are what people read, and what a manifest calls them.
+// partNames are what people read, and what a manifest calls them: parts are
+// compared by name.
 func partNames() [parts]string {
 	return [parts]string{
 		"applications", "event types", "endpoints", "sources", "keys", "replays", "deleted applications",
@@ -74,6 +76,7 @@ func (t *Tally) Parts() []Part {
 	return list
 }
 
+// checksum writes a sum as a manifest has it: 32 digits.
 func checksum(sum [2]uint64) string {
 	var b [16]byte
 	binary.BigEndian.PutUint64(b[:], sum[0])
@@ -96,7 +99,7 @@ func (t *Tally) Differences(other *Tally) []string { return Differences(t.Parts(
 // Differences compares parts as they were with parts as they are. One that is
 // missing on a side counts as empty.
 func Differences(was, is []Part) []string {
-	now := map[string]Part{}
+	now := map[string]Part{} // those that were not there before remain in it
 	for _, part := range is {
 		now[part.Name] = part
 	}
@@ -136,6 +139,7 @@ type TakeOptions struct {
 // Take reads a store whole: every record is found, read and decoded.
 func Take(ctx context.Context, s store.Mover, o TakeOptions) (Tally, error) {
 	t := Tally{summed: true}
+	// A small chunk keeps memory low; larger ones read no faster.
 	h := hasher{open: o.Open, probe: o.Probe, key: o.Key}
 	q := store.ExportQuery{Records: defaultCount, Bytes: defaultVolume}
 	err := s.Export(ctx, q, func(b *store.Batch, next store.Cursor) error {
@@ -173,7 +177,8 @@ func (t *Tally) add(h *hasher, b *store.Batch) error {
 	})
 }
 
-// each counts every record of a chunk and calls fn with it.
+// each counts every record of a chunk and calls fn with it, until it fails. What
+// a batch has besides, such as what it drops, no export brings.
 func (t *Tally) each(b *store.Batch, fn func(part int, record any) error) error {
 	var failed error
 	note := func(part int, record any) {
@@ -216,6 +221,8 @@ func (t *Tally) each(b *store.Batch, fn func(part int, record any) error) error 
 	return failed
 }
 
+// catalogued is the part that a change is of. What is deleted in an export is an
+// application that left its tombstone.
 func catalogued(c store.Change) (part int, record any) {
 	switch c.Put.(type) {
 	case *postern.Application:
@@ -234,7 +241,8 @@ func catalogued(c store.Change) (part int, record any) {
 	return tombstones, c.Delete
 }
 
-// hasher sums up records one by one. It belongs to one goroutine.
+// hasher sums up records one by one, in memory that it uses again. It belongs to
+// one goroutine.
 type hasher struct {
 	key   []byte
 	open  func(postern.Sealed) ([]byte, error)
@@ -242,8 +250,11 @@ type hasher struct {
 	text  []byte
 }
 
+// sum is a record's hash. The part is in it, so that a record that turns up in
+// another one is found by both.
 func (h *hasher) sum(part int, record any) ([sha256.Size]byte, error) {
 	w := writing{text: append(append(h.text[:0], h.key...), byte(part)), open: h.open, probe: h.probe}
+	// A kept answer is a sealed value under a plain type.
 	if r, ok := record.(*store.MovedRecord); ok {
 		record = &movedRecord{r.Application, r.Scope, r.Digest, r.Message, r.Status, postern.Sealed(r.Answer)}
 	}

@@ -28,6 +28,7 @@ type writing struct {
 	err   error
 }
 
+// value writes one of any type, those first that mean more than their fields.
 func (w *writing) value(v reflect.Value) {
 	switch v.Type() {
 	case reflect.TypeFor[time.Time]():
@@ -38,7 +39,7 @@ func (w *writing) value(v reflect.Value) {
 		w.sealed(v.Bytes())
 		return
 	case reflect.TypeFor[postern.InboundRequest]():
-		whole := *w
+		whole := *w // its list of headers is empty or nil as a driver likes
 		whole.exact = false
 		whole.fields(v, true)
 		w.text, w.err = whole.text, whole.err
@@ -83,6 +84,8 @@ func (w *writing) plain(v reflect.Value, verbatim bool) {
 	}
 }
 
+// fields writes a struct's. Records have no unexported ones but within time.Time,
+// which never gets here.
 func (w *writing) fields(v reflect.Value, verbatim bool) {
 	for i := range v.NumField() {
 		if verbatim {
@@ -93,6 +96,7 @@ func (w *writing) fields(v reflect.Value, verbatim bool) {
 	}
 }
 
+// list writes bytes at once, and of everything else its length and each entry.
 func (w *writing) list(v reflect.Value, verbatim bool) {
 	if v.Type().Elem().Kind() == reflect.Uint8 {
 		if v.Kind() == reflect.Array && !v.CanAddr() { // a key of a map
@@ -113,7 +117,8 @@ func (w *writing) list(v reflect.Value, verbatim bool) {
 	}
 }
 
-// entries of a map go by their names.
+// entries of a map go by their names, which are texts: the order of a map is
+// another each time.
 func (w *writing) entries(v reflect.Value) {
 	if w.exact {
 		w.present(!v.IsNil())
@@ -127,6 +132,8 @@ func (w *writing) entries(v reflect.Value) {
 	}
 }
 
+// time writes milliseconds, the coarsest that a driver keeps, in whatever zone it
+// was given.
 func (w *writing) time(at time.Time) {
 	w.present(!at.IsZero())
 	if !at.IsZero() {
@@ -150,6 +157,7 @@ func (w *writing) sealed(secret postern.Sealed) {
 	w.bytes(plain)
 }
 
+// present writes one byte, so that what is missing is not taken for a zero.
 func (w *writing) present(yes bool) {
 	if yes {
 		w.text = append(w.text, 1)
@@ -158,6 +166,8 @@ func (w *writing) present(yes bool) {
 	w.text = append(w.text, 0)
 }
 
+// bytes writes the length first, so that two texts side by side cannot be taken
+// for two others.
 func (w *writing) bytes(b []byte) {
 	w.text = append(binary.AppendUvarint(w.text, uint64(len(b))), b...)
 }

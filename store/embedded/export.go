@@ -22,6 +22,7 @@ func (s *Store) Export(ctx context.Context, q store.ExportQuery, fn func(b *stor
 	if err := e.begin(); err != nil {
 		return err
 	}
+	// What others refer to comes first, so that half of a store reads sensibly.
 	kinds := []byte{
 		kindTombstone, kindCatalogue, kindHeader, kindAttempt, kindDead, kindRow,
 		kindBehind, kindHealth, kindRefusal, kindEvent, kindIdempotency, kindSource,
@@ -35,7 +36,7 @@ func (s *Store) Export(ctx context.Context, q store.ExportQuery, fn func(b *stor
 	}
 	for i, kind := range kinds {
 		from := []byte{kind}
-		if i == 0 && len(q.After) > 0 {
+		if i == 0 && len(q.After) > 0 { // the first key behind it
 			from = append(slices.Clone([]byte(q.After)), 0)
 		}
 		if err := e.kind(ctx, kind, from); err != nil {
@@ -48,19 +49,25 @@ func (s *Store) Export(ctx context.Context, q store.ExportQuery, fn func(b *stor
 	return fn(&store.Batch{Head: *s.head.Load()}, nil)
 }
 
-// export gathers chunks.
+// export gathers chunks. It belongs to one call of Export.
 type export struct {
+	// v is the one moment that everything is of.
 	v     *view
 	limit store.ExportQuery
 	fn    func(b *store.Batch, next store.Cursor) error
 	// contents and headers are looked up beside the walk.
+	// Contents mostly lie in the order of their headers, so that a step finds the
+	// next; digests have no order.
 	contents, headers near
 	cost              walk // what near charges; nobody looks
-	chunk             store.Batch
-	records, bytes    int
-	last              []byte
+	// chunk holds records and bytes so far; last is the key of the latest, which
+	// becomes the chunk's cursor.
+	chunk          store.Batch
+	records, bytes int
+	last           []byte
 }
 
+// begin opens the iterators that are used beside the walk's own.
 func (e *export) begin() (err error) {
 	if e.contents.it, err = e.v.keys(kindContent); err == nil {
 		e.headers.it, err = e.v.keys(kindHeader)
@@ -84,7 +91,7 @@ func (e *export) kind(ctx context.Context, kind byte, from []byte) error {
 		if e.records < e.limit.Records && e.bytes < e.limit.Bytes {
 			continue
 		}
-		if ctx.Err() != nil {
+		if ctx.Err() != nil { // between chunks, where it can be resumed
 			return context.Cause(ctx)
 		}
 		if err := e.flush(); err != nil {
@@ -94,7 +101,8 @@ func (e *export) kind(ctx context.Context, kind byte, from []byte) error {
 	return it.Error()
 }
 
-// flush hands out what was gathered.
+// flush hands out what was gathered, and takes the memory back. The cursor is the
+// receiver's to keep.
 func (e *export) flush() error {
 	if e.records == 0 {
 		return nil
@@ -105,11 +113,12 @@ func (e *export) flush() error {
 	return err
 }
 
-// add puts one record into the chunk.
+// add puts one record into the chunk. Everything is decoded and so copied: nothing
+// refers to the database's memory once the iterator moves.
 func (e *export) add(key, value []byte) (err error) {
 	b := &e.chunk
 	switch key[0] {
-	case kindTombstone:
+	case kindTombstone: // the same change that made it makes it again
 		gone := &postern.Application{Number: postern.ApplicationNumber(binary.BigEndian.Uint32(key[1:]))}
 		b.Changes = append(b.Changes, store.Change{Delete: gone})
 	case kindCatalogue:
@@ -164,6 +173,7 @@ func (e *export) message(key, value []byte) error {
 	return nil
 }
 
+// attempt tells attempts and final records apart, which share a kind.
 func (e *export) attempt(key, value []byte) error {
 	d := store.DeliveryKey{Application: postern.ApplicationNumber(binary.BigEndian.Uint32(key[9:])), Message: postern.MessageID(key[13:33])}
 	var n int
@@ -177,6 +187,7 @@ func (e *export) attempt(key, value []byte) error {
 	return err
 }
 
+// refusal joins the two halves of a refusal.
 func (e *export) refusal(key, value []byte) error {
 	source, id := postern.SourceID(key[1:21]), postern.RefusalID(key[21:])
 	r, err := decodeRefusal(source, id, value)

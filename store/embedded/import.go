@@ -11,7 +11,9 @@ import (
 
 var _ store.Mover = (*Store)(nil)
 
-// Import implements store.Mover. Like Commit it has one caller.
+// Import implements store.Mover. Like Commit it has one caller. A chunk and its
+// progress are one synced write, so that after a crash the two agree. Puts are by
+// key, and the same again for a chunk that comes twice.
 func (s *Store) Import(_ context.Context, b *store.Batch, progress store.Progress) error {
 	if err := s.enter(); err != nil {
 		return err
@@ -27,7 +29,7 @@ func (s *Store) Import(_ context.Context, b *store.Batch, progress store.Progres
 		return err
 	}
 	last := progress.Next == nil
-	if last {
+	if last { // the mark goes in the very write that makes the store whole
 		p.delete(moveKey)
 		p.put(headKey, appendHead(nil, b.Head))
 	} else {
@@ -40,7 +42,7 @@ func (s *Store) Import(_ context.Context, b *store.Batch, progress store.Progres
 	if p.err != nil {
 		return p.err
 	}
-	s.disk.wrote(batch.Len())
+	s.disk.wrote(batch.Len()) // as Commit does: a full disk shows before it is too late
 	if err := s.apply(batch); err != nil {
 		return err
 	}
@@ -67,7 +69,7 @@ func (s *Store) mayImport() error {
 	if err != nil {
 		return err
 	}
-	empty := true
+	empty := true // but for the format, which opening writes
 	for ok := it.First(); ok && empty; ok = it.Next() {
 		empty = string(it.Key()) == string(formatKey)
 	}
@@ -77,7 +79,7 @@ func (s *Store) mayImport() error {
 	return &postern.Error{Kind: postern.Conflict, Detail: fmt.Sprintf("store folder %s holds something already", s.dir)}
 }
 
-// Moved implements store.Mover.
+// Moved implements store.Mover. It is told from memory, which Open filled.
 func (s *Store) Moved(context.Context) (store.Progress, bool, error) {
 	if err := s.failed(); err != nil {
 		return store.Progress{}, false, err
@@ -102,7 +104,8 @@ func (s *Store) beginMove() error {
 	return nil
 }
 
-// whole refuses half of a store.
+// whole is nil for a store that is not half of a copy. Whoever would serve from it
+// asks for the head first, and gets this instead.
 func (s *Store) whole() error {
 	if s.moving.Load() == nil {
 		return nil

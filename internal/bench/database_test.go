@@ -26,7 +26,7 @@ func onCluster(t *testing.T, runs ...string) Options {
 // counts; afterwards none is left, and the named one is as it was.
 func TestDatabaseIsMeasured(t *testing.T) {
 	o := onCluster(t, "one")
-	o.Stored = 100
+	o.Stored, o.Before = 100, o.Exe
 	got, err := runJSON(t, o)
 	if err != nil {
 		t.Fatal(err)
@@ -47,7 +47,7 @@ func TestDatabaseIsMeasured(t *testing.T) {
 		}
 	}
 	slices.Sort(subjects)
-	if want := []string{"100 stored", subjectFloor, subjectServer}; !slices.Equal(subjects, want) {
+	if want := []string{"100 stored", subjectBefore, subjectFloor, subjectServer}; !slices.Equal(subjects, want) {
 		t.Errorf("measured were %v, want %v", subjects, want)
 	}
 	if got.Environment.Database == nil || got.Environment.Database.Version == "" {

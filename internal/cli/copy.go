@@ -29,6 +29,9 @@ func (c *copyCmd) Run(ctx context.Context, p *Program) (err error) {
 	if err != nil {
 		return err
 	}
+	if err := c.apart(); err != nil {
+		return err
+	}
 	source, err := c.openSource(ctx, settings, p)
 	if err != nil {
 		return err
@@ -89,8 +92,10 @@ func (c *copyCmd) openTarget(ctx context.Context, settings *config.Config, p *Pr
 	if c.SecretKey != "" {
 		as.SecretKey = config.NewSecret(c.SecretKey)
 	}
-	if err := c.mayCopyTo(ctx); err != nil {
-		return nil, err
+	if isPostgres(c.To) {
+		if err := unheld(ctx, "--to", c.To); err != nil {
+			return nil, err
+		}
 	}
 	st, secrets, err := openStore(ctx, &as, p.newLogger(&as))
 	if err != nil {
@@ -103,14 +108,13 @@ func (c *copyCmd) openTarget(ctx context.Context, settings *config.Config, p *Pr
 	return &copyEnd{Side: move.Side{Store: whole, Secrets: secrets}, close: st.Close, own: !as.SecretKey.IsSet()}, nil
 }
 
-// mayCopyTo refuses a target that is the source, or that a server is on. A folder
-// is locked besides.
-func (c *copyCmd) mayCopyTo(ctx context.Context) error {
+// apart refuses a target that is the source, before either is opened.
+func (c *copyCmd) apart() error {
 	if c.From == c.To {
 		return usage("--from and --to are the same store")
 	}
 	if isPostgres(c.To) {
-		return unheld(ctx, "--to", c.To)
+		return nil
 	}
 	dir, err := folderOf("--to", c.To)
 	if err != nil {

@@ -85,7 +85,7 @@ func TestCopyRefuses(t *testing.T) {
 	from, to := "--from=file:"+dir, "--to=file:"+target
 	refused(t, cli.ExitUsage, "the same folder", "copy", from, "--to=file:"+dir+"/")
 	refused(t, cli.ExitUsage, "use file:DIR", "copy", "--from=memory:", to)
-	refused(t, cli.ExitUsage, "not in this version", "copy", "--from=postgres://u:secret@127.0.0.1/d", to)
+	refused(t, cli.ExitError, "does not answer", "copy", "--from=postgres://u:secret@127.0.0.1:1/d", to)
 	refused(t, cli.ExitError, "there is no store", "copy", "--from=file:"+filepath.Join(folder, "nothing"), to)
 	refused(t, cli.ExitUsage, "keyring", "copy", from, to, "--from-secret-key=x")
 	if entries, err := os.ReadDir(folder); err != nil || len(entries) > 0 {

@@ -31,7 +31,7 @@ func openPostgres(ctx context.Context, c *config.Config, log *slog.Logger) (*pos
 	}
 	secrets, err := databaseSecrets(ctx, c, st, log)
 	if err != nil {
-		return nil, nil, errors.Join(err, st.Close())
+		return nil, nil, errors.Join(err, st.Close()) //nolint:contextcheck // closing is bounded by itself
 	}
 	return st, secrets, nil
 }

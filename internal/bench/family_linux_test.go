@@ -34,13 +34,14 @@ func TestFamilyIsPinnedAndPutBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	// A session that is born now, works, and ends.
-	backend := query[int](t, o.Store, "SELECT pg_backend_pid() FROM (SELECT count(*) FROM generate_series(1, 2000000)) AS work")
+	backend := query[int](t, o.Store, "SELECT pg_backend_pid() FROM (SELECT count(*) FROM generate_series(1, 5000000)) AS work")
 	allOnCores(t, d.postmaster, 1)
 	for gone := false; !gone; {
 		_, err := os.Stat(fmt.Sprintf("/proc/%d", backend))
 		gone = err != nil
 	}
-	if after, err := d.cpu(); err != nil || after <= before || after > before+time.Minute {
+	// A tenth of what five million rows take at least; what else there is takes less.
+	if after, err := d.cpu(); err != nil || after < before+100*time.Millisecond || after > before+time.Minute {
 		t.Errorf("cpu went from %s to %s, %v", before, after, err)
 	}
 	if err := d.close(t.Context()); err != nil {

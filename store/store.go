@@ -33,6 +33,9 @@ type Store interface {
 	Close() error
 }
 
+// CodeAway is the code of Admit's error while a database cannot be written to.
+const CodeAway = "store_away"
+
 // Journal is the write side. It has one caller at a time, the committer.
 type Journal interface {
 	// Head is what the last durable batch left behind; the zero Head on a new
@@ -41,7 +44,8 @@ type Journal interface {
 	// Admit says whether messages may be accepted now: nil, or an error of kind
 	// Unavailable while the disk is short of space. It is asked before a batch
 	// is built and costs no more than a look at a flag; Commit itself does not
-	// ask, and settles go on meanwhile.
+	// ask, and settles go on meanwhile. An error whose Code is CodeAway says that
+	// no batch at all is stored now, and that Commit waits until one is.
 	Admit() error
 	// Commit makes the batch durable. After an error the store takes no further
 	// batch, and Commit repeats the error; whether the batch is in the store

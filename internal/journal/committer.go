@@ -14,6 +14,7 @@ package journal
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -38,7 +39,8 @@ const (
 	// Accept parts are taken while the store admits them and the queue has
 	// room; a request waits for them.
 	Accept Class = iota
-	// Command parts are always taken, and somebody waits for them.
+	// Command parts are taken also where accepts are not, unless the store is
+	// away altogether: somebody waits for them.
 	Command
 	// Settle parts are always taken and may wait a little: for the next accept,
 	// or a few milliseconds.
@@ -147,11 +149,11 @@ func New(cfg Config, head store.Head) *Committer {
 }
 
 // Enqueue hands a part over. Accepts are refused with an error of kind
-// Unavailable when the queue is full or the store takes none; every class is
-// refused after Close or a failed commit.
+// Unavailable when the queue is full or the store takes none, commands when the
+// store is away; every class is refused after Close or a failed commit.
 func (c *Committer) Enqueue(class Class, p Part, size int) error {
-	if class == Accept {
-		if err := c.cfg.Store.Admit(); err != nil {
+	if class != Settle {
+		if err := c.cfg.Store.Admit(); err != nil && (class == Accept || away(err)) {
 			return err
 		}
 	}
@@ -397,6 +399,12 @@ func (c *Committer) signal() {
 	case c.wake <- struct{}{}:
 	default: // a wake-up is already under way
 	}
+}
+
+// away reports whether an error of Admit's says that nothing is stored at all.
+func away(err error) bool {
+	known, ok := errors.AsType[*postern.Error](err)
+	return ok && known.Code == store.CodeAway
 }
 
 func orDefault(v, def int) int {

@@ -443,6 +443,24 @@ func TestAStoreThatIsFullTakesSettles(t *testing.T) {
 	})
 }
 
+// A store that is away has no room for anything but outcomes, which are kept for it.
+func TestAStoreThatIsAwayIsSpared(t *testing.T) {
+	in(t, Config{}, func(w *world) {
+		away := &postern.Error{Kind: postern.Unavailable, Code: store.CodeAway}
+		w.disk.mu.Lock()
+		w.disk.full = away
+		w.disk.mu.Unlock()
+		for _, class := range []Class{Accept, Command} {
+			if err := <-w.put(class, "x", 1).done; !errors.Is(err, away) {
+				t.Errorf("%d: %v", class, err)
+			}
+		}
+		if err := <-w.put(Settle, "s", 1).done; err != nil {
+			t.Errorf("settle: %v", err)
+		}
+	})
+}
+
 // Close stores what is queued, in as many batches as it takes, and refuses all
 // but settles until then, and those after.
 func TestCloseDrains(t *testing.T) {

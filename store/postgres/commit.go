@@ -29,6 +29,9 @@ const (
 // errClosed is what a closed store answers.
 var errClosed = &postern.Error{Kind: postern.Unavailable, Code: "store_closed", Detail: "the store is closed"}
 
+// errAway is Admit's while the database is.
+var errAway = &postern.Error{Kind: postern.Unavailable, Code: store.CodeAway, Detail: "the database takes nothing at the moment: try again"}
+
 // writer is Commit's connection and memory. It has one user at a time.
 type writer struct {
 	// mu has a second user only in Close.
@@ -78,7 +81,7 @@ func (s *Store) Admit() error {
 		return &postern.Error{Kind: postern.Unavailable, Detail: "the store has failed and accepts nothing until it is opened again", Err: err}
 	}
 	if s.outage.underWay() {
-		return &postern.Error{Kind: postern.Unavailable, Detail: "the database takes no batches at the moment"}
+		return errAway
 	}
 	return nil
 }

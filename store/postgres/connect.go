@@ -96,13 +96,16 @@ func (a *address) unavailable(err error) error {
 }
 
 // unread is the error of a failed read, for its caller: of kind Unavailable,
-// without anything of the address or of what is stored. A context's own end and
-// an error of the domain stay what they are.
+// without anything of the address or of what is stored. An error of the domain stays
+// what it is, and so does a caller's giving up; one who waited too long is told of
+// the database.
 func (s *Store) unread(err error) error {
 	var known *postern.Error
 	switch {
-	case err == nil, errors.As(err, &known), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+	case err == nil, errors.As(err, &known), errors.Is(err, context.Canceled):
 		return err
+	case errors.Is(err, context.DeadlineExceeded):
+		return s.address.unavailable(context.DeadlineExceeded)
 	}
 	s.address.notePooler(s, err)
 	return s.address.unavailable(err)

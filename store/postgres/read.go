@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -35,10 +36,16 @@ func (a *address) planning() string {
 	return "force_generic_plan"
 }
 
+// readTimeout bounds one read, which is of a page at most. A connection whose other
+// end is gone would hold it for a quarter of an hour.
+const readTimeout = 30 * time.Second
+
 // each calls row for every row of a statement's result, which is one picture of
 // what is committed. A connection is in use until it returns: row looks nothing
 // up, and takes no longer than decoding does.
 func (s *Store) each(ctx context.Context, q statement, row func(r pgx.CollectableRow) error, args ...any) error {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
 	begun, err := s.ask(ctx, q, row, args)
 	if err == nil || begun || ctx.Err() != nil {
 		return s.unread(err)

@@ -60,12 +60,14 @@ func (d *Dispatcher) command(ctx context.Context, cmd *command) error {
 // batch. The store is read without the lock: only batches change what it says.
 func (cmd *command) Build(b *store.Batch) {
 	d := cmd.d
-	stored, err := d.cfg.Store.Standing(context.Background(), cmd.key) // within a batch nothing can be given up
+	ctx, cancel := inBatch()
+	defer cancel()
+	stored, err := d.cfg.Store.Standing(ctx, cmd.key)
 	if err != nil {
 		cmd.err = err
 		return
 	}
-	if cmd.err = cmd.check(stored); cmd.err != nil {
+	if cmd.err = cmd.check(ctx, stored); cmd.err != nil {
 		return
 	}
 	d.mu.Lock()
@@ -99,14 +101,14 @@ func (cmd *command) placed(c *claim) {
 
 // check refuses what is no delivery: a message that is gone, and for a cancel
 // one that was never on its way to the endpoint.
-func (cmd *command) check(s store.Standing) error {
+func (cmd *command) check(ctx context.Context, s store.Standing) error {
 	if !s.Message {
 		return postern.ErrNotFound
 	}
 	if !cmd.routed || s.Row != nil || s.Attempts > 0 || s.Final {
 		return nil
 	}
-	m, err := cmd.d.cfg.Store.Message(context.Background(), cmd.key.Application, cmd.key.Message) // as Standing
+	m, err := cmd.d.cfg.Store.Message(ctx, cmd.key.Application, cmd.key.Message)
 	if err == nil && !slices.Contains(m.Routes, cmd.key.Endpoint) {
 		err = postern.ErrNotFound
 	}

@@ -101,8 +101,9 @@ func (e *Events) waiting(n postern.EndpointNumber) {
 
 // Dispatcher holds all lanes.
 type Dispatcher struct {
-	cfg    Config
-	places int
+	cfg      Config
+	places   int
+	troubles troubles
 
 	mu      sync.Mutex
 	lanes   map[postern.EndpointNumber]*lane
@@ -154,7 +155,7 @@ func New(cfg Config, head store.Head) *Dispatcher {
 	cfg.MaxBytes = orDefault(cfg.MaxBytes, 64<<20)
 	low, next := max(head.Low, 1), max(head.Next, 1)
 	d := &Dispatcher{
-		cfg: cfg, places: cfg.Places,
+		cfg: cfg, places: cfg.Places, troubles: troubles{log: cfg.Log},
 		lanes: make(map[postern.EndpointNumber]*lane),
 		rotas: make(map[postern.ApplicationNumber]*rotation),
 		cover: newCover(low, next),
@@ -328,6 +329,16 @@ func (d *Dispatcher) drop(l *lane) {
 
 // now is the clock that lanes go by. Its monotonic part serves intervals.
 func (d *Dispatcher) now() time.Time { return d.cfg.Now() }
+
+// batchRead bounds what is read while a batch is built: all that is to be stored
+// waits for it.
+const batchRead = 5 * time.Second
+
+// inBatch is the context of such a read. Whoever asked for it may be gone: within
+// a batch nothing is given up for that.
+func inBatch() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.Background(), batchRead)
+}
 
 func jitter() float64 { return rand.Float64() } //nolint:gosec // it spreads waits
 

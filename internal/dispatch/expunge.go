@@ -95,7 +95,9 @@ type expunging struct {
 
 // Build deletes the content of a message that is there.
 func (x *expunging) Build(b *store.Batch) {
-	x.message, x.err = x.d.cfg.Store.Message(context.Background(), x.key.Application, x.key.Message) // as Standing
+	ctx, cancel := inBatch()
+	defer cancel()
+	x.message, x.err = x.d.cfg.Store.Message(ctx, x.key.Application, x.key.Message)
 	if x.err == nil {
 		b.Expunged = append(b.Expunged, x.key)
 	}

@@ -54,8 +54,10 @@ func (d *Dispatcher) Replay(s Slice) (taken, started int, err error) {
 // Build resends one delivery after the other, and stops at the first that
 // cannot be judged.
 func (s *slice) Build(b *store.Batch) {
+	ctx, cancel := inBatch()
+	defer cancel()
 	for _, id := range s.Messages {
-		if s.err = s.resend(b, id); s.err != nil {
+		if s.err = s.resend(ctx, b, id); s.err != nil {
 			break
 		}
 		s.taken++
@@ -68,10 +70,10 @@ func (s *slice) Build(b *store.Batch) {
 
 // resend starts one delivery, if it is there and still wanted. As for a single
 // command, the store is read without the lock.
-func (s *slice) resend(b *store.Batch, id postern.MessageID) error {
+func (s *slice) resend(ctx context.Context, b *store.Batch, id postern.MessageID) error {
 	d := s.d
 	cmd := &command{d: d, replay: s.Replay, key: store.DeliveryKey{Application: s.Application, Endpoint: s.Endpoint, Message: id}}
-	stored, err := d.cfg.Store.Standing(context.Background(), cmd.key) // within a batch nothing can be given up
+	stored, err := d.cfg.Store.Standing(ctx, cmd.key)
 	if err != nil || !stored.Message {
 		return err
 	}

@@ -19,6 +19,13 @@ type pending struct {
 	records   []store.DedupeRecord
 	repeat    store.Digest // of the request; zero for none
 	done      chan error   // capacity 1; one value for each time it is queued
+	late      *time.Timer  // runs while a publisher waits for done
+}
+
+func newPending(p *Publisher) *pending {
+	a := &pending{publisher: p, done: make(chan error, 1), late: time.NewTimer(time.Hour)}
+	a.late.Stop()
+	return a
 }
 
 // key recognises a second copy. window is how long; 0 for as long as the

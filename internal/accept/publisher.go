@@ -74,7 +74,7 @@ func New(cfg Config) *Publisher {
 	}
 	p := &Publisher{cfg: cfg, gate: newGate(runtime.GOMAXPROCS(0))}
 	p.reserved.init()
-	p.pool.New = func() any { return &pending{publisher: p, done: make(chan error, 1)} }
+	p.pool.New = func() any { return newPending(p) }
 	return p
 }
 
@@ -82,7 +82,8 @@ func New(cfg Config) *Publisher {
 // event id or by its duplicate key, is not stored: the first one's id is
 // returned, with duplicate true. The payload is the publisher's from here on.
 //
-// When ctx ends first, the message may or may not have been accepted.
+// When ctx ends first, or the store takes longer than 10 seconds, the message may
+// or may not have been accepted, or be yet.
 func (p *Publisher) Publish(ctx context.Context, in postern.Publish) (m *postern.Message, duplicate bool, err error) {
 	routes, err := p.route(&in)
 	if err != nil {
@@ -99,6 +100,13 @@ func (p *Publisher) Publish(ctx context.Context, in postern.Publish) (m *postern
 	}
 	return r.Message, r.Duplicate, r.Err
 }
+
+// answerWithin is how long a publisher waits for a store that hangs, or is away:
+// most give up by themselves soon after, and then know less.
+const answerWithin = 10 * time.Second
+
+var errLate = &postern.Error{Kind: postern.Unavailable, Code: "not_stored_yet",
+	Detail: "the store takes too long: the message may be accepted yet; an eventId or an idempotency-key keeps a second one from being made"}
 
 // Result is what became of one message of several: Message is durable, or with
 // Duplicate the first copy, or it is nil and Err says why.
@@ -183,11 +191,15 @@ func (p *Publisher) passed() {
 // end waits until a message is durable.
 func (p *Publisher) end(ctx context.Context, a *pending) Result {
 	var err error
+	a.late.Reset(answerWithin)
 	select {
 	case err = <-a.done:
 	case <-ctx.Done():
 		return Result{Err: context.Cause(ctx)} // a is still the committer's
+	case <-a.late.C:
+		return Result{Err: errLate} // as above
 	}
+	a.late.Stop()
 	m := a.message
 	p.recycle(a)
 	if err != nil {
@@ -219,6 +231,7 @@ func (p *Publisher) firstCopy(ctx context.Context, a *pending) (postern.MessageI
 		if other == nil {
 			break
 		}
+		a.late.Reset(answerWithin)
 		select {
 		case <-other.ended:
 			if !other.message.IsZero() {
@@ -226,8 +239,11 @@ func (p *Publisher) firstCopy(ctx context.Context, a *pending) (postern.MessageI
 			}
 		case <-ctx.Done():
 			return postern.MessageID{}, context.Cause(ctx)
+		case <-a.late.C:
+			return postern.MessageID{}, errLate
 		}
 	}
+	a.late.Stop()
 	id, err := p.stored(ctx, a)
 	if err != nil || !id.IsZero() {
 		p.reserved.release(a, id)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -311,6 +312,29 @@ func TestAFailedCopyLetsTheNextThrough(t *testing.T) {
 		w.build().end(nil)
 		if a := w.now(again); a.err != nil || a.duplicate {
 			t.Errorf("after a refusal: %+v", a)
+		}
+	})
+}
+
+// A store that hangs is waited for ten seconds. What was handed to it may be
+// accepted yet: its key stays taken until that is known.
+func TestAStoreThatHangs(t *testing.T) {
+	in(t, func(w *world) {
+		first, second := w.publish(w.t.Context(), event("e")), w.publish(w.t.Context(), event("e"))
+		b := w.build()
+		<-time.After(answerWithin - time.Second)
+		w.waits(first, second)
+		<-time.After(time.Second)
+		for _, out := range []chan answer{first, second} {
+			if a := w.now(out); !errors.Is(a.err, postern.ErrUnavailable) || !strings.Contains(a.err.Error(), "may be accepted yet") {
+				t.Errorf("%+v", a)
+			}
+		}
+		third := w.publish(w.t.Context(), event("e"))
+		w.waits(third)
+		b.end(nil)
+		if a := w.now(third); !a.duplicate || a.id != b.b.Accepts[0].Message.ID {
+			t.Errorf("a copy of what was stored late: %+v", a)
 		}
 	})
 }

@@ -54,10 +54,14 @@ func (w *crashWorld) pass(span time.Duration) {
 }
 
 // awaitPublish publishes until the answer has a status.
-func (w *crashWorld) awaitPublish(status int) {
+func (w *crashWorld) awaitPublish(status int) { w.t.Helper(); w.within(patience, status) }
+
+// within is awaitPublish with a time of its own.
+func (w *crashWorld) within(span time.Duration, status int) {
 	w.t.Helper()
 	c, last := newClient(w.t, ""), 0
-	if !holds(patience, func() bool {
+	c.http.Timeout = time.Second // one that is on its way when the database goes waits for it
+	if !holds(span, func() bool {
 		last = w.publish(c, -1, 0)
 		return last == status
 	}) {

@@ -1,0 +1,152 @@
+package e2e_test
+
+import (
+	"context"
+	"math/rand/v2"
+	"net/url"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/postern-dev/postern/internal/pgtest"
+	"github.com/postern-dev/postern/internal/testkit"
+)
+
+// databaseFault is one that a database can have, and what ends it.
+type databaseFault struct {
+	what       string
+	begin, end func()
+}
+
+// One fault of the database after the other, each under load and all under one
+// server: messages are refused with the time to come back, attempts of what was
+// accepted go on, and when the fault is over so does everything else. The user
+// that the server has there owns the database, and is nobody special.
+func TestSoakDatabaseFaults(t *testing.T) {
+	t.Parallel()
+	seed := testkit.Seed(t)
+	cluster := pgtest.New(pgtest.Config{})
+	cluster.Run(t)
+	database := cluster.Database(t)
+	admin := newDatabaseAdmin(t, database)
+	l := newLink(t, database)
+	l.address.User = url.User("webhooks")
+	w := newCrashWorld(t, seed, l.address.String())
+	m := newMeddler(w, rand.New(rand.NewPCG(seed, 2)))
+	stop := w.publishers(testkit.Count(3, 4))
+	faults := []databaseFault{
+		{"it only reads", func() { admin.set("default_transaction_read_only", "on") }, func() { admin.set("default_transaction_read_only", "off") }},
+		{"no connection is left", func() {
+			admin.do("ALTER ROLE webhooks CONNECTION LIMIT 0")
+			admin.do(terminate)
+		}, func() { admin.do("ALTER ROLE webhooks CONNECTION LIMIT -1") }},
+		{"its network hangs", l.freeze, l.thaw},
+		{"it breaks connections and refuses more", func() {
+			admin.do("ALTER ROLE webhooks NOLOGIN")
+			admin.do(terminate)
+		}, func() { admin.do("ALTER ROLE webhooks LOGIN") }},
+	}
+	if testkit.Soaking() { // a lost connection is noticed within a minute
+		faults = append(faults, databaseFault{"its connections are lost", l.lose, func() {}})
+	}
+	for range testkit.Count(1, 3) {
+		for _, fault := range faults {
+			w.pass(300 * time.Millisecond)
+			t.Logf("%s", fault.what)
+			w.backlog(100)
+			fault.begin()
+			begun := time.Now()
+			w.awaitPublish(503)
+			w.goesOn(begun)
+			fault.end()
+			w.within(2*time.Minute, 202)
+		}
+	}
+	// Slowness alone is none: everything takes its time.
+	l.slow(100 * time.Millisecond)
+	w.awaitPublish(202)
+	w.pass(time.Second)
+	l.slow(0)
+	stop()
+	m.stop()
+	w.recovered(m)
+	told := w.outagesTold(testkit.Count(1, 3) * len(faults))
+	t.Logf("seed %d: %d faults, %d messages acknowledged, %d unknown, %d refused, %d requests, %d duplicates, %d resends, %d pauses, %d lines of log",
+		seed, testkit.Count(1, 3)*len(faults), len(w.acknowledged), w.unknown, w.refused, len(w.receiver.requests("")), w.duplicates, len(m.resends), m.pauses, told)
+}
+
+// backlog has so many messages accepted for the endpoint that takes 50 a second.
+func (w *crashWorld) backlog(n int) {
+	var all sync.WaitGroup
+	for range 10 {
+		all.Go(func() {
+			c := newClient(w.t, "")
+			for range n / 10 {
+				w.publish(c, -2, 0)
+			}
+		})
+	}
+	all.Wait()
+}
+
+// goesOn waits until an attempt of the backlog was begun after a moment.
+func (w *crashWorld) goesOn(after time.Time) {
+	w.t.Helper()
+	await(w.t, "attempts go on", func() bool {
+		for _, r := range w.receiver.requests("/limited") {
+			if r.start.After(after) {
+				return true
+			}
+		}
+		return false
+	})
+}
+
+// terminate ends the sessions of servers under test.
+const terminate = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = 'postern'"
+
+// databaseAdmin does to a database what its administrator can. webhooks is the
+// user that owns it.
+type databaseAdmin struct {
+	t    *testing.T
+	conn *pgx.Conn
+}
+
+func newDatabaseAdmin(t *testing.T, database string) *databaseAdmin {
+	t.Helper()
+	config, err := pgx.ParseConfig(database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := pgx.ConnectConfig(t.Context(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := &databaseAdmin{t: t, conn: conn}
+	t.Cleanup(func() {
+		for _, sql := range []string{"ALTER SYSTEM RESET ALL", "SELECT pg_reload_conf()"} {
+			_, _ = conn.Exec(context.Background(), sql) // the cluster ends as well
+		}
+		_ = conn.Close(context.Background())
+	})
+	a.do("CREATE ROLE webhooks LOGIN")
+	a.do("ALTER DATABASE " + config.Database + " OWNER TO webhooks")
+	return a
+}
+
+// do carries a command out.
+func (a *databaseAdmin) do(sql string) {
+	a.t.Helper()
+	if _, err := a.conn.Exec(a.t.Context(), sql); err != nil {
+		a.t.Fatal(err)
+	}
+}
+
+// set changes a setting of the whole cluster, at once.
+func (a *databaseAdmin) set(name, value string) {
+	a.t.Helper()
+	a.do("ALTER SYSTEM SET " + name + " = " + value)
+	a.do("SELECT pg_reload_conf()")
+}

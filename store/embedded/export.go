@@ -200,8 +200,8 @@ func (e *export) refusal(key, value []byte) error {
 	return err
 }
 
-// record gives a dedupe record, unless it is an event's whose message is gone:
-// that counts as free.
+// record gives a dedupe record, unless it is an event's whose message is gone, which
+// counts as free, or there is a later one of its digest, which alone is found.
 func (e *export) record(key, value []byte) error {
 	v, err := decodeDedupe(value)
 	if err != nil {
@@ -222,6 +222,24 @@ func (e *export) record(key, value []byte) error {
 	case kindSource:
 		r.Scope = store.ScopeSource
 	}
+	if key[0] != kindEvent {
+		if replaced, err := e.replaced(key); err != nil || replaced {
+			return err
+		}
+	}
 	e.chunk.Records = append(e.chunk.Records, r)
 	return nil
+}
+
+// replaced reports whether a later half day has a record of the same digest. Few
+// half days are kept.
+func (e *export) replaced(key []byte) (bool, error) {
+	newest := halfDay(e.v.s.newest.Load())
+	var buf [maxKey]byte
+	for bucket := halfDay(binary.BigEndian.Uint32(key[1:])) + 1; bucket <= newest; bucket++ {
+		if found, err := e.v.has(bucketKey(buf[:0], key[0], bucket, store.Digest(key[5:]))); err != nil || found {
+			return found, err
+		}
+	}
+	return false, nil
 }

@@ -188,6 +188,9 @@ type rest struct {
 const restApp, restGone postern.ApplicationNumber = 40, 41
 
 func commitRest(o *oracle) *rest {
+	// One that counts no more once another has its digest, hours later.
+	o.commit(store.Batch{Answers: []store.DedupeRecord{{Scope: store.ScopeIdempotency, Digest: store.Digest{9}, Message: o.id(), Status: 400, Answer: []byte("older")}}})
+	o.advance(13 * time.Hour)
 	r := &rest{message: o.world.accept(restApp, 90), blanked: o.world.accept(restApp)}
 	gone := o.world.accept(restGone, 91)
 	r.deleted = gone.Message.ID

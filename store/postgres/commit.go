@@ -29,6 +29,10 @@ const (
 // errClosed is what a closed store answers.
 var errClosed = &postern.Error{Kind: postern.Unavailable, Code: "store_closed", Detail: "the store is closed"}
 
+// errGivenUp is what becomes of a store whose caller gives a batch up. The next batch
+// could pass for it.
+var errGivenUp = &postern.Error{Kind: postern.Unavailable, Code: "batch_given_up", Detail: "a batch was given up while the database was away: whether it is stored shows when the store is opened again"}
+
 // errAway is Admit's while the database is.
 var errAway = &postern.Error{Kind: postern.Unavailable, Code: store.CodeAway, Detail: "the database takes nothing at the moment: try again"}
 
@@ -159,8 +163,8 @@ func (s *Store) persist(ctx context.Context, b *store.Batch) error {
 			return &postern.Error{Kind: postern.Internal, Detail: "the database refused a batch", Err: s.address.scrub(err)}
 		}
 		s.outage.begin(s, byCommit, err)
-		if !pause.wait(ctx, s.closing) {
-			return errClosed
+		if !pause.wait(ctx, s.closing) && ctx.Err() != nil {
+			return errGivenUp
 		}
 	}
 }
@@ -179,8 +183,7 @@ func (s *Store) try(ctx context.Context, b *store.Batch) (err error) {
 	w.abort.set(cancel)
 	defer w.abort.set(nil)
 	// A database that hangs is noticed before it is given up.
-	late := time.AfterFunc(slow, func() { s.outage.begin(s, byCommit, errSlow) })
-	defer late.Stop()
+	defer s.outage.watch(s)()
 	// After an answer of the server's the connection is good, unless that was its
 	// last; after anything else nobody knows what would be read from it next.
 	defer func() {

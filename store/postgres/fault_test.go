@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -9,7 +10,11 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/postern-dev/postern"
 	"github.com/postern-dev/postern/store"
@@ -135,7 +140,7 @@ func TestLease(t *testing.T) {
 // A batch whose answer is lost is stored once, whether the server had it or not;
 // and a journal that was taken meanwhile ends the doubt as well.
 func TestUnknownOutcome(t *testing.T) {
-	for _, fates := range [][]fate{{lost}, {unheard}, {lost, unheard}, {unheard, lost}, {lost, lost, lost}} {
+	for _, fates := range [][]fate{{lost}, {unheard}, {lost, unheard}, {unheard, lost}, {lost, lost, lost}, {panicked}} {
 		t.Run(fmt.Sprint(fates), func(t *testing.T) {
 			direct := cluster.Database(t)
 			p, url := newProxy(t, direct)
@@ -307,6 +312,96 @@ func TestOutage(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A pooler or a server that turns connections away for a reason of its own has
+// nothing against the batch.
+func TestTurnedAway(t *testing.T) {
+	p, url := newProxy(t, cluster.Database(t))
+	s := open(t, url, Options{})
+	c := newCommitter(t)
+	c.commit(s, c.batch())
+	p.turnAway(true)
+	committed := make(chan error, 1)
+	b := c.batch()
+	go func() { committed <- s.Commit(t.Context(), b) }()
+	until(t, func() bool { return s.Admit() != nil })
+	p.turnAway(false)
+	if err := <-committed; err != nil {
+		t.Fatal(err)
+	}
+	if got := stored(t, s); !slices.Equal(got, []uint64{1, 2}) {
+		t.Errorf("stored: %v", got)
+	}
+}
+
+// A caller that gives a batch up leaves a store that takes no other: it could pass
+// for the one whose fate nobody knows.
+func TestABatchIsGivenUp(t *testing.T) {
+	p, url := newProxy(t, cluster.Database(t))
+	s := open(t, url, Options{})
+	c := newCommitter(t)
+	c.commit(s, c.batch())
+	p.turnAway(true)
+	ctx, cancel := context.WithCancel(t.Context())
+	committed := make(chan error, 1)
+	b := c.batch()
+	go func() { committed <- s.Commit(ctx, b) }()
+	until(t, func() bool { return s.Admit() != nil })
+	cancel()
+	if err := <-committed; !errors.Is(err, errGivenUp) {
+		t.Errorf("Commit: %v", err)
+	}
+	p.turnAway(false)
+	if err := s.Commit(t.Context(), b); !errors.Is(err, errGivenUp) {
+		t.Errorf("the next one: %v", err)
+	}
+	<-s.Failed()
+}
+
+// An outage that begins because an answer is late never begins after that answer.
+func TestLateAnswers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		telling, told := make(chan struct{}), make(chan struct{})
+		s := &Store{address: &address{config: &pgxpool.Config{ConnConfig: &pgx.ConnConfig{}}}}
+		s.opts.Logger = slog.New(blocked{slog.DiscardHandler, telling, told})
+		stop := s.outage.watch(s)
+		<-telling
+		ended := make(chan struct{})
+		go func() {
+			stop()
+			s.outage.end(s, byCommit)
+			close(ended)
+		}()
+		synctest.Wait()
+		close(told)
+		<-ended
+		if s.outage.underWay() {
+			t.Error("the outage has no end")
+		}
+		s.outage.watch(s)()
+		time.Sleep(2 * slow)
+		if s.outage.underWay() {
+			t.Error("an outage began after the watch")
+		}
+	})
+}
+
+// blocked is a log that says when it is written to first, and waits to be told to go on.
+type blocked struct {
+	slog.Handler
+	telling, told chan struct{}
+}
+
+func (b blocked) Enabled(context.Context, slog.Level) bool { return true }
+
+func (b blocked) Handle(context.Context, slog.Record) error {
+	select {
+	case b.telling <- struct{}{}:
+	default:
+	}
+	<-b.told
+	return nil
 }
 
 // A store that is closed while its database is away gives its batch up.

@@ -67,6 +67,22 @@ func (o *outage) end(s *Store, w witness) {
 	}
 }
 
+// watch begins an outage where a try of Commit's takes too long. What it returns ends
+// the watch, and waits for a beginning that is under way: one that came after the
+// batch's own end would have no end.
+func (o *outage) watch(s *Store) (stop func()) {
+	begun := make(chan struct{})
+	late := time.AfterFunc(slow, func() {
+		defer close(begun)
+		o.begin(s, byCommit, errSlow)
+	})
+	return func() {
+		if !late.Stop() {
+			<-begun
+		}
+	}
+}
+
 // underWay reports whether anybody is still waiting for the end.
 func (o *outage) underWay() bool {
 	o.mu.Lock()
@@ -76,10 +92,11 @@ func (o *outage) underWay() bool {
 
 // passing reports whether an error goes away without the batch being changed: of
 // the connection, or of a server that ends, starts, is full or only reads. What is
-// none of these would come again for the same batch.
+// none of these would come again for the same batch. Whoever turns a connection
+// away knows of no batch, whatever the code: poolers have codes of their own.
 func passing(err error) bool {
 	answer := code(err)
-	if answer == "" {
+	if _, connecting := errors.AsType[*pgconn.ConnectError](err); connecting || answer == "" || fatal(err) {
 		return true
 	}
 	switch answer[:2] {
@@ -93,6 +110,14 @@ func passing(err error) bool {
 	return answer == "25006" // read-only
 }
 
+// fatal reports an answer that ends its session, or the server: PostgreSQL panics
+// where it cannot write its log, and may find the end of a statement there when it
+// recovers.
+func fatal(err error) bool {
+	var answer *pgconn.PgError
+	return errors.As(err, &answer) && (answer.Severity == "FATAL" || answer.SeverityUnlocalized == "FATAL" || answer.SeverityUnlocalized == "PANIC")
+}
+
 // unanswered reports whether a statement that failed may have been carried out
 // all the same. What the server says of a statement is sure, unless it was
 // ending or speaks for somebody else.
@@ -101,7 +126,7 @@ func unanswered(err error) bool {
 		return false
 	}
 	answer := code(err) // of five characters, or none
-	return answer == "" || answer[:2] == "08" || answer[:2] == "57" || answer == "40003"
+	return answer == "" || fatal(err) || answer[:2] == "08" || answer[:2] == "57" || answer == "40003"
 }
 
 // pauses are those between tries, growing.

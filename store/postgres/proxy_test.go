@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgproto3"
 )
 
 // fate is what a proxy does with a batch that passes.
@@ -21,6 +22,8 @@ const (
 	lost
 	// unheard: the server has it, and the connection breaks before its answer.
 	unheard
+	// panicked: the server has it, and says that it panicked over the end.
+	panicked
 )
 
 // proxy stands between a store and its database, and breaks connections.
@@ -31,6 +34,7 @@ type proxy struct {
 	next     []fate // of the batches to come
 	met      []fate // of those that came
 	conns    []net.Conn
+	away     bool // everybody is turned away
 }
 
 // newProxy returns one for a database, and the address through it.
@@ -74,6 +78,16 @@ func (p *proxy) cut() {
 	p.conns = nil
 }
 
+// turnAway has everybody turned away who comes, and breaks the connections there are.
+func (p *proxy) turnAway(away bool) {
+	p.mu.Lock()
+	p.away = away
+	p.mu.Unlock()
+	if away {
+		p.cut()
+	}
+}
+
 // take is the fate of a batch that has come.
 func (p *proxy) take() fate {
 	p.mu.Lock()
@@ -97,8 +111,16 @@ func (p *proxy) serve(client net.Conn) {
 	}
 	p.mu.Lock()
 	p.conns = append(p.conns, client, server)
+	away := p.away
 	p.mu.Unlock()
+	if away {
+		_, _ = client.Read(make([]byte, 1<<12))
+		_, _ = client.Write(answer("FATAL", "XX000"))
+		_, _ = client.Close(), server.Close()
+		return
+	}
 	deaf := make(chan struct{})
+	var last []byte // what is said after the end
 	var back sync.WaitGroup
 	back.Go(func() {
 		buf := make([]byte, 1<<16)
@@ -106,6 +128,7 @@ func (p *proxy) serve(client net.Conn) {
 			n, err := server.Read(buf)
 			select {
 			case <-deaf:
+				_, _ = client.Write(last)
 				_ = client.Close()
 				return
 			default:
@@ -129,6 +152,9 @@ func (p *proxy) serve(client net.Conn) {
 				_ = server.Close()
 			case unheard:
 				close(deaf)
+			case panicked:
+				last = answer("PANIC", "58030")
+				close(deaf)
 			case passes:
 			}
 		}
@@ -144,4 +170,13 @@ func (p *proxy) serve(client net.Conn) {
 	_ = client.Close()
 	_ = server.Close()
 	back.Wait()
+}
+
+// answer is an error as a server tells it.
+func answer(severity, code string) []byte {
+	message, err := (&pgproto3.ErrorResponse{Severity: severity, SeverityUnlocalized: severity, Code: code, Message: "no"}).Encode(nil)
+	if err != nil {
+		panic(err)
+	}
+	return message
 }

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -16,16 +17,22 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/tidwall/gjson"
 
+	"github.com/postern-dev/postern/internal/pgtest"
 	"github.com/postern-dev/postern/internal/testkit"
 )
 
-// movingSchedule has what failed wait for longer than a fill of the small size
-// takes, and be due once the store is served anew.
-const movingSchedule = "--retry-schedule=4s,4s,4s,4s,4s,4s,4s,4s"
+// movingSchedule has what failed wait for longer than a fill takes, and be due soon
+// after the store is served anew.
+func movingSchedule() string {
+	wait := strconv.Itoa(testkit.Count(4, 60)) + "s"
+	return "--retry-schedule=" + strings.Join(slices.Repeat([]string{wait}, 8), ",")
+}
 
 // movingWorld is a server on a folder with endpoints that listen each to a type:
-// /good answers, /failing only once it is healthy, /paused is.
+// /good answers, /failing only once it is healthy, /flaky then too for every second
+// message, /paused is.
 type movingWorld struct {
 	t        *testing.T
 	dir      string
@@ -35,21 +42,26 @@ type movingWorld struct {
 	secret   string // of /good
 
 	mu           sync.Mutex
-	acknowledged map[string]string // paths by message
+	acknowledged map[string]string // whether /good, /failing or /paused, by message
 }
+
+// movingEndpoints are those that listen; the last three have what waits.
+func movingEndpoints() []string { return []string{"good", "flaky", "failing", "paused"} }
 
 func newMovingWorld(t *testing.T) (*movingWorld, *server) {
 	t.Helper()
 	w := &movingWorld{t: t, dir: filepath.Join(t.TempDir(), "store"), acknowledged: map[string]string{}}
 	w.receiver = newReceiver(t, func(got *request, _ *http.Request) int {
-		if got.path == "/failing" && !w.healthy.Load() {
-			return 500
+		if got.path == "/failing" || got.path == "/flaky" && fails(gjson.GetBytes(got.body, "i").Int()) {
+			if !w.healthy.Load() {
+				return 500
+			}
 		}
 		return 200
 	})
-	s := w.serve(w.dir)
+	s := w.serve("file:" + w.dir)
 	w.app = s.application("moving")
-	for _, name := range []string{"good", "failing", "paused"} {
+	for _, name := range movingEndpoints() {
 		id := s.endpoint(w.app, w.receiver.URL+"/"+name, object{"uid": name, "eventTypes": []string{name + ".*"}})
 		if name == "good" {
 			w.secret = s.secret(w.app, id)
@@ -59,10 +71,13 @@ func newMovingWorld(t *testing.T) (*movingWorld, *server) {
 	return w, s
 }
 
-func (w *movingWorld) serve(dir string, flags ...string) *server {
+// fails reports whether /flaky refuses a message for as long as it may.
+func fails(i int64) bool { return i%20 < 10 }
+
+func (w *movingWorld) serve(store string, flags ...string) *server {
 	w.t.Helper()
 	w.receiver.nextLife(w.t)
-	return serve(w.t, "file:"+dir, append([]string{movingSchedule, "--public-url=https://hooks.example.com"}, flags...)...)
+	return serve(w.t, store, append([]string{movingSchedule(), "--public-url=https://hooks.example.com"}, flags...)...)
 }
 
 // fill publishes from many sides; most go to /good. half is called by one of them
@@ -88,6 +103,8 @@ func (w *movingWorld) fill(s *server, total int, half func()) {
 func (w *movingWorld) publish(c *client, i int64) {
 	path := "good"
 	switch i % 10 {
+	case 1, 5, 9:
+		path = "flaky"
 	case 3:
 		path = "failing"
 	case 7:
@@ -100,6 +117,9 @@ func (w *movingWorld) publish(c *client, i int64) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if path == "flaky" { // what it does with this one
+		path = map[bool]string{true: "failing", false: "good"}[fails(i)]
+	}
 	w.acknowledged[idOf(r.body)] = "/" + path
 }
 
@@ -218,7 +238,7 @@ func TestSoakBackupUnderLoad(t *testing.T) {
 	if code := p.code(time.Duration(testkit.Count(20, 300)) * time.Second); code != 0 {
 		t.Fatalf("restore: exit %d, %s", code, p.stderr)
 	}
-	s = w.serve(restored)
+	s = w.serve("file:" + restored)
 	held := w.held(s)
 	for id := range before {
 		if !held[id] {
@@ -229,8 +249,8 @@ func TestSoakBackupUnderLoad(t *testing.T) {
 		t.Errorf("%d messages are in the backup, all of %d: there was no load beside it", len(held), len(w.known()))
 	}
 	delivered := map[string]time.Time{}
-	for _, r := range w.receiver.requests("/good") {
-		if _, twice := delivered[r.id]; !twice {
+	for _, r := range w.receiver.requests("") {
+		if _, twice := delivered[r.id]; !twice && r.status == 200 {
 			delivered[r.id] = r.end
 		}
 	}
@@ -239,10 +259,26 @@ func TestSoakBackupUnderLoad(t *testing.T) {
 	s.publish(w.app, "good.made", object{"after": true})
 }
 
-// TestSoakCopyKilled: a copy that is killed again and again, into a folder with
-// another ring, ends up the same: history, rows, keys and secrets.
+// A copy that is killed again and again, into a store with another ring, ends up
+// the same: history, rows, keys and secrets.
 func TestSoakCopyKilled(t *testing.T) {
 	t.Parallel()
+	copyKilled(t, "file:"+filepath.Join(t.TempDir(), "target"), 3, 1)
+}
+
+// The same into PostgreSQL, which lives on, and may yet carry out what a copy had
+// sent before it was killed. The full count waits for the disk.
+func TestSoakCopyKilledOnPostgreSQL(t *testing.T) {
+	t.Parallel()
+	cluster := pgtest.New(pgtest.Config{Fsync: testkit.Soaking()})
+	cluster.Run(t)
+	copyKilled(t, cluster.Database(t), testkit.Count(3, 1000), testkit.Count(1, 3))
+}
+
+// copyKilled copies a folder in chunks of some records, and kills the copy each time
+// that it has told so many times how far it is.
+func copyKilled(t *testing.T, target string, chunk, lines int) {
+	t.Helper()
 	const ring = "--secret-key=other:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 	w, s := newMovingWorld(t)
 	var source struct{ IngestURL string }
@@ -250,27 +286,27 @@ func TestSoakCopyKilled(t *testing.T) {
 	var key struct{ Token string }
 	s.want(201, "POST", "/key", object{"name": "k", "scope": "admin"}, &key)
 	w.fill(s, testkit.Count(3_000, 200_000), func() {})
+	away := time.Now()
 	if code := s.terminate(patience); code != 0 {
 		t.Fatalf("the server ended with code %d", code)
 	}
 
 	delivered := map[string]bool{}
-	for _, r := range w.receiver.requests("/good") {
-		delivered[r.id] = true
+	for _, r := range w.receiver.requests("") {
+		delivered[r.id] = delivered[r.id] || r.status == 200
 	}
 
-	target := filepath.Join(t.TempDir(), "target")
-	command := []string{"copy", "--from", "file:" + w.dir, "--to", "file:" + target, "--chunk=3", ring}
+	command := []string{"copy", "--from", "file:" + w.dir, "--to", target, fmt.Sprint("--chunk=", chunk), ring}
 	for range 3 {
 		p := launch(t, nil, command...)
-		if !holds(patience, func() bool { return strings.Contains(p.stderr.String(), "copying:") }) {
-			t.Fatalf("the copy does not begin: %s", p.stderr)
+		if !holds(patience, func() bool { return strings.Count(p.stderr.String(), "copying:") >= lines }) {
+			t.Fatalf("the copy does not get on: %s", p.stderr)
 		}
 		p.kill()
 		if code := p.code(patience); code == 0 {
 			t.Fatal("the copy was faster than its kill: nothing is shown by it")
 		}
-		code, _, stderr := run(t, nil, serveArgs("file:"+target, ring)...)
+		code, _, stderr := run(t, nil, serveArgs(target, ring)...)
 		if code == 0 || !strings.Contains(stderr, "half of a copy") {
 			t.Fatalf("serving half of a copy: exit %d, %s", code, stderr)
 		}
@@ -283,22 +319,23 @@ func TestSoakCopyKilled(t *testing.T) {
 	if !strings.Contains(out, "went on with a copy that was begun before") {
 		t.Errorf("copy printed\n%s", out)
 	}
-	t.Log(out[strings.Index(out, "file:"):])
+	t.Log(out)
 
 	lists := []string{"/app", "/app/" + w.app + "/endpoint", "/app/" + w.app + "/source", "/app/" + w.app + "/msg", "/key"}
-	for _, name := range []string{"good", "failing", "paused"} {
+	for _, name := range movingEndpoints() {
 		lists = append(lists, "/app/"+w.app+"/attempt/endpoint/"+name)
 	}
 	copied := w.serve(target, ring)
+	t.Logf("no server for %v, kills included", time.Since(away).Round(time.Millisecond))
 	seen := map[string]string{}
-	for _, path := range lists[:len(lists)-2] { // the last two go on
+	for _, path := range lists[:len(lists)-3] { // the last three go on
 		seen[path] = pages(t, copied, path)
 	}
 	w.goesOn(copied, w.held(copied), func(id string) bool { return !delivered[id] })
 	w.verifies(copied, source.IngestURL[strings.Index(source.IngestURL, "/in/"):], key.Token)
 	copied.terminate(patience)
 
-	origin := w.serve(w.dir, "--egress-allow=192.0.2.0/24") // delivers nothing
+	origin := w.serve("file:"+w.dir, "--egress-allow=192.0.2.0/24") // delivers nothing
 	for path, text := range seen {
 		if diff := cmp.Diff(pages(t, origin, path), text); diff != "" {
 			t.Errorf("%s differs (-source +target):\n%s", path, tail(diff, 2000))

@@ -155,7 +155,7 @@ func New(cfg Config, head store.Head) *Dispatcher {
 	cfg.MaxBytes = orDefault(cfg.MaxBytes, 64<<20)
 	low, next := max(head.Low, 1), max(head.Next, 1)
 	d := &Dispatcher{
-		cfg: cfg, places: cfg.Places, troubles: troubles{log: cfg.Log},
+		cfg: cfg, places: cfg.Places,
 		lanes: make(map[postern.EndpointNumber]*lane),
 		rotas: make(map[postern.ApplicationNumber]*rotation),
 		cover: newCover(low, next),

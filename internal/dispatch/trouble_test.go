@@ -1,24 +1,29 @@
 package dispatch
 
 import (
-	"bytes"
-	"log/slog"
-	"strings"
+	"slices"
 	"testing"
 	"time"
 )
 
 // Trouble that lasts is told once a minute, and each kind for itself.
 func TestTroubleIsToldOnce(t *testing.T) {
-	var log bytes.Buffer
-	told := troubles{log: slog.New(slog.NewTextHandler(&log, nil))}
+	var all troubles
+	told := map[string][]int{}
 	start := time.Date(2026, time.March, 1, 0, 0, 0, 0, time.UTC)
-	for second := range 90 {
-		told.tell(start.Add(time.Duration(second)*time.Second), "first", "second", second)
-		told.tell(start.Add(time.Duration(second)*time.Second), "other")
+	for second := range 150 {
+		for _, kind := range []string{"one", "other"} {
+			if all.due(start.Add(time.Duration(second)*time.Second), kind) {
+				told[kind] = append(told[kind], second)
+			}
+		}
 	}
-	lines := strings.Split(strings.TrimSpace(log.String()), "\n")
-	if len(lines) != 4 || !strings.Contains(lines[2], "msg=first second=60") || !strings.Contains(lines[3], "msg=other") {
-		t.Errorf("told: %s", &log)
+	for kind, seconds := range told {
+		if !slices.Equal(seconds, []int{0, 60, 120}) {
+			t.Errorf("%s is told after %v seconds", kind, seconds)
+		}
+	}
+	if len(told) != 2 {
+		t.Errorf("told: %v", told)
 	}
 }

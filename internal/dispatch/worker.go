@@ -194,7 +194,9 @@ func (d *Dispatcher) prepare(ctx context.Context, c *claim) (view *postern.Endpo
 		made, err = d.made(ctx, c)
 	}
 	if err != nil {
-		d.troubles.tell(d.now(), "reading a message back failed", "message", c.id.String(), "error", err)
+		if d.troubles.due(d.now(), "messages") {
+			d.cfg.Log.Error("reading a message back failed", "message", c.id.String(), "error", err)
+		}
 		d.setAside(c)
 		return nil, nil, nil
 	}

@@ -166,8 +166,9 @@ func (e *Engine) wire(head store.Head) {
 
 // Run accepts and delivers until ctx is done, then stops in order: nothing new
 // is accepted, no new attempt starts, attempts under way have DrainTimeout to
-// end, and what ended is stored. It returns nil after that, or why the store
-// failed, or which handler cannot be stored. It may be called once.
+// end, and what ended is stored, for which a store that is away has 5 seconds. It
+// returns nil after that, or why the store failed, or which handler cannot be
+// stored. It may be called once.
 func (e *Engine) Run(ctx context.Context) error {
 	if e.running.Swap(true) {
 		return errors.New("engine: Run was called before")
@@ -199,6 +200,8 @@ func (e *Engine) Run(ctx context.Context) error {
 	stopWork()
 	e.drain(ctx, failure != nil, abort)
 	e.committer.Close()
+	late := time.AfterFunc(storeGrace, e.committer.Abandon)
+	defer late.Stop()
 	if err := <-stored; failure == nil {
 		failure = err
 	}
@@ -263,7 +266,13 @@ func (e *Engine) drain(ctx context.Context, atOnce bool, abort context.CancelCau
 	}
 }
 
-const abortTimeout = 5 * time.Second
+const (
+	// abortTimeout is how long attempts that were aborted may take to end.
+	abortTimeout = 5 * time.Second
+	// storeGrace is how long a stop waits for a store that takes nothing. What it
+	// loses then is done again after the next start.
+	storeGrace = 5 * time.Second
+)
 
 var errDrained = errors.New("the time to drain is over")
 

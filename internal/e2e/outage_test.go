@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"encoding/json"
 	"math/rand/v2"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -41,6 +42,60 @@ func TestSoakDatabaseRestarts(t *testing.T) {
 	told := w.outagesTold(restarts)
 	t.Logf("seed %d: %d restarts, %d messages acknowledged, %d unknown, %d refused, %d requests, %d duplicates, %d resends, %d pauses, %d lines of log",
 		seed, restarts, len(w.acknowledged), w.unknown, w.refused, len(w.receiver.requests("")), w.duplicates, len(m.resends), m.pauses, told)
+}
+
+// A server that is stopped while its database is away does not wait for it for
+// ever: it says that it could not store everything. The next one loses nothing.
+func TestStopWithoutItsDatabase(t *testing.T) {
+	t.Parallel()
+	cluster := pgtest.New(pgtest.Config{Prepare: postgres.Migrate})
+	cluster.Run(t)
+	w := newCrashWorld(t, testkit.Seed(t), cluster.Database(t))
+	w.stopWithout(func() { cluster.Stop(t, "fast") })
+	if code, _, said := run(t, nil, serveArgs(w.store)...); code == 0 || !strings.Contains(said, "does not answer") {
+		t.Errorf("a start without the database ends with code %d: %s", code, said)
+	}
+	cluster.Start(t)
+	w.next()
+}
+
+// The same where the database is there and its network hangs, which the whole time
+// to drain is given to.
+func TestSoakStopWithAHangingDatabase(t *testing.T) {
+	if !testkit.Soaking() {
+		t.Skip("it takes 40 seconds: make soak")
+	}
+	t.Parallel()
+	l := newLink(t, databases.Database(t))
+	l.address.User = url.User("postgres")
+	w := newCrashWorld(t, testkit.Seed(t), l.address.String())
+	w.stopWithout(l.freeze)
+	l.thaw()
+	w.next()
+}
+
+// stopWithout takes the database away and stops the first server.
+func (w *crashWorld) stopWithout(take func()) {
+	w.t.Helper()
+	stop := w.publishers(3)
+	defer stop()
+	w.pass(300 * time.Millisecond)
+	take()
+	w.awaitPublish(503)
+	stopped := time.Now()
+	if code := w.first.terminate(2 * patience); code != exitDisk {
+		w.t.Errorf("it ends with code %d, want %d:\n%s", code, exitDisk, tail(w.first.stderr.String(), 4000))
+	}
+	w.t.Logf("it ended after %v", time.Since(stopped).Round(100*time.Millisecond))
+}
+
+// next starts another server, which delivers what the first one left.
+func (w *crashWorld) next() {
+	w.t.Helper()
+	w.first = w.start()
+	w.api.base = w.first.url()
+	w.healthy.Store(true)
+	w.deliverAll()
 }
 
 // pass lets time go by, in which the first server must not end.

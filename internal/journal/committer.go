@@ -114,6 +114,7 @@ type Committer struct {
 	hurried bool // what waits has no company to wait for
 	failure error
 	wake    chan struct{} // capacity 1; closed by nobody
+	abandon func()        // ends the context of commits; nil before Run
 
 	rows atomic.Int64 // the head's, for who asks
 
@@ -216,10 +217,24 @@ func (c *Committer) Close() {
 	c.signal()
 }
 
+// Abandon has Run end at once where its store is away, which Commit would wait
+// for. What is not stored is told so, and Run returns why.
+func (c *Committer) Abandon() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.abandon != nil {
+		c.abandon()
+	}
+}
+
 // Run commits until Close, and returns nil, or until a batch fails, and
 // returns why. A cancelled ctx does not stop it: what was taken must be told.
 func (c *Committer) Run(ctx context.Context) error {
-	ctx = context.WithoutCancel(ctx) // a batch is never given up half-way
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx)) // a batch is never given up half-way
+	defer cancel()
+	c.mu.Lock()
+	c.abandon = cancel
+	c.mu.Unlock()
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for c.gather(timer) {

@@ -36,9 +36,13 @@ func (d *disk) Admit() error {
 	return d.full
 }
 
-func (d *disk) Commit(_ context.Context, b *store.Batch) error {
+func (d *disk) Commit(ctx context.Context, b *store.Batch) error {
 	if d.takes > 0 {
-		<-time.After(d.takes)
+		select {
+		case <-time.After(d.takes):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -518,6 +522,29 @@ func TestAFailedBatchTellsEverybody(t *testing.T) {
 		if slices.Contains(w.trace.calls, "synced") {
 			t.Error("a batch that failed was told as synced")
 		}
+	})
+}
+
+// A committer that is closed waits for a store that is away, until it is told not
+// to: what was not stored is told so.
+func TestAbandon(t *testing.T) {
+	in(t, Config{}, func(w *world) {
+		w.disk.takes = time.Hour
+		first := w.put(Settle, "a", 1)
+		w.pass(time.Second)
+		second := w.put(Settle, "b", 1)
+		w.c.Close()
+		w.pass(time.Minute)
+		if len(w.ran) > 0 {
+			t.Fatal("it waits no longer")
+		}
+		w.c.Abandon()
+		for _, p := range []*part{first, second} {
+			if err := <-p.done; !errors.Is(err, postern.ErrUnavailable) {
+				t.Errorf("%s: %v", p.name, err)
+			}
+		}
+		w.disk.fail = context.Canceled // is what Run returns
 	})
 }
 

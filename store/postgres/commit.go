@@ -175,13 +175,14 @@ var errUnexpected = &postern.Error{Kind: postern.Internal, Code: "unexpected_hea
 
 // try sends the batch once, over a connection that is known to be good, after
 // what is in doubt is settled. It ends soon after abort.
-func (s *Store) try(ctx context.Context, b *store.Batch) (err error) {
+func (s *Store) try(caller context.Context, b *store.Batch) (err error) {
 	w := &s.writer
-	// A caller that gives up must not leave a batch of unknown fate behind.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tryTimeout)
+	// A caller that gives up would rather not leave a batch of unknown fate behind.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(caller), tryTimeout)
 	defer cancel()
 	w.abort.set(cancel)
 	defer w.abort.set(nil)
+	defer context.AfterFunc(caller, func() { time.AfterFunc(closeGrace, cancel) })()
 	// A database that hangs is noticed before it is given up.
 	defer s.outage.watch(s)()
 	// After an answer of the server's the connection is good, unless that was its

@@ -93,7 +93,7 @@ func tryPage(t *testing.T, page string, least int) *running {
 		if script == block[1] {
 			t.Errorf("it speaks neither to http://127.0.0.1:8080 nor with bin/postern:\n%s", script)
 		}
-		tryBlock(t, script)
+		tryBlock(t, "", script)
 	}
 	return server
 }
@@ -137,9 +137,10 @@ func flatten(text string) string {
 	return b.String()
 }
 
-// tryBlock runs a script and looks for what its comments claim. One that only
-// reads is asked again for as long as a delivery may take.
-func tryBlock(t *testing.T, script string) {
+// tryBlock runs a script in a folder, "" for this one, and looks for what its
+// comments claim. One that only reads is asked again for as long as a delivery may
+// take.
+func tryBlock(t *testing.T, dir, script string) {
 	t.Helper()
 	claim := claimOf(script)
 	if claim == nil {
@@ -149,7 +150,9 @@ func tryBlock(t *testing.T, script string) {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	for {
-		out, err := exec.CommandContext(ctx, "sh", "-c", script).Output()
+		cmd := exec.CommandContext(ctx, "sh", "-c", script)
+		cmd.Dir = dir
+		out, err := cmd.Output()
 		if err == nil && claim.Match(out) {
 			return
 		}

@@ -31,7 +31,7 @@ const maxKeyName = 256
 type keyPlace struct {
 	URL   string `name:"url" help:"Address of the server; by default the one of --listen or POSTERN_LISTEN." placeholder:"URL"`
 	Key   string `name:"key" help:"An admin key of the server; by default that of POSTERN_ADMIN_KEY." placeholder:"KEY"`
-	Store string `name:"store" help:"Work on the store at file:DIR instead, which no server may be using. Needs no key." placeholder:"file:DIR"`
+	Store string `name:"store" help:"Work on the store itself, file:DIR or postgres://..., which no server may be using. Needs no key." placeholder:"STORE"`
 	JSON  bool   `name:"json" help:"Print JSON."`
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/postern-dev/postern/client"
 	"github.com/postern-dev/postern/store"
 	"github.com/postern-dev/postern/store/embedded"
+	"github.com/postern-dev/postern/store/postgres"
 )
 
 // storedKeys are the keys in a store that no server holds. No engine runs on
@@ -27,23 +28,20 @@ type storedKeys struct {
 
 var _ keyRing = (*storedKeys)(nil)
 
+// heldHint is what is to be done about a store that a server has.
+const heldHint = "a server holds it: use --url and --key, or stop it first"
+
 // openStoredKeys opens a store that exists; a folder that is misspelt is not
-// made.
-func openStoredKeys(ctx context.Context, url string) (keyRing, error) {
-	dir, ok := strings.CutPrefix(url, "file:")
-	if !ok {
-		return nil, usage("--store: want file:DIR, the folder of a server; other stores are reached through their server, with --url")
-	}
-	entries, err := os.ReadDir(dir)
-	if err == nil && len(entries) == 0 {
-		err = errors.New("the folder is empty")
-	}
-	if err != nil {
-		return nil, fmt.Errorf("there is no store at %s: %w", url, err)
-	}
-	st, err := embedded.Open(ctx, url, embedded.Options{})
-	if errors.Is(err, postern.ErrUnavailable) {
-		return nil, fmt.Errorf("%w\na server holds it: use --url and --key, or stop it first", err)
+// made, nor are tables in a database without.
+func openStoredKeys(ctx context.Context, url string) (_ keyRing, err error) {
+	var st store.Store
+	switch {
+	case strings.HasPrefix(url, "file:"):
+		st, err = openFolder(ctx, url)
+	case isPostgres(url):
+		st, err = openDatabase(ctx, url)
+	default:
+		return nil, usage("--store: want file:DIR or postgres://..., the store of a server; others are reached through their server, with --url")
 	}
 	if err != nil {
 		return nil, err
@@ -53,6 +51,39 @@ func openStoredKeys(ctx context.Context, url string) (keyRing, error) {
 		return nil, errors.Join(err, st.Close())
 	}
 	return s, nil
+}
+
+// openDatabase opens the database of a server that has stopped.
+func openDatabase(ctx context.Context, url string) (store.Store, error) {
+	address, _, err := splitAddress(url)
+	if err != nil {
+		return nil, err
+	}
+	node, err := postgres.Held(ctx, address, store.SoleJournal)
+	if err == nil && node != "" {
+		err = fmt.Errorf("%s has the database; if it was killed, that ends within 10 seconds\n%s", node, heldHint)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return postgres.Open(ctx, address, postgres.Options{Node: nodeName(), NoMigrate: true})
+}
+
+// openFolder opens the folder of a server that has stopped.
+func openFolder(ctx context.Context, url string) (store.Store, error) {
+	dir := strings.TrimPrefix(url, "file:")
+	entries, err := os.ReadDir(dir)
+	if err == nil && len(entries) == 0 {
+		err = errors.New("the folder is empty")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("there is no store at %s: %w", url, err)
+	}
+	st, err := embedded.Open(ctx, url, embedded.Options{})
+	if errors.Is(err, postern.ErrUnavailable) {
+		return nil, fmt.Errorf("%w\n%s", err, heldHint)
+	}
+	return st, err
 }
 
 // add takes what it needs of a catalogue.
@@ -119,7 +150,7 @@ func (s *storedKeys) revoke(ctx context.Context, id string) error {
 	return s.commit(ctx, store.Change{Delete: s.keys[at]})
 }
 
-// Close releases the folder.
+// Close releases the store.
 func (s *storedKeys) Close() error { return s.store.Close() }
 
 // commit makes one change durable. All else that a batch carries along stays

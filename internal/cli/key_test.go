@@ -35,7 +35,12 @@ func runJSON(t *testing.T, out any, args ...string) {
 // The life of a key is the same through a server and on the store of a server
 // that has stopped, and each sees what the other made.
 func TestKeys(t *testing.T) {
-	store := "file:" + t.TempDir()
+	t.Run("folder", func(t *testing.T) { keysOf(t, "file:"+t.TempDir()) })
+	t.Run("database", func(t *testing.T) { keysOf(t, cluster.Database(t)) })
+}
+
+func keysOf(t *testing.T, store string) {
+	t.Helper()
 	server := serve(t, nil, "--demo", "--store", store)
 	server.stdout.await(t, `Ctrl-C (stops) it`)
 	life := func(t *testing.T, place ...string) {
@@ -108,7 +113,9 @@ func TestKeyMistakes(t *testing.T) {
 		"a past":             {"key create --name x --expires 0s --key k", cli.ExitUsage, `--expires: "0s" is not a duration`},
 		"no key":             {"key list", cli.ExitUsage, "postern key create --store file:DIR"},
 		"two places":         {"key list --store file:x --url http://127.0.0.1:1", cli.ExitUsage, "leave out --url and --key"},
-		"a store of another": {"key list --store postgres://x", cli.ExitUsage, "want file:DIR"},
+		"a store of another": {"key list --store memory:", cli.ExitUsage, "want file:DIR or postgres://"},
+		"no database":        {"key list --store postgres://127.0.0.1:1/x", cli.ExitError, "the database 127.0.0.1/x does not answer"},
+		"not an address":     {"key list --store postgres://u:%zz@x", cli.ExitUsage, "percent-encoded"},
 		"no folder":          {"key list --store file:testdata/nowhere", cli.ExitError, "there is no store at file:testdata/nowhere"},
 		"no server":          {"key list --key k --url http://127.0.0.1:1", cli.ExitError, "is a server running at http://127.0.0.1:1?"},
 		"not a URL":          {"key list --key k --url ://", cli.ExitUsage, "--url and --key: the server's address must be http:// or https:// and a host"},
@@ -124,9 +131,10 @@ func TestKeyMistakes(t *testing.T) {
 			}
 		})
 	}
-	empty := "file:" + t.TempDir()
-	if _, stderr, code := run(t, nil, "key", "create", "--name", "x", "--store", empty); code != cli.ExitError || !strings.Contains(stderr, "the folder is empty") {
-		t.Errorf("an empty folder: exit %d: %s", code, stderr)
+	for store, want := range map[string]string{"file:" + t.TempDir(): "the folder is empty", cluster.Database(t): "the database lacks"} {
+		if _, stderr, code := run(t, nil, "key", "create", "--name", "x", "--store", store); code != cli.ExitError || !strings.Contains(stderr, want) {
+			t.Errorf("an empty store: exit %d: %s", code, stderr)
+		}
 	}
 }
 

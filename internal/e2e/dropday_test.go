@@ -85,11 +85,8 @@ func TestSoakDatabaseDropsADay(t *testing.T) {
 // that is in anybody's way.
 func TestDatabaseDropOutlivesAKill(t *testing.T) {
 	t.Parallel()
-	for _, tc := range []struct {
-		name    string
-		pending bool
-	}{{"pending", true}, {"out of its parent", false}} {
-		t.Run(tc.name, func(t *testing.T) {
+	for _, left := range []string{"pending", "out of its parent"} {
+		t.Run(left, func(t *testing.T) {
 			t.Parallel()
 			url := databases.Database(t)
 			db := newDatabase(t, url)
@@ -104,26 +101,18 @@ func TestDatabaseDropOutlivesAKill(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			watch := newDatabase(t, url)
+			watch, part := newDatabase(t, url), fmt.Sprintf("message_d%d", old)
 			first := serve(t, url)
-			await(t, "a part is being taken out", func() bool { return watch.number(pendingParts) == 1 && watch.number(lockWaits) > 0 })
+			await(t, "it waits for the reader", func() bool { return watch.part(part) == "pending" && watch.number(tableWaits) == 1 })
 			first.kill()
-			if tc.pending {
-				// Its session gives up, or would go on by itself.
-				await(t, "nobody waits any more", func() bool { return watch.number(lockWaits) == 0 })
+			if left == "pending" { // its session gives up, or would go on by itself
+				await(t, "nobody waits any more", func() bool { return watch.number(tableWaits) == 0 })
 			}
 			if err := reader.Rollback(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			if !tc.pending {
-				await(t, "a part is out", func() bool { return watch.number(pendingParts)+watch.number(lockWaits) == 0 })
-			}
-			name := "message_d" + fmt.Sprint(old)
-			if got := watch.number("SELECT count(*) FROM pg_inherits WHERE inhrelid = to_regclass($1) AND inhdetachpending = $2", name, tc.pending); (got == 1) != tc.pending {
-				t.Errorf("%d parts are pending", got)
-			}
-			if watch.number("SELECT count(*) FROM pg_class WHERE relname = $1", name) != 1 {
-				t.Error("nothing was left over")
+			if !holds(patience, func() bool { return watch.part(part) == left }) {
+				t.Fatalf("a part is %s", watch.part(part))
 			}
 			second := serve(t, url)
 			await(t, "the tables are gone", func() bool { return watch.tables(old) == 0 })
@@ -137,11 +126,9 @@ func TestDatabaseDropOutlivesAKill(t *testing.T) {
 	}
 }
 
-// The states of a database that tests wait for.
-const (
-	pendingParts = "SELECT count(*) FROM pg_inherits WHERE inhdetachpending"
-	lockWaits    = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-)
+// tableWaits counts who waits to change a table.
+const tableWaits = `SELECT count(*) FROM pg_stat_activity
+	WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE 'ALTER TABLE%'`
 
 // database is a connection beside the server's.
 type database struct {
@@ -173,6 +160,17 @@ func (d *database) number(sql string, args ...any) (n int64) {
 		d.t.Fatal(err)
 	}
 	return n
+}
+
+// part says where a part of a table is on its way out.
+func (d *database) part(name string) (state string) {
+	d.t.Helper()
+	const find = `SELECT coalesce((SELECT CASE WHEN inhdetachpending THEN 'pending' ELSE 'attached' END FROM pg_inherits WHERE inhrelid = to_regclass($1)),
+		CASE WHEN to_regclass($1) IS NULL THEN 'gone' ELSE 'out of its parent' END)`
+	if err := d.conn.QueryRow(d.t.Context(), find, name).Scan(&state); err != nil {
+		d.t.Fatal(err)
+	}
+	return state
 }
 
 // tables counts those of a day.

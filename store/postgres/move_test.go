@@ -180,3 +180,34 @@ func TestReadOnly(t *testing.T) {
 		t.Error("tables were made")
 	}
 }
+
+// TestImportEndsWithItsConnection: a chunk whose answer does not come ends the copy,
+// and the next one goes on behind what is there.
+func TestImportEndsWithItsConnection(t *testing.T) {
+	url := cluster.Database(t)
+	first := open(t, url, Options{})
+	chunk := func(s *Store, day int, next string) error {
+		return s.Import(t.Context(), small(messageID(day)), store.Progress{Next: store.Cursor(next)})
+	}
+	if err := chunk(first, 1, "1"); err != nil {
+		t.Fatal(err)
+	}
+	query(t, url, "SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'postern'")
+	if err := chunk(first, 2, "2"); postern.KindOf(err) != postern.Unavailable {
+		t.Errorf("without a connection: %v, want an error of kind unavailable", err)
+	}
+	<-first.Failed()
+	if err := chunk(first, 2, "2"); postern.KindOf(err) != postern.Unavailable {
+		t.Errorf("once more: %v, want the same", err)
+	}
+	second := open(t, url, Options{})
+	if p, under, err := second.Moved(t.Context()); err != nil || !under || string(p.Next) != "1" {
+		t.Errorf("the next one finds %+v, %v, %v", p, under, err)
+	}
+	if err := chunk(second, 2, "2"); err != nil {
+		t.Fatal(err)
+	}
+	if n := query(t, url, "SELECT count(*) FROM message"); n != 2 {
+		t.Errorf("%d messages, want 2", n)
+	}
+}

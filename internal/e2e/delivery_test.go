@@ -81,47 +81,48 @@ func TestHeldDeliveriesGoOutLater(t *testing.T) {
 // An application can go with work to be done; the others do not notice.
 func TestDeletingAnApplication(t *testing.T) {
 	t.Parallel()
-	store := "file:" + t.TempDir() + "/store"
-	s := serve(t, store, "--retry-schedule=100ms,100ms,100ms,100ms,100ms,100ms")
-	r := newReceiver(t, func(got *request, _ *http.Request) int {
-		if got.path == "/failing" {
-			return 500
+	onDurableStores(t, func(t *testing.T, store string) {
+		s := serve(t, store, "--retry-schedule=100ms,100ms,100ms,100ms,100ms,100ms")
+		r := newReceiver(t, func(got *request, _ *http.Request) int {
+			if got.path == "/failing" {
+				return 500
+			}
+			return 200
+		})
+		doomed, kept := s.application("doomed"), s.application("kept")
+		s.endpoint(doomed, r.URL+"/failing", nil)
+		paused := s.endpoint(doomed, r.URL+"/paused", nil)
+		s.want(200, "POST", "/app/"+doomed+"/endpoint/"+paused+"/pause", nil, nil)
+		endpoint := s.endpoint(kept, r.URL+"/kept", nil)
+		var message string
+		for range 10 {
+			s.publish(doomed, "a.b", object{})
+			message = s.publish(kept, "a.b", object{})
 		}
-		return 200
+		r.await(t, "/kept", 10)
+		s.want(204, "DELETE", "/app/"+doomed, nil, nil)
+		if got := s.call("GET", "/app/"+doomed+"/msg", nil); got.status != 404 {
+			t.Errorf("the messages of a deleted application: %d %s", got.status, got.body)
+		}
+		for range 10 {
+			message = s.publish(kept, "a.b", object{})
+		}
+		r.await(t, "/kept", 20)
+		await(t, "the last is delivered", func() bool { return s.states(kept, message)[endpoint] == "delivered" })
+		await(t, "no row is left", func() bool {
+			m, err := s.metrics()
+			return err == nil && m["postern_rows"] == 0 && m["postern_lanes_behind"] == 0
+		})
+		if code := s.terminate(patience); code != 0 {
+			t.Errorf("exit code %d", code)
+		}
+		again := serve(t, store)
+		again.publish(kept, "a.b", object{})
+		r.await(t, "/kept", 21)
+		if got := r.requests("/paused"); len(got) != 0 {
+			t.Errorf("%d requests at an endpoint that was paused and then deleted", len(got))
+		}
 	})
-	doomed, kept := s.application("doomed"), s.application("kept")
-	s.endpoint(doomed, r.URL+"/failing", nil)
-	paused := s.endpoint(doomed, r.URL+"/paused", nil)
-	s.want(200, "POST", "/app/"+doomed+"/endpoint/"+paused+"/pause", nil, nil)
-	endpoint := s.endpoint(kept, r.URL+"/kept", nil)
-	var message string
-	for range 10 {
-		s.publish(doomed, "a.b", object{})
-		message = s.publish(kept, "a.b", object{})
-	}
-	r.await(t, "/kept", 10)
-	s.want(204, "DELETE", "/app/"+doomed, nil, nil)
-	if got := s.call("GET", "/app/"+doomed+"/msg", nil); got.status != 404 {
-		t.Errorf("the messages of a deleted application: %d %s", got.status, got.body)
-	}
-	for range 10 {
-		message = s.publish(kept, "a.b", object{})
-	}
-	r.await(t, "/kept", 20)
-	await(t, "the last is delivered", func() bool { return s.states(kept, message)[endpoint] == "delivered" })
-	await(t, "no row is left", func() bool {
-		m, err := s.metrics()
-		return err == nil && m["postern_rows"] == 0 && m["postern_lanes_behind"] == 0
-	})
-	if code := s.terminate(patience); code != 0 {
-		t.Errorf("exit code %d", code)
-	}
-	again := serve(t, store)
-	again.publish(kept, "a.b", object{})
-	r.await(t, "/kept", 21)
-	if got := r.requests("/paused"); len(got) != 0 {
-		t.Errorf("%d requests at an endpoint that was paused and then deleted", len(got))
-	}
 }
 
 // A delivery whose tries are used up lives again when it is resent.

@@ -145,55 +145,56 @@ func TestSourceSettings(t *testing.T) {
 // owner mends the source, looks, and releases it, once.
 func TestRefusalIsReleased(t *testing.T) {
 	t.Parallel()
-	store := "file:" + t.TempDir() + "/store"
-	s := serve(t, store, "--public-url="+outsideURL)
-	target := newReceiver(t, nil)
-	body := payload(t, "github_push.json")
-	in := s.inlet(t, "github", object{"secrets": []string{"mistyped"}})
-	in.endpoint(in.app, target.URL+"/hook", nil)
-	if r := in.push(pushSecret, "push", "1", string(body)); r.status != 401 {
-		t.Fatalf("answered %d", r.status)
-	}
-	kept := in.refusals()
-	if len(kept) != 1 || kept[0].MessageID != nil {
-		t.Fatalf("refusals %+v", kept)
-	}
-	var whole struct{ Body string }
-	in.want(200, "GET", in.of("/refusal/"+kept[0].ID), nil, &whole)
-	if whole.Body != string(body) {
-		t.Errorf("kept as %q", whole.Body)
-	}
-	verified := func() bool {
-		var found struct{ Verified bool }
-		in.want(200, "POST", in.of("/refusal/"+kept[0].ID+"/verify"), nil, &found)
-		return found.Verified
-	}
-	if verified() {
-		t.Error("verified with the mistyped secret")
-	}
-	s.kill()
-	s = serve(t, store, "--public-url="+outsideURL)
-	in.client = newClient(t, s.base)
-	in.want(204, "POST", in.of("/secret/rotate"), object{"key": pushSecret, "keepOld": false}, nil)
-	if !verified() || len(target.requests("/hook")) != 0 {
-		t.Error("after the secret was mended it does not verify, or was delivered already")
-	}
-	var released struct {
-		MessageID           string
-		Verified, Duplicate bool
-	}
-	in.want(202, "POST", in.of("/refusal/"+kept[0].ID+"/release"), nil, &released)
-	got := target.await(t, "/hook", 1)[0]
-	if !released.Verified || released.Duplicate || got.id != released.MessageID || !bytes.Equal(got.body, body) {
-		t.Errorf("released as %+v, delivered %s:\n%s", released, got.id, got.body)
-	}
-	in.want(200, "POST", in.of("/refusal/"+kept[0].ID+"/release"), nil, &released)
-	if !released.Duplicate || released.MessageID != got.id || len(in.messages()) != 1 {
-		t.Errorf("released again: %+v", released)
-	}
-	if kept := in.refusals(); kept[0].MessageID == nil || *kept[0].MessageID != got.id {
-		t.Errorf("the refusal knows nothing of its release: %+v", kept)
-	}
+	onDurableStores(t, func(t *testing.T, store string) {
+		s := serve(t, store, "--public-url="+outsideURL)
+		target := newReceiver(t, nil)
+		body := payload(t, "github_push.json")
+		in := s.inlet(t, "github", object{"secrets": []string{"mistyped"}})
+		in.endpoint(in.app, target.URL+"/hook", nil)
+		if r := in.push(pushSecret, "push", "1", string(body)); r.status != 401 {
+			t.Fatalf("answered %d", r.status)
+		}
+		kept := in.refusals()
+		if len(kept) != 1 || kept[0].MessageID != nil {
+			t.Fatalf("refusals %+v", kept)
+		}
+		var whole struct{ Body string }
+		in.want(200, "GET", in.of("/refusal/"+kept[0].ID), nil, &whole)
+		if whole.Body != string(body) {
+			t.Errorf("kept as %q", whole.Body)
+		}
+		verified := func() bool {
+			var found struct{ Verified bool }
+			in.want(200, "POST", in.of("/refusal/"+kept[0].ID+"/verify"), nil, &found)
+			return found.Verified
+		}
+		if verified() {
+			t.Error("verified with the mistyped secret")
+		}
+		s.kill()
+		s = serve(t, store, "--public-url="+outsideURL)
+		in.client = newClient(t, s.base)
+		in.want(204, "POST", in.of("/secret/rotate"), object{"key": pushSecret, "keepOld": false}, nil)
+		if !verified() || len(target.requests("/hook")) != 0 {
+			t.Error("after the secret was mended it does not verify, or was delivered already")
+		}
+		var released struct {
+			MessageID           string
+			Verified, Duplicate bool
+		}
+		in.want(202, "POST", in.of("/refusal/"+kept[0].ID+"/release"), nil, &released)
+		got := target.await(t, "/hook", 1)[0]
+		if !released.Verified || released.Duplicate || got.id != released.MessageID || !bytes.Equal(got.body, body) {
+			t.Errorf("released as %+v, delivered %s:\n%s", released, got.id, got.body)
+		}
+		in.want(200, "POST", in.of("/refusal/"+kept[0].ID+"/release"), nil, &released)
+		if !released.Duplicate || released.MessageID != got.id || len(in.messages()) != 1 {
+			t.Errorf("released again: %+v", released)
+		}
+		if kept := in.refusals(); kept[0].MessageID == nil || *kept[0].MessageID != got.id {
+			t.Errorf("the refusal knows nothing of its release: %+v", kept)
+		}
+	})
 }
 
 // A source that forwards passes on the original request: its headers, all or

@@ -57,60 +57,61 @@ type replayState struct {
 // rate is kept.
 func TestSoakReplay(t *testing.T) {
 	t.Parallel()
-	random := testkit.Rand(t)
-	// Slow enough that a busy machine is there before the end.
-	n, rate := testkit.Count(400, 100_000), testkit.Count(40, 4000)
-	store := "file:" + t.TempDir() + "/store"
-	r := newArrivals(t)
-	s := serve(t, store)
-	app := s.application("replay")
-	s.endpoint(app, r.URL+"/old", nil)
-	since := time.Now().Add(-time.Minute)
-	publishMany(s, app, n)
-	awaitLong(t, "the first deliveries", func() bool { return r.messages("/old") == n })
-	to := s.endpoint(app, r.URL+"/new", nil)
+	onDurableStores(t, func(t *testing.T, store string) {
+		random := testkit.Rand(t)
+		// Slow enough that a busy machine is there before the end.
+		n, rate := testkit.Count(400, 100_000), testkit.Count(40, 4000)
+		r := newArrivals(t)
+		s := serve(t, store)
+		app := s.application("replay")
+		s.endpoint(app, r.URL+"/old", nil)
+		since := time.Now().Add(-time.Minute)
+		publishMany(s, app, n)
+		awaitLong(t, "the first deliveries", func() bool { return r.messages("/old") == n })
+		to := s.endpoint(app, r.URL+"/new", nil)
 
-	var replay replayState
-	begun := time.Now()
-	s.want(201, "POST", "/app/"+app+"/replay", object{"toEndpointId": to, "since": since.Format(time.RFC3339), "rate": rate}, &replay)
-	if replay.Total < n*3/4 || replay.Total > n*4/3 {
-		t.Errorf("it is estimated to start %d of %d", replay.Total, n)
-	}
-	path := "/app/" + app + "/replay/" + replay.ID
-	var kills []time.Time
-	restart := func() {
-		kills = append(kills, s.kill())
-		s = serve(t, store)
-	}
-	awaitLong(t, "a fifth", func() bool { return r.messages("/new") > n/5 })
-	s.want(200, "POST", path+"/pause", nil, nil)
-	restart()
-	if s.want(200, "GET", path, nil, &replay); replay.State != "paused" {
-		t.Errorf("after a kill it is %s", replay.State)
-	}
-	before := replay.Replayed
-	awaitLong(t, "what was started", func() bool { return r.messages("/new") >= before })
-	s.want(200, "POST", path+"/resume", nil, nil)
-	for range testkit.Count(2, 6) {
-		part := r.messages("/new") + random.IntN(1+n/10)
-		awaitLong(t, "some more", func() bool { return r.messages("/new") >= min(part, n) })
+		var replay replayState
+		begun := time.Now()
+		s.want(201, "POST", "/app/"+app+"/replay", object{"toEndpointId": to, "since": since.Format(time.RFC3339), "rate": rate}, &replay)
+		if replay.Total < n*3/4 || replay.Total > n*4/3 {
+			t.Errorf("it is estimated to start %d of %d", replay.Total, n)
+		}
+		path := "/app/" + app + "/replay/" + replay.ID
+		var kills []time.Time
+		restart := func() {
+			kills = append(kills, s.kill())
+			s = serve(t, store)
+		}
+		awaitLong(t, "a fifth", func() bool { return r.messages("/new") > n/5 })
+		s.want(200, "POST", path+"/pause", nil, nil)
 		restart()
-	}
-	awaitLong(t, "the end", func() bool {
-		s.want(200, "GET", path, nil, &replay)
-		return replay.State != "running" && r.messages("/new") == n
+		if s.want(200, "GET", path, nil, &replay); replay.State != "paused" {
+			t.Errorf("after a kill it is %s", replay.State)
+		}
+		before := replay.Replayed
+		awaitLong(t, "what was started", func() bool { return r.messages("/new") >= before })
+		s.want(200, "POST", path+"/resume", nil, nil)
+		for range testkit.Count(2, 6) {
+			part := r.messages("/new") + random.IntN(1+n/10)
+			awaitLong(t, "some more", func() bool { return r.messages("/new") >= min(part, n) })
+			restart()
+		}
+		awaitLong(t, "the end", func() bool {
+			s.want(200, "GET", path, nil, &replay)
+			return replay.State != "running" && r.messages("/new") == n
+		})
+		if replay.State != "finished" || replay.Replayed != n || replay.Skipped != 0 {
+			t.Errorf("in the end: %+v", replay)
+		}
+		if took, least := time.Since(begun), time.Duration(n)*time.Second/time.Duration(rate); took < least*9/10 {
+			t.Errorf("it took %v, at its rate at least %v", took, least)
+		}
+		r.judge(t, replay.ID, rate, kills)
+		if code := s.terminate(patience); code != 0 {
+			t.Errorf("the last server ends with code %d", code)
+		}
+		t.Logf("%d messages at %d/s, %d kills, %v", n, rate, len(kills), time.Since(begun))
 	})
-	if replay.State != "finished" || replay.Replayed != n || replay.Skipped != 0 {
-		t.Errorf("in the end: %+v", replay)
-	}
-	if took, least := time.Since(begun), time.Duration(n)*time.Second/time.Duration(rate); took < least*9/10 {
-		t.Errorf("it took %v, at its rate at least %v", took, least)
-	}
-	r.judge(t, replay.ID, rate, kills)
-	if code := s.terminate(patience); code != 0 {
-		t.Errorf("the last server ends with code %d", code)
-	}
-	t.Logf("%d messages at %d/s, %d kills, %v", n, rate, len(kills), time.Since(begun))
 }
 
 // judge looks at all that came by the replay: only what was on its way at a

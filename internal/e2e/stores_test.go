@@ -15,3 +15,16 @@ func onEachStore(t *testing.T, test func(t *testing.T, store string)) {
 		test(t, databases.Database(t))
 	})
 }
+
+// onDurableStores runs a test that kills or stops servers once for each driver
+// whose stores outlive them.
+func onDurableStores(t *testing.T, test func(t *testing.T, store string)) {
+	t.Run("folder", func(t *testing.T) {
+		t.Parallel()
+		test(t, "file:"+t.TempDir()+"/store")
+	})
+	t.Run("postgres", func(t *testing.T) {
+		t.Parallel()
+		test(t, databases.Database(t))
+	})
+}

@@ -3,7 +3,9 @@ package e2e_test
 import (
 	"context"
 	"math/rand/v2"
+	"net/http"
 	"net/url"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -35,6 +37,7 @@ func TestSoakDatabaseFaults(t *testing.T) {
 	l.address.User = url.User("webhooks")
 	w := newCrashWorld(t, seed, l.address.String())
 	m := newMeddler(w, rand.New(rand.NewPCG(seed, 2)))
+	ingest := w.source()
 	stop := w.publishers(testkit.Count(3, 4))
 	faults := []databaseFault{
 		{"it only reads", func() { admin.set("default_transaction_read_only", "on") }, func() { admin.set("default_transaction_read_only", "off") }},
@@ -60,6 +63,7 @@ func TestSoakDatabaseFaults(t *testing.T) {
 			begun := time.Now()
 			w.awaitPublish(503)
 			w.goesOn(begun)
+			w.refusesAll(ingest)
 			fault.end()
 			w.within(2*time.Minute, 202)
 		}
@@ -75,6 +79,37 @@ func TestSoakDatabaseFaults(t *testing.T) {
 	told := w.outagesTold(testkit.Count(1, 3) * len(faults))
 	t.Logf("seed %d: %d faults, %d messages acknowledged, %d unknown, %d refused, %d requests, %d duplicates, %d resends, %d pauses, %d lines of log",
 		seed, testkit.Count(1, 3)*len(faults), len(w.acknowledged), w.unknown, w.refused, len(w.receiver.requests("")), w.duplicates, len(m.resends), m.pauses, told)
+}
+
+// source makes a source and returns its path.
+func (w *crashWorld) source() string {
+	w.t.Helper()
+	var source struct{ IngestURL string }
+	w.api.want(201, "POST", "/app/"+w.app+"/source", object{"name": "s", "provider": "github", "secrets": []string{githubSecret}}, &source)
+	return source.IngestURL[strings.Index(source.IngestURL, "/in/"):]
+}
+
+// refusesAll: whatever would have to be stored is refused at once, with the time to
+// come back, and the server is well.
+func (w *crashWorld) refusesAll(ingest string) {
+	w.t.Helper()
+	msg := "/api/v1/app/" + w.app + "/msg"
+	for _, request := range []struct{ path, body string }{
+		{msg, `{"eventType":"user.made","payload":{}}`},
+		{msg, `{"eventType":"user.made","eventId":"chosen","payload":{}}`},
+		{"/api/v1/app", `{"name":"another"}`},
+		{ingest, `{}`},
+	} {
+		begun := time.Now()
+		header := http.Header{"Content-Type": {"application/json"}, "X-Github-Event": {"push"}}
+		r, err := w.api.send("POST", request.path, header, strings.NewReader(request.body))
+		if err != nil || r.status != 503 || r.header.Get("Retry-After") == "" || time.Since(begun) > 5*time.Second {
+			w.t.Errorf("%s %s during an outage, after %v: %+v, %v", request.path, request.body, time.Since(begun), r, err)
+		}
+	}
+	if r := w.api.call("GET", "/health", nil); r.status != 200 {
+		w.t.Errorf("health during an outage: %d %s", r.status, r.body)
+	}
 }
 
 // backlog has so many messages accepted for the endpoint that takes 50 a second.

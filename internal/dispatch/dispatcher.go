@@ -134,6 +134,7 @@ type Dispatcher struct {
 	expiry     *expiry              // under way; nil for none
 	dropped    postern.MessageID    // messages below it are gone
 	stopping   bool
+	stopReads  func() // nil before Start
 }
 
 // New makes a dispatcher for a journal that stands at head. Recover must be

@@ -130,7 +130,7 @@ func (d *Dispatcher) finish(l *lane, r *reading) {
 	touched, back := l.touched, l.back
 	l.refilling, l.touched, l.back = false, nil, nil
 	if r.err != nil {
-		if d.troubles.due(d.now(), "deliveries") {
+		if !d.stopping && d.troubles.due(d.now(), "deliveries") {
 			d.cfg.Log.Error("reading deliveries back failed", "endpoint", l.number, "error", r.err)
 		}
 		l.dueNow = l.dueNow || r.due

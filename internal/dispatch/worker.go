@@ -106,11 +106,12 @@ func (w *workers) take() chan *claim {
 	return next
 }
 
-// work tries one claim after the other.
-func (d *Dispatcher) work(ctx context.Context, c *claim) {
+// work tries one claim after the other. reads ends before ctx: it is for what an
+// attempt needs from the store.
+func (d *Dispatcher) work(ctx, reads context.Context, c *claim) {
 	next := make(chan *claim, 1)
 	for c != nil {
-		d.try(ctx, c)
+		d.try(ctx, reads, c)
 		if !d.workers.rest(next) {
 			return
 		}
@@ -156,8 +157,8 @@ func (w *workers) stop(ended chan struct{}) {
 }
 
 // try makes one attempt and hands its settle over.
-func (d *Dispatcher) try(ctx context.Context, c *claim) {
-	view, m, content := d.prepare(ctx, c)
+func (d *Dispatcher) try(ctx, reads context.Context, c *claim) {
+	view, m, content := d.prepare(reads, c)
 	if view == nil {
 		return
 	}
@@ -194,7 +195,7 @@ func (d *Dispatcher) prepare(ctx context.Context, c *claim) (view *postern.Endpo
 		made, err = d.made(ctx, c)
 	}
 	if err != nil {
-		if d.troubles.due(d.now(), "messages") {
+		if ctx.Err() == nil && d.troubles.due(d.now(), "messages") {
 			d.cfg.Log.Error("reading a message back failed", "message", c.id.String(), "error", err)
 		}
 		d.setAside(c)
@@ -287,8 +288,10 @@ func (d *Dispatcher) freePlace(c *claim) {
 func (d *Dispatcher) Start(ctx context.Context) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.workers.spawn = func(c *claim) { go d.work(ctx, c) }
-	d.workers.fill = func() { go d.refill(ctx) }
+	reads, stopReads := context.WithCancel(ctx) // canceled by Stop, or with ctx
+	d.stopReads = stopReads
+	d.workers.spawn = func(c *claim) { go d.work(ctx, reads, c) }
+	d.workers.fill = func() { go d.refill(reads) }
 	d.workers.spread = func() { go d.spread() }
 	for _, l := range d.lanes {
 		d.refills.want(l)
@@ -297,11 +300,15 @@ func (d *Dispatcher) Start(ctx context.Context) {
 }
 
 // Stop starts nothing more and waits until the attempts under way have ended,
-// or until ctx is done. Attempts that ended are handed to the committer; those
+// or until ctx is done. What is still to be read is not waited for: a store can take
+// its time. Attempts that ended are handed to the committer; those
 // that did not are covered and go on at the next start.
 func (d *Dispatcher) Stop(ctx context.Context) error {
 	d.mu.Lock()
 	d.stopping = true
+	if d.stopReads != nil {
+		d.stopReads()
+	}
 	d.alarm.timer.Stop()
 	workers, refills, arrivals := make(chan struct{}), make(chan struct{}), make(chan struct{})
 	d.workers.stop(workers)

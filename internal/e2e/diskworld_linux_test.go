@@ -21,9 +21,6 @@ import (
 	"github.com/postern-dev/postern/store/storetest"
 )
 
-// exitDisk is the code of a server whose store can no longer write.
-const exitDisk = 3
-
 // diskSchedule retries at once and for long: settles never cease.
 const diskSchedule = "--retry-schedule=50ms,50ms,50ms,50ms,50ms,50ms,50ms,50ms,50ms,50ms,50ms,50ms,50ms,50ms,50ms,50ms,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s"
 

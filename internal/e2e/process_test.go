@@ -21,6 +21,8 @@ const (
 	patience = 20 * time.Second
 	// poll is how often a condition is looked at again.
 	poll = 5 * time.Millisecond
+	// exitDisk is the code of a server whose store can no longer write.
+	exitDisk = 3
 )
 
 // process is a run of the binary.

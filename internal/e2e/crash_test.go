@@ -121,11 +121,11 @@ type crashWorld struct {
 // acknowledged by then: what was handed to the store before that is durable.
 type kill struct{ at, proven time.Time }
 
-// crashRoutes are the event types that each path gets; nil for all. The last
-// three are meddled with while the server is killed.
+// crashRoutes are the event types that each path gets; nil for all. The three before
+// the last are meddled with while the server is killed; the last has its own load.
 var crashRoutes = map[string][]string{
 	"/good": nil, "/failing": {"order.*"}, "/slow": {"order.created"},
-	"/paused": nil, "/limited": {"user.*"}, "/resent": {"order.*"},
+	"/paused": nil, "/limited": {"user.*"}, "/resent": {"order.*"}, "/steady": {"steady.*"},
 }
 
 // newCrashWorld starts a server on a store, and has it make all that is routed to.
@@ -141,7 +141,7 @@ func newCrashWorld(t *testing.T, seed uint64, store string) *crashWorld {
 	w.api.want(201, "POST", "/event-type", object{"name": "order.created", "description": "routed to by its name"}, nil)
 	for path, types := range crashRoutes {
 		more := object{"eventTypes": types}
-		if path == "/limited" {
+		if path == "/limited" || path == "/steady" {
 			more["throttleRate"] = 50
 		}
 		w.endpoints[path] = w.api.endpoint(w.app, w.receiver.URL+path, more)
@@ -273,10 +273,14 @@ func (w *crashWorld) publishers(n int) (stop func()) {
 // none.
 func (w *crashWorld) publish(c *client, publisher, i int) int {
 	types := []string{"user.made", "order.changed", "order.created", "user.gone", "order.paid"}
-	eventType := types[i%len(types)]
+	return w.publishType(c, types[i%len(types)], object{"publisher": publisher, "i": i})
+}
+
+// publishType is publish for a type and a payload.
+func (w *crashWorld) publishType(c *client, eventType string, payload object) int {
 	c.base = *w.address.Load()
 	begun := time.Now()
-	r, err := c.try("POST", "/app/"+w.app+"/msg", object{"eventType": eventType, "payload": object{"publisher": publisher, "i": i}})
+	r, err := c.try("POST", "/app/"+w.app+"/msg", object{"eventType": eventType, "payload": payload})
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	switch {

@@ -56,9 +56,10 @@ func TestSoakDatabaseFaults(t *testing.T) {
 	}
 	for range testkit.Count(1, 3) {
 		for _, fault := range faults {
+			w.steady()
 			w.pass(300 * time.Millisecond)
 			t.Logf("%s", fault.what)
-			w.backlog(100)
+			w.backlog(60)
 			fault.begin()
 			begun := time.Now()
 			w.awaitPublish(503)
@@ -112,14 +113,37 @@ func (w *crashWorld) refusesAll(ingest string) {
 	}
 }
 
-// backlog has so many messages accepted for the endpoint that takes 50 a second.
+// steady waits until the endpoint that takes 50 a second has all that is its: from
+// then on memory feeds it.
+func (w *crashWorld) steady() {
+	w.t.Helper()
+	await(w.t, "the last backlog is delivered", func() bool {
+		got := map[string]bool{}
+		for _, r := range w.receiver.requests("/steady") {
+			got[r.id] = true
+		}
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		for id, eventType := range w.acknowledged {
+			if eventType == steadyType && !got[id] {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+const steadyType = "steady.made"
+
+// backlog has so many messages accepted for that endpoint, in less time than it
+// takes to deliver them.
 func (w *crashWorld) backlog(n int) {
 	var all sync.WaitGroup
 	for range 10 {
 		all.Go(func() {
 			c := newClient(w.t, "")
 			for range n / 10 {
-				w.publish(c, -2, 0)
+				w.publishType(c, steadyType, object{})
 			}
 		})
 	}
@@ -130,7 +154,7 @@ func (w *crashWorld) backlog(n int) {
 func (w *crashWorld) goesOn(after time.Time) {
 	w.t.Helper()
 	await(w.t, "attempts go on", func() bool {
-		for _, r := range w.receiver.requests("/limited") {
+		for _, r := range w.receiver.requests("/steady") {
 			if r.start.After(after) {
 				return true
 			}

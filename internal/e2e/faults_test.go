@@ -78,9 +78,10 @@ func TestSoakDatabaseFaults(t *testing.T) {
 	stop()
 	m.stop()
 	w.recovered(m)
-	told := w.outagesTold(testkit.Count(1, 3) * len(faults))
+	n := testkit.Count(1, 3) * len(faults)
+	told := w.outagesTold(n, n)
 	t.Logf("seed %d: %d faults, %d messages acknowledged, %d unknown, %d refused, %d requests, %d duplicates, %d resends, %d pauses, %d lines of log",
-		seed, testkit.Count(1, 3)*len(faults), len(w.acknowledged), w.unknown, w.refused, len(w.receiver.requests("")), w.duplicates, len(m.resends), m.pauses, told)
+		seed, n, len(w.acknowledged), w.unknown, w.refused, len(w.receiver.requests("")), w.duplicates, len(m.resends), m.pauses, told)
 }
 
 // source makes a source and returns its path.

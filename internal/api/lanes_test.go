@@ -107,7 +107,7 @@ func (w *world) addWorker(app, uid string) (endpoint, lease string) {
 	for range 4 {
 		w.must("/app/"+app+"/msg", `{"eventType":"job.made","payload":{"n": 1.0}}`)
 	}
-	return endpoint, leaseID(w.t, w.want(200, "POST", "/app/"+app+"/endpoint/"+uid+"/lease", `{"limit":1}`), 0)
+	return endpoint, leaseID(w.t, w.want(200, "POST", "/app/"+app+"/endpoint/"+uid+"/lease", `{"limit":1,"leaseSeconds":3600}`), 0)
 }
 
 // leaseID is the id of an answer's nth lease.

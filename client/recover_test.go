@@ -14,7 +14,7 @@ import (
 // await waits for something that should happen soon.
 func await(t *testing.T, what string, happened func() bool) {
 	t.Helper()
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(time.Minute)
 	for !happened() {
 		select {
 		case <-deadline:

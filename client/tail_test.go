@@ -305,7 +305,7 @@ func TestTailEvents(t *testing.T) {
 // from there, what nobody listened to.
 func TestTail(t *testing.T) {
 	w := newWorld(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	w.fails = http.StatusTeapot
 	must[*client.Application](t)(w.Applications.Create(ctx, client.ApplicationIn{Name: "Shop", UID: "shop"}))

@@ -173,7 +173,7 @@ func (p *power) live(st store.Store) store.Store {
 	if wait != nil {
 		select {
 		case <-wait:
-		case <-time.After(20 * time.Second):
+		case <-time.After(time.Minute):
 			p.t.Fatalf("%s: %d of %d messages accepted, %d refused", p.seed, acks, target, failed)
 		}
 	}
@@ -243,7 +243,7 @@ func (p *power) finish(st store.Store) {
 	if p.heal != nil {
 		p.heal(eng)
 	}
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(time.Minute)
 	for missing := p.missing(); missing != ""; missing = p.missing() {
 		select {
 		case <-p.arrived:

@@ -157,7 +157,7 @@ func (m *machine) delivered(app postern.ApplicationNumber, to postern.EndpointNu
 // await looks at a condition whenever something arrived, and now and then.
 func (m *machine) await(what string, holds func() bool) {
 	m.t.Helper()
-	deadline := time.After(30 * time.Second)
+	deadline := time.After(time.Minute)
 	look := time.NewTicker(5 * time.Millisecond)
 	defer look.Stop()
 	for !m.locked(holds) {

@@ -54,7 +54,7 @@ func (l *ledger) Publish(_ context.Context, p postern.Publish) (*postern.Message
 // wait blocks until so many messages are accepted and returns their types.
 func (l *ledger) wait(t *testing.T, n int) []string {
 	t.Helper()
-	deadline := time.After(30 * time.Second)
+	deadline := time.After(time.Minute)
 	for {
 		l.mu.Lock()
 		types, changed := make([]string, 0, n), l.changed
@@ -94,7 +94,7 @@ func relay(t *testing.T, cfg outbox.RelayConfig) (r *outbox.Relay, stop func()) 
 // until polls a database that says nothing of itself.
 func until(t *testing.T, what string, done func() bool) {
 	t.Helper()
-	deadline := time.After(30 * time.Second)
+	deadline := time.After(time.Minute)
 	look := time.NewTicker(5 * time.Millisecond)
 	defer look.Stop()
 	for !done() {

@@ -147,7 +147,7 @@ func tryBlock(t *testing.T, dir, script string) {
 		t.Errorf("nothing is claimed of:\n%s", script)
 		return
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	for {
 		cmd := exec.CommandContext(ctx, "sh", "-c", script)

@@ -69,7 +69,7 @@ func (o *output) String() string {
 func (o *output) await(t *testing.T, pattern string) string {
 	t.Helper()
 	match := regexp.MustCompile(pattern)
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(time.Minute)
 	for {
 		o.mu.Lock()
 		found, grown := match.FindStringSubmatch(o.text.String()), o.grown

@@ -33,7 +33,7 @@ func tellStory(t *testing.T, change func(*story)) (*story, error) {
 	}
 	st := newStory(newCaller(s.url(), "k"), &narrator{out: io.Discard}, &demoReport{})
 	change(st)
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	var told error
 	if err := s.run(ctx, func(ctx context.Context) error {

@@ -337,7 +337,7 @@ func (w *crashWorld) deliverAll() {
 		}
 		return len(missing) == 0
 	}
-	deadline := time.Now().Add(time.Duration(testkit.Count(30, 300)) * time.Second)
+	deadline := time.Now().Add(time.Duration(testkit.Count(60, 300)) * time.Second)
 	for !arrived() {
 		if time.Now().After(deadline) {
 			w.t.Fatalf("of %d acknowledged messages so many have not arrived: %v", len(w.acknowledged), missing)

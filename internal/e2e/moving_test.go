@@ -194,7 +194,7 @@ func (w *movingWorld) goesOn(s *server, held map[string]bool, unsure func(id str
 		copies := count()
 		return !slices.ContainsFunc(waiting, func(id string) bool { return copies[id] == 0 })
 	}
-	if !holds(time.Duration(testkit.Count(30, 600))*time.Second, all) {
+	if !holds(time.Duration(testkit.Count(60, 600))*time.Second, all) {
 		w.t.Fatalf("of %d that waited, %d were delivered", len(waiting), len(count()))
 	}
 	await(w.t, "nothing is under way", func() bool {
@@ -226,7 +226,7 @@ func TestSoakBackupUnderLoad(t *testing.T) {
 	w.fill(s, testkit.Count(3_000, 200_000), func() {
 		before, began = w.known(), time.Now()
 		p := launch(t, nil, "backup", backup, "--url", s.base, "--key", adminKey)
-		if code := p.code(time.Duration(testkit.Count(20, 300)) * time.Second); code != 0 {
+		if code := p.code(time.Duration(testkit.Count(60, 300)) * time.Second); code != 0 {
 			t.Errorf("backup: exit %d, %s", code, p.stderr)
 		}
 		t.Logf("backup of %d messages under load: %v", len(before), time.Since(began))
@@ -236,7 +236,7 @@ func TestSoakBackupUnderLoad(t *testing.T) {
 		return
 	}
 	p := launch(t, nil, "restore", backup, "--to", "file:"+restored)
-	if code := p.code(time.Duration(testkit.Count(20, 300)) * time.Second); code != 0 {
+	if code := p.code(time.Duration(testkit.Count(60, 300)) * time.Second); code != 0 {
 		t.Fatalf("restore: exit %d, %s", code, p.stderr)
 	}
 	s = w.serve("file:" + restored)
@@ -313,7 +313,7 @@ func copyKilled(t *testing.T, target string, chunk, lines int) {
 		}
 	}
 	p := launch(t, nil, command...)
-	if code := p.code(time.Duration(testkit.Count(30, 600)) * time.Second); code != 0 {
+	if code := p.code(time.Duration(testkit.Count(60, 600)) * time.Second); code != 0 {
 		t.Fatalf("copy: exit %d, %s", code, p.stderr)
 	}
 	out := p.stdout.String()

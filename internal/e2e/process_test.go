@@ -18,7 +18,7 @@ const (
 	adminKey = "e2e-admin-key"
 	// patience bounds every wait for something that should happen at once; it
 	// is long because the machine may be busy.
-	patience = 20 * time.Second
+	patience = time.Minute
 	// poll is how often a condition is looked at again.
 	poll = 5 * time.Millisecond
 	// exitDisk is the code of a server whose store can no longer write.

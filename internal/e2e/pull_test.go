@@ -281,7 +281,7 @@ func TestSoakPull(t *testing.T) {
 	}
 	lost, most := 0, 0
 	for k := range kills {
-		w.ledger.await((k+1)*messages/(kills+2), time.Duration(testkit.Count(60, 300))*time.Second)
+		w.ledger.await((k+1)*messages/(kills+2), time.Duration(testkit.Count(120, 300))*time.Second)
 		i := random.IntN(len(consumers))
 		consumers[i].kill()
 		held := w.ledger.died(consumers[i].name)
@@ -289,7 +289,7 @@ func TestSoakPull(t *testing.T) {
 		consumers[i].name, consumers[i].kill = w.consumer()
 	}
 	accepted()
-	w.ledger.await(messages, time.Duration(testkit.Count(60, 300))*time.Second)
+	w.ledger.await(messages, time.Duration(testkit.Count(120, 300))*time.Second)
 	await(t, "everything is acknowledged", func() bool {
 		samples, err := w.server.metrics()
 		return err == nil && samples[`postern_deliveries_ended_total{state="delivered"}`] == float64(messages)

@@ -79,9 +79,15 @@ func (s *Store) settleDoubt(ctx context.Context, conn *pgx.Conn) (batch uint64, 
 	if epoch == nil {
 		return 0, errFenced
 	}
-	// Until this is read the doubt goes on, under the same token.
-	if err := conn.QueryRow(ctx, "SELECT batch FROM head WHERE journal = $1::int2", int16(s.opts.Journal)).Scan(&batch); err != nil {
+	// Until this is read the doubt goes on, under the same token. Both are of one
+	// moment: under another epoch the batch of that number may be somebody else's.
+	var now int64
+	err = conn.QueryRow(ctx, "SELECT h.batch, j.epoch FROM head h JOIN journal j ON j.id = h.journal WHERE j.id = $1::int2", int16(s.opts.Journal)).Scan(&batch, &now)
+	if err != nil {
 		return 0, err
+	}
+	if now != *epoch {
+		return 0, errFenced
 	}
 	h.epoch, h.doubt = *epoch, false
 	return batch, nil

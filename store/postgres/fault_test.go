@@ -235,6 +235,32 @@ func TestUnknownOutcomeAndFenced(t *testing.T) {
 	}
 }
 
+// Nor does the last batch count as the own one that somebody else has written
+// between the raise and the look at it.
+func TestTakenBehindTheRaise(t *testing.T) {
+	direct := cluster.Database(t)
+	p, url := newProxy(t, direct)
+	s := open(t, url, Options{})
+	c := newCommitter(t)
+	c.commit(s, c.batch())
+	const other = `CREATE FUNCTION other() RETURNS trigger LANGUAGE plpgsql AS $$
+		BEGIN
+			UPDATE journal SET epoch = epoch + 1, token = 'other';
+			UPDATE head SET batch = batch + 1;
+			RETURN NULL;
+		END $$;
+		CREATE TRIGGER other AFTER UPDATE ON journal FOR EACH ROW WHEN (pg_trigger_depth() = 0) EXECUTE FUNCTION other()`
+	if _, err := connect(t, direct).Exec(t.Context(), other); err != nil {
+		t.Fatal(err)
+	}
+	p.mu.Lock()
+	p.next = []fate{lost}
+	p.mu.Unlock()
+	if err := s.Commit(t.Context(), c.batch()); !errors.Is(err, errFenced) {
+		t.Errorf("Commit of a batch that was never sent: %v", err)
+	}
+}
+
 // A raise whose own answer was lost is known by its token, and raises nothing again.
 func TestRaiseIsKnownByItsToken(t *testing.T) {
 	url := cluster.Database(t)

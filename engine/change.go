@@ -79,7 +79,7 @@ func (e records) Repeated(ctx context.Context, digest store.Digest) (store.Dedup
 func (e records) KeepAnswer(ctx context.Context, record store.DedupeRecord) error {
 	return e.store(ctx, 512+len(record.Answer), func(b *store.Batch) {
 		// Position 0 is no message's: the id tells the time and nothing else.
-		record.Message = postern.NewMessageID(b.Head.LastTime, store.SoleJournal, 0, 0)
+		record.Message = postern.NewMessageID(b.Head.LastTime, b.Head.Journal, 0, 0)
 		b.Answers = append(b.Answers, record)
 	}, nil)
 }

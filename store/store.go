@@ -166,13 +166,16 @@ type Capabilities struct {
 	NoCheckpoint bool
 }
 
-// SoleJournal is the journal of a store that one process has to itself.
+// SoleJournal is the journal of a store that one process has to itself, and the
+// first of one that several share.
 const SoleJournal = 0
 
 // Head is what every batch stores besides its contents, so that a restart
 // goes on where the last batch ended. It is never derived from messages, which
 // retention can remove.
 type Head struct {
+	// Journal is whose head it is: of ids that are made from it. It never changes.
+	Journal uint16
 	// Batch counts batches from 1.
 	Batch uint64
 	// Next is the position of the next message, from 1 on.
@@ -199,6 +202,10 @@ type Head struct {
 type Batch struct {
 	Head    Head
 	Changes []Change
+	// Version is that of the catalogue by which Changes were made and Accepts
+	// routed, of the oldest where they differ; see Cluster. Drivers that are none
+	// ignore it.
+	Version uint64
 	Accepts []Accept
 	// Answers are records of requests that became no message.
 	Answers []DedupeRecord

@@ -68,7 +68,7 @@ func (a *pending) size() int { return len(a.content.Payload) + 512 }
 // Build gives the message its id, which is the place it has in the batch.
 func (a *pending) Build(b *store.Batch) {
 	m := a.message
-	m.ID = postern.NewMessageID(b.Head.LastTime, store.SoleJournal, b.Head.Next, random())
+	m.ID = postern.NewMessageID(b.Head.LastTime, b.Head.Journal, b.Head.Next, random())
 	b.Head.Next++
 	b.Head.Newest = b.Head.LastTime
 	for _, k := range a.keys {

@@ -161,7 +161,7 @@ func New(cfg Config, head store.Head) *Dispatcher {
 		rotas: make(map[postern.ApplicationNumber]*rotation),
 		cover: newCover(low, next),
 	}
-	d.handed = postern.NewMessageID(head.LastTime, store.SoleJournal, next, 0)
+	d.handed = postern.NewMessageID(head.LastTime, head.Journal, next, 0)
 	d.census.presume(cfg.Failing, d.now())
 	d.alarm.init(d)
 	d.refills.init(d)

@@ -85,7 +85,7 @@ func (c *claim) Build(b *store.Batch) {
 	policy := postern.Policy{Schedule: c.schedule, Jitter: jitter(), KeepEnabled: d.census.most(now)}
 	c.outcome = postern.Settle(delivery, *a, policy, now.UTC().Truncate(time.Millisecond)) // as it is stored
 	out := &c.outcome
-	a.ID = postern.NewAttemptID(b.Head.LastTime, store.SoleJournal, b.Head.Batch, len(b.Attempts), c.lane.number)
+	a.ID = postern.NewAttemptID(b.Head.LastTime, b.Head.Journal, b.Head.Batch, len(b.Attempts), c.lane.number)
 	a.State, a.Reason = out.State, out.Reason
 	if out.State == postern.Retrying && out.PutRow {
 		a.Next = out.Next

@@ -28,8 +28,8 @@ func Horizon(head store.Head) Cursor {
 		head.LastTime = time.UnixMilli(0)
 	}
 	return Cursor{
-		Message: postern.NewMessageID(head.LastTime, store.SoleJournal, max(head.Next, 1)-1, most),
-		Attempt: postern.NewAttemptID(head.LastTime, store.SoleJournal, head.Batch, lastIndex, lastOne),
+		Message: postern.NewMessageID(head.LastTime, head.Journal, max(head.Next, 1)-1, most),
+		Attempt: postern.NewAttemptID(head.LastTime, head.Journal, head.Batch, lastIndex, lastOne),
 	}
 }
 

@@ -126,6 +126,9 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 			return nil, err
 		}
 	}
+	if !o.ReadOnly {
+		a.primary()
+	}
 	if err := prepare(ctx, url, o.NoMigrate || o.ReadOnly); err != nil {
 		return nil, err
 	}
@@ -193,7 +196,7 @@ func (s *Store) readHead(ctx context.Context, from asker) (h store.Head, err err
 	if errors.Is(err, pgx.ErrNoRows) {
 		err = nil
 	}
-	h.LastTime, h.Newest, h.Dropped = microseconds(1000*last), microseconds(1000*newest), microseconds(dropped)
+	h.Journal, h.LastTime, h.Newest, h.Dropped = s.opts.Journal, microseconds(1000*last), microseconds(1000*newest), microseconds(dropped)
 	return h, err
 }
 

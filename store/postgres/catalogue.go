@@ -3,7 +3,6 @@ package postgres
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
@@ -91,9 +90,8 @@ func decodeRecord(kind string, text []byte) (any, error) {
 
 // loadGone reads which history is not to be read.
 func (s *Store) loadGone(ctx context.Context) error {
-	var value []byte
-	err := s.reads.QueryRow(ctx, "SELECT value FROM setting WHERE name = 'dropped_day'").Scan(&value)
-	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+	value, err := s.setting(ctx, "dropped_day")
+	if err != nil {
 		return err
 	}
 	s.day.Store(parseDay(value))

@@ -41,6 +41,7 @@ type writer struct {
 	// mu has a second user only in Close.
 	mu   sync.Mutex
 	conn *pgx.Conn // nil while there is none
+	used time.Time // when a batch was last stored over it
 	// prepared: the connection's session knows the statement by its name.
 	prepared  bool
 	args      *arguments
@@ -149,9 +150,7 @@ func (s *Store) persist(ctx context.Context, b *store.Batch) error {
 		case errors.Is(err, errFenced), errors.Is(err, errUnexpected):
 			return err
 		case s.address.notePooler(s, err):
-			// The server did not know the name: nothing was done.
-			s.writer.disconnect(ctx)
-			continue
+			continue // the server did not know the name: nothing was done
 		case code(err) == noPartition && missing < 3:
 			// Somebody else dropped it, or the data was restored: what is known of
 			// tables is not so any more.
@@ -185,18 +184,19 @@ func (s *Store) try(caller context.Context, b *store.Batch) (err error) {
 	defer context.AfterFunc(caller, func() { time.AfterFunc(closeGrace, cancel) })()
 	// A database that hangs is noticed before it is given up.
 	defer s.outage.watch(s)()
-	// After an answer of the server's the connection is good, unless that was its
-	// last; after anything else nobody knows what would be read from it next.
+	// After anything but an answer of the server's nobody knows what would be read
+	// next. Where it refused, the next connection may lead to another server, or have
+	// other settings: a session keeps those that it began with.
 	defer func() {
-		if err != nil && (code(err) == "" || w.conn != nil && w.conn.IsClosed()) {
+		if err != nil {
 			w.disconnect(ctx)
+			return
 		}
+		w.used = time.Now()
 	}()
 
-	if w.conn == nil {
-		if w.conn, err = s.address.connect(ctx); err != nil {
-			return err
-		}
+	if err := w.connect(ctx, s.address); err != nil {
+		return err
 	}
 	if s.hold.doubt { // only this goroutine changes it
 		last, err := s.settleDoubt(ctx, w.conn)
@@ -244,6 +244,30 @@ func (s *Store) send(ctx context.Context) error {
 	default:
 		return errUnexpected
 	}
+}
+
+const (
+	// rested is how long a connection may have lain idle that is trusted unasked.
+	rested = time.Second
+	// askTimeout is how long one that was idle may take to show that it is good.
+	askTimeout = 2 * time.Second
+)
+
+// connect makes sure of a connection. One that was idle is asked first: it may have
+// been cut by a limit of the server's or of what is between, and a batch sent over
+// it would be in doubt.
+func (w *writer) connect(ctx context.Context, a *address) (err error) {
+	if w.conn != nil && time.Since(w.used) > rested {
+		asking, cancel := context.WithTimeout(ctx, askTimeout)
+		defer cancel()
+		if w.conn.Ping(asking) != nil {
+			w.disconnect(ctx)
+		}
+	}
+	if w.conn == nil {
+		w.conn, err = a.connect(ctx)
+	}
+	return err
 }
 
 // disconnect drops the connection: the next try makes another.

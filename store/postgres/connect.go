@@ -53,6 +53,8 @@ func parseAddress(url string) (*address, error) {
 		config.MaxConns = readConns
 	}
 	c := config.ConnConfig
+	// Text is sent as it is, whatever the role is used to.
+	c.RuntimeParams["client_encoding"] = "UTF8"
 	if c.ConnectTimeout == 0 {
 		c.ConnectTimeout = connectTimeout
 	}
@@ -68,6 +70,14 @@ func parseAddress(url string) (*address, error) {
 		return nil
 	}
 	return a, nil
+}
+
+// primary refuses servers that follow another one: they would read what is old. A
+// name that points to one, after a failover, is tried again until it does not.
+func (a *address) primary() {
+	if a.config.ConnConfig.ValidateConnect == nil { // no target_session_attrs
+		a.config.ConnConfig.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsPrimary
+	}
 }
 
 // pool opens connections for reads, the first one at once.

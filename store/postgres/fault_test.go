@@ -323,9 +323,6 @@ func TestOutage(t *testing.T) {
 			case <-time.After(300 * time.Millisecond): // a try or two more
 			}
 			do(fmt.Sprintf(outage.end, name(url)))
-			if outage.what != "it refuses connections" {
-				do("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '" + name(url) + "'")
-			}
 			if err := <-committed; err != nil {
 				t.Fatal(err)
 			}
@@ -337,6 +334,61 @@ func TestOutage(t *testing.T) {
 				t.Errorf("stored: %v", got)
 			}
 		})
+	}
+}
+
+// After a failover the database's name may still lead to the server that follows
+// now. Neither batches nor reads are left to it.
+func TestFollowersAreRefused(t *testing.T) {
+	direct := cluster.Database(t)
+	p, url := newProxy(t, direct)
+	s := open(t, url, Options{})
+	c := newCommitter(t)
+	c.commit(s, c.batch())
+	conn := connect(t, direct)
+	do := func(sql string) {
+		t.Helper()
+		if _, err := conn.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// Who connects from here on is told that the server follows another.
+	do("CREATE FUNCTION public.pg_is_in_recovery() RETURNS boolean LANGUAGE sql AS 'SELECT true'")
+	do("ALTER DATABASE " + conn.Config().Database + " SET search_path = public, pg_catalog")
+	p.cut()
+	committed := make(chan error, 1)
+	b := c.batch()
+	go func() { committed <- s.Commit(t.Context(), b) }()
+	until(t, func() bool { return s.Admit() != nil })
+	if _, err := s.Message(t.Context(), 1, b.Accepts[0].Message.ID); postern.KindOf(err) != postern.Unavailable {
+		t.Errorf("a read: %v", err)
+	}
+	if _, err := Open(t.Context(), url, Options{}); postern.KindOf(err) != postern.Unavailable {
+		t.Errorf("Open: %v", err)
+	}
+	open(t, url, Options{ReadOnly: true})
+	do("DROP FUNCTION public.pg_is_in_recovery()")
+	if err := <-committed; err != nil {
+		t.Fatal(err)
+	}
+	if got := stored(t, s); !slices.Equal(got, []uint64{1, 2}) {
+		t.Errorf("stored: %v", got)
+	}
+}
+
+// A connection that was cut while it was idle is no outage, and has no batch in doubt.
+func TestCutWhileIdle(t *testing.T) {
+	p, url := newProxy(t, cluster.Database(t))
+	var log journalOf
+	s := open(t, url, Options{Logger: log.logger()})
+	c := newCommitter(t)
+	c.commit(s, c.batch())
+	p.cut()
+	s.writer.used = time.Now().Add(-time.Hour)
+	epoch := s.hold.epoch
+	c.commit(s, c.batch())
+	if log.String() != "" || s.hold.epoch != epoch {
+		t.Errorf("epoch %d after %d; the log: %s", s.hold.epoch, epoch, log.String())
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/postern-dev/postern"
@@ -208,12 +207,8 @@ func (s *Store) Moved(context.Context) (store.Progress, bool, error) {
 
 // loadMove finds out whether the last run left a move half-way.
 func (s *Store) loadMove(ctx context.Context) error {
-	var value []byte
-	err := s.reads.QueryRow(ctx, "SELECT value FROM setting WHERE name = $1::text", moveName).Scan(&value)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return nil
-	}
-	if err != nil {
+	value, err := s.setting(ctx, moveName)
+	if err != nil || value == nil {
 		return err
 	}
 	var p store.Progress

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 
 	"github.com/jackc/pgx/v5"
@@ -22,11 +23,22 @@ func (s *Store) Keep(ctx context.Context, name string, value []byte) (kept []byt
 
 // Kept is what was kept under a name; nil for nothing.
 func (s *Store) Kept(ctx context.Context, name string) (kept []byte, err error) {
-	err = s.reads.QueryRow(ctx, "SELECT value FROM setting WHERE name = $1::text", name).Scan(&kept)
+	kept, err = s.setting(ctx, name)
+	return kept, s.unread(err)
+}
+
+// setting is what stands under a name; nil for nothing. It is read in hexadecimal
+// digits, since a session may be set to write bytes in a form of its own.
+func (s *Store) setting(ctx context.Context, name string) ([]byte, error) {
+	var digits string
+	err := s.reads.QueryRow(ctx, "SELECT encode(value, 'hex') FROM setting WHERE name = $1::text", name).Scan(&digits)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, nil
 	}
-	return kept, s.unread(err)
+	if err != nil {
+		return nil, err
+	}
+	return hex.DecodeString(digits)
 }
 
 // Held tells who holds a database's journal under a lease that still runs; "" for

@@ -1,10 +1,10 @@
 package postgres
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"embed"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -145,22 +145,23 @@ func compared(ctx context.Context, conn *pgx.Conn) ([]Migration, error) {
 	if err := conn.QueryRow(ctx, "SELECT to_regclass('postern_migration') IS NOT NULL").Scan(&exists); err != nil || !exists {
 		return steps, err
 	}
-	rows, err := conn.Query(ctx, "SELECT version, checksum, applied_at FROM postern_migration ORDER BY version")
+	// Both in a form that no setting of the session's changes.
+	rows, err := conn.Query(ctx, "SELECT version, encode(checksum, 'hex'), (extract(epoch FROM applied_at) * 1000000)::int8 FROM postern_migration ORDER BY version")
 	if err != nil {
 		return nil, err
 	}
 	var version int
-	var sum []byte
-	var at time.Time
+	var sum string
+	var at int64
 	_, err = pgx.ForEachRow(rows, []any{&version, &sum, &at}, func() error {
 		if version > len(steps) {
 			return &postern.Error{Kind: postern.Conflict, Detail: fmt.Sprintf("the database is at version %d, this binary knows up to %d: use a newer postern", version, len(steps))}
 		}
 		step := &steps[version-1]
-		if !bytes.Equal(sum, step.checksum[:]) {
+		if sum != hex.EncodeToString(step.checksum[:]) {
 			return &postern.Error{Kind: postern.Conflict, Detail: fmt.Sprintf("migration %d (%s) was applied in another form than this binary's", version, step.Name)}
 		}
-		step.Applied = at // in the session's time zone
+		step.Applied = microseconds(at)
 		return nil
 	})
 	return steps, err

@@ -23,7 +23,8 @@ type statement string
 // pinned goes before each statement, within its transaction and within its round
 // trip. Tables that are young look small to the planner: it would read them
 // whole, or sort what an index has in order, and keep that plan while they grow.
-const pinned = `SELECT set_config('plan_cache_mode', $1::text, true), set_config(name, 'off', true) FROM unnest(ARRAY[
+// Bytes that are not sent in binary, behind a pooler, come in hexadecimal digits.
+const pinned = `SELECT set_config('plan_cache_mode', $1::text, true), set_config('bytea_output', 'hex', true), set_config(name, 'off', true) FROM unnest(ARRAY[
 	'enable_seqscan', 'enable_bitmapscan', 'enable_hashjoin', 'enable_mergejoin', 'enable_sort', 'enable_material', 'jit']) AS s (name)`
 
 // planning says whether a plan is made once for all parameters. With a month of

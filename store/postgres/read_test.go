@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -114,6 +115,50 @@ func TestStatementModes(t *testing.T) {
 				t.Errorf("plans by %s that nobody keeps", how)
 			}
 		})
+	}
+}
+
+// Nor does it matter what a role or a database is set to by default.
+func TestSettingsOfOthers(t *testing.T) {
+	s, m := stocked(t, Options{})
+	if _, _, err := s.Keep(t.Context(), "x", []byte{0, 'x', '\\'}); err != nil {
+		t.Fatal(err)
+	}
+	want := everything(t, s, m)
+	address := s.address.config.ConnConfig.ConnString()
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	settings := url.Values{
+		"client_encoding": {"EUC_JP"}, "datestyle": {"German"}, "bytea_output": {"escape"}, "timezone": {"Asia/Kolkata"}, "extra_float_digits": {"-15"},
+		"default_transaction_isolation": {"serializable"}, "standard_conforming_strings": {"off"}, "quote_all_identifiers": {"on"},
+		"plpgsql.variable_conflict": {"use_column"}, "plpgsql.extra_errors": {"all"},
+	}
+	for _, mode := range []string{"cache_statement", "exec"} {
+		s := open(t, address+"&"+settings.Encode()+"&default_query_exec_mode="+mode, Options{})
+		if diff := cmp.Diff(want, everything(t, s, m), cmpopts.EquateEmpty()); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", mode, diff)
+		}
+		if kept, err := s.Kept(t.Context(), "x"); string(kept) != "\x00x\\" || err != nil {
+			t.Errorf("%s: kept %q, %v", mode, kept, err)
+		}
+		next := newBook(t, s)
+		next.head = *s.head.Load()
+		next.now = next.head.LastTime
+		a := next.accept(5, 1)
+		a.Message.Tags = []string{"\u00e4\u65e5"}
+		next.commit(store.Batch{Accepts: []store.Accept{a}})
+		got, err := s.Message(t.Context(), 5, a.Message.ID)
+		if diff := cmp.Diff(a.Message, got, cmpopts.EquateEmpty()); err != nil || diff != "" {
+			t.Errorf("%s: %v (-want +got):\n%s", mode, err, diff)
+		}
+		if err := s.tidy(t.Context()); err != nil {
+			t.Errorf("%s: %v", mode, err)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		want = everything(t, open(t, address, Options{ReadOnly: true}), m)
 	}
 }
 

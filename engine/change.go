@@ -32,7 +32,7 @@ func (p *part) Done(err error) {
 // may or may not be stored.
 func (e *Engine) store(ctx context.Context, size int, build func(*store.Batch), stored func()) error {
 	p := &part{build: build, stored: stored, done: make(chan error, 1)}
-	if err := e.committer.Enqueue(journal.Command, p, size); err != nil {
+	if err := e.shards.main.committer.Enqueue(journal.Command, p, size); err != nil {
 		return err
 	}
 	select {
@@ -53,7 +53,7 @@ func (e records) CommitChanges(ctx context.Context, changes []store.Change, heal
 		b.Changes = append(b.Changes, changes...)
 		b.Health = append(b.Health, health...)
 		for _, h := range health {
-			e.dispatcher.Reset(h.Endpoint, h.Health)
+			e.shards.main.dispatcher.Reset(h.Endpoint, h.Health)
 		}
 		apps, endpoints := e.catalogue.Numbers()
 		b.Head.Applications = max(b.Head.Applications, apps)

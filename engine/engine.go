@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"runtime"
 	"sync/atomic"
 	"time"
 
@@ -29,26 +28,26 @@ import (
 
 // Engine is a running Postern. Make one with New, have it work with Run.
 type Engine struct {
-	cfg        Config
-	catalogue  *catalogue.Catalogue
-	dispatcher *dispatch.Dispatcher
-	committer  *journal.Committer
-	publisher  *accept.Publisher
-	client     *deliver.Client
-	dialer     *egress.Dialer
-	replays    *replay.Runner
-	sweeper    *sweeper
-	tail       *tail.Hub
-	refusals   *intake.Quota
-	pulls      *pull.Book
-	clock      *sweep.Clock // of ages: whatever is dropped or forgotten for being old
-	handlers   handlers
-	listeners  listeners
-	handler    http.Handler
-	bodies     bodyGate
-	newest     atomic.Int64 // the newest message's time, in Unix ms
-	running    atomic.Bool
-	stopping   atomic.Bool
+	cfg       Config
+	catalogue *catalogue.Catalogue
+	shards    shards
+	lines     dispatch.Sender
+	publisher *accept.Publisher
+	client    *deliver.Client
+	dialer    *egress.Dialer
+	replays   *replay.Runner
+	sweeper   *sweeper
+	tail      *tail.Hub
+	refusals  *intake.Quota
+	pulls     *pull.Book
+	clock     *sweep.Clock // of ages: whatever is dropped or forgotten for being old
+	handlers  handlers
+	listeners listeners
+	handler   http.Handler
+	bodies    bodyGate
+	newest    atomic.Int64 // the newest message's time, in Unix ms
+	running   atomic.Bool
+	stopping  atomic.Bool
 	// attended: the handlers are stored, and attending is closed by Run.
 	attended  atomic.Bool
 	attending chan struct{}
@@ -80,7 +79,7 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 		return nil, err
 	}
 	e.wire(head)
-	if err := e.dispatcher.Recover(ctx, head.Low); err != nil {
+	if err := e.shards.main.dispatcher.Recover(ctx, head.Low); err != nil {
 		return nil, err
 	}
 	e.handler = e.mount()
@@ -97,7 +96,7 @@ func (e *Engine) loadCatalogue(ctx context.Context, head store.Head) error {
 		ValidateSource: e.checkSource, SecretSettings: e.secretSettings,
 		MaxSchedule: e.cfg.Retention,
 		Replays:     e.replays.Add,
-		OnChange:    func(n postern.EndpointNumber) { e.dispatcher.Changed(n) },
+		OnChange:    e.shards.changed,
 	})
 	return err
 }
@@ -122,9 +121,8 @@ func (e *Engine) connect() error {
 // wire puts the stages together, each behind the small interface that the one
 // before it declares.
 func (e *Engine) wire(head store.Head) {
-	lines := e.cfg.sender
-	if lines == nil {
-		lines = &sender{
+	if e.lines = e.cfg.sender; e.lines == nil {
+		e.lines = &sender{
 			handler: e.handlerLine, client: e.client, secrets: e.cfg.Secrets, timeout: e.cfg.AttemptTimeout,
 			now: e.cfg.Now, log: e.cfg.Log, forwards: e.forwards,
 			faults: &faults{log: e.cfg.Log, observe: e.cfg.Observer.OwnFault},
@@ -134,30 +132,14 @@ func (e *Engine) wire(head store.Head) {
 		Take: e.take, Attend: e.catalogue.Attend,
 		IDs: &postern.IDSource{Now: e.cfg.Now, Random: rand.Reader}, Now: e.cfg.Now,
 	})
-	e.dispatcher = dispatch.New(dispatch.Config{
-		Store: e.cfg.Store, Catalogue: e.catalogue, Sender: lines,
-		Settle: func(p dispatch.Part, size int) error {
-			return e.committer.Enqueue(journal.Settle, p, size)
-		},
-		Command: func(p dispatch.Part) error {
-			return e.committer.Enqueue(journal.Command, p, 0)
-		},
-		Schedule: e.cfg.RetrySchedule, Places: e.cfg.MaxInFlight, Failing: e.failing(),
-		Now: e.cfg.Now, Log: e.cfg.Log,
-		Events: dispatch.Events{Attempted: e.attempted, Ended: e.cfg.Observer.Ended, Canceled: e.tail.Canceled, Waiting: e.pulls.Waiting},
-	}, head)
-	e.committer = journal.New(journal.Config{
-		Store: e.cfg.Store, Cover: e.dispatcher, Now: e.cfg.Now,
-		AlwaysLinger: runtime.GOMAXPROCS(0) == 1,
-		MaxBytes:     e.cfg.Store.Capabilities().MaxBatchBytes,
-		Observe:      e.committed,
-	}, head)
+	main := e.newShard(e.cfg.Store, head)
+	e.shards.main = main
 	e.publisher = accept.New(accept.Config{
-		Router: (*router)(e), Lanes: e.dispatcher, Store: e.cfg.Store,
+		Router: (*router)(e), Lanes: main.dispatcher, Store: e.cfg.Store,
 		Accept: func(p accept.Part, size int) error {
-			return e.committer.Enqueue(journal.Accept, p, size)
+			return main.committer.Enqueue(journal.Accept, p, size)
 		},
-		Hurry: e.committer.Hurry,
+		Hurry: main.committer.Hurry,
 		Now:   e.clock.Now, Accepted: e.accepted,
 	})
 	e.refusals = intake.NewQuota(intake.QuotaConfig{History: e.cfg.Store, Keep: e.keepRefusal, Now: e.clock.Now})
@@ -173,12 +155,8 @@ func (e *Engine) Run(ctx context.Context) error {
 	if e.running.Swap(true) {
 		return errors.New("engine: Run was called before")
 	}
-	stored := make(chan error, 2)
-	go func() { // its outcome is looked at when it comes, and once more at the end
-		err := e.committer.Run(ctx)
-		stored <- err
-		stored <- err
-	}()
+	main := e.shards.main
+	main.run(ctx)
 	attempts, abort := context.WithCancelCause(context.WithoutCancel(ctx)) // a stop drains attempts; drain aborts them
 	defer abort(nil)
 	stopWork := func() {}
@@ -186,7 +164,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	switch {
 	case failure == nil:
 		stopWork = e.work(ctx, attempts)
-		failure = e.wait(ctx, stored)
+		failure = e.wait(ctx)
 	case ctx.Err() != nil:
 		failure = nil // told to stop meanwhile
 	}
@@ -199,11 +177,11 @@ func (e *Engine) Run(ctx context.Context) error {
 	e.pulls.Close()
 	stopWork()
 	e.drain(ctx, failure != nil, abort)
-	e.committer.Close()
-	late := time.AfterFunc(storeGrace, e.committer.Abandon)
+	main.committer.Close()
+	late := time.AfterFunc(storeGrace, main.committer.Abandon)
 	defer late.Stop()
-	if err := <-stored; failure == nil {
-		failure = err
+	if <-main.done; failure == nil {
+		failure = main.err
 	}
 	if failure == nil {
 		e.cfg.Log.Info("stopped: everything that ended is stored")
@@ -214,7 +192,7 @@ func (e *Engine) Run(ctx context.Context) error {
 // work starts what works beside the committer, and lets publishers in. Attempts
 // run under a context of their own; stop ends the rest.
 func (e *Engine) work(ctx, attempts context.Context) (stop func()) {
-	e.dispatcher.Start(attempts)
+	e.shards.main.dispatcher.Start(attempts)
 	e.attended.Store(true)
 	close(e.attending)
 	stopReplays := e.startReplays(context.WithoutCancel(ctx))
@@ -227,11 +205,12 @@ func (e *Engine) work(ctx, attempts context.Context) (stop func()) {
 
 // wait returns when the engine is to stop: nil when ctx is done, or why the
 // store failed.
-func (e *Engine) wait(ctx context.Context, stored <-chan error) (failure error) {
+func (e *Engine) wait(ctx context.Context) (failure error) {
 	select {
 	case <-ctx.Done():
 		e.cfg.Log.Info("stopping: nothing new is accepted", "cause", context.Cause(ctx))
-	case failure = <-stored:
+	case <-e.shards.main.done:
+		failure = e.shards.main.err
 	case <-e.cfg.Store.Failed():
 		failure = e.cfg.Store.Admit()
 	}
@@ -251,17 +230,18 @@ func (e *Engine) drain(ctx context.Context, atOnce bool, abort context.CancelCau
 	soft, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), grace, errDrained)
 	defer cancel()
 	e.listeners.close(soft)
-	if e.dispatcher.Stop(soft) == nil {
+	if e.shards.stop(soft) == nil {
 		e.client.Close()
 		e.cfg.Log.Info("stopping: all attempts have ended")
 		return
 	}
-	e.cfg.Log.Warn("stopping: attempts are cut off", "in_flight", e.dispatcher.Stats().InFlight, "after", grace)
+	lanes, _ := e.shards.stats()
+	e.cfg.Log.Warn("stopping: attempts are cut off", "in_flight", lanes.InFlight, "after", grace)
 	abort(errAborted)
 	e.client.Close()
 	hard, cancelHard := context.WithTimeoutCause(context.WithoutCancel(ctx), abortTimeout, errDrained)
 	defer cancelHard()
-	if err := e.dispatcher.Stop(hard); err != nil {
+	if err := e.shards.stop(hard); err != nil {
 		e.cfg.Log.Error("stopping: attempts did not end", "error", err)
 	}
 }
@@ -290,26 +270,26 @@ func (e *Engine) admit() error {
 	if e.stopping.Load() {
 		return errStopping
 	}
-	return e.committer.Full()
+	return e.shards.main.committer.Full()
 }
 
 // Resend starts a delivery anew, whatever became of it so far: its schedule begins
 // again, and the next attempt is marked as manual. It returns once that is durable.
 // postern.ErrNotFound for a message that is not there, or has no payload any more.
 func (e *Engine) Resend(ctx context.Context, d store.DeliveryKey) error {
-	return e.dispatcher.Resend(ctx, d)
+	return e.shards.main.dispatcher.Resend(ctx, d)
 }
 
 // Cancel ends an unfinished delivery, and returns once that is durable. An attempt
 // under way goes on, and is the last. postern.ErrConflict for a finished one.
 func (e *Engine) Cancel(ctx context.Context, d store.DeliveryKey) error {
-	return e.dispatcher.Cancel(ctx, d)
+	return e.shards.main.dispatcher.Cancel(ctx, d)
 }
 
 // Expunge deletes a message's payload and ends its unfinished deliveries as
 // canceled. The message itself stays. postern.ErrNotFound for none.
 func (e *Engine) Expunge(ctx context.Context, app postern.ApplicationNumber, id postern.MessageID) error {
-	return e.dispatcher.Expunge(ctx, app, id)
+	return e.shards.main.dispatcher.Expunge(ctx, app, id)
 }
 
 // ExpungeAll has the payloads of all messages that an application has by now
@@ -325,12 +305,12 @@ func (e *Engine) Stats(ctx context.Context) (Stats, error) {
 	if err != nil {
 		return Stats{}, err
 	}
-	d := e.dispatcher.Stats()
+	d, rows := e.shards.stats()
 	return Stats{
 		Lanes: d.Lanes, LanesBehind: d.Behind, WentBehind: d.WentBehind,
 		LanesFailing: d.Failing, LanesProbing: d.Probing,
 		InFlight: d.InFlight, Queued: d.Queued, QueuedBytes: d.Bytes,
-		Rows: e.committer.Rows(), OldestWaiting: d.Oldest, Store: usage,
+		Rows: rows, OldestWaiting: d.Oldest, Store: usage,
 		Leased: e.pulls.Held(), Unattended: e.unattended(), ListenersDropped: e.listeners.dropped.Load(),
 	}, nil
 }
@@ -370,11 +350,12 @@ func (e *Engine) committed(b journal.BatchStats) {
 
 // take is a pull endpoint's next delivery, for a consumer.
 func (e *Engine) take(ctx context.Context, n postern.EndpointNumber) (pull.Taken, *postern.Content) {
-	taken, content := e.dispatcher.Take(ctx, n)
-	if taken == nil {
-		return nil, nil
+	for _, sh := range e.shards.all() {
+		if taken, content := sh.dispatcher.Take(ctx, n); taken != nil {
+			return taken, content
+		}
 	}
-	return taken, content
+	return nil, nil
 }
 
 // forwards reports whether a source passes its requests' headers on, and which.

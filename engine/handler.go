@@ -119,7 +119,7 @@ func (e *Engine) health(context.Context) error {
 	case <-e.cfg.Store.Failed():
 		return e.cfg.Store.Admit()
 	default:
-		return e.committer.Failed()
+		return e.shards.main.committer.Failed()
 	}
 }
 

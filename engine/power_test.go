@@ -248,7 +248,7 @@ func (p *power) finish(st store.Store) {
 		select {
 		case <-p.arrived:
 		case <-deadline:
-			p.t.Fatalf("%s: never arrived: %s; %+v", p.seed, missing, eng.dispatcher.Stats())
+			p.t.Fatalf("%s: never arrived: %s; %+v", p.seed, missing, eng.shards.main.dispatcher.Stats())
 		}
 	}
 	stop()

@@ -24,9 +24,11 @@ func (e *Engine) Replay(ctx context.Context, r postern.Replay) (*postern.Replay,
 func (e *Engine) newReplays() *replay.Runner {
 	return replay.New(replay.Config{
 		Store: e.cfg.Store,
-		Start: func(s replay.Slice) (taken, started int, err error) { return e.dispatcher.Replay(dispatch.Slice(s)) },
+		Start: func(s replay.Slice) (taken, started int, err error) {
+			return e.shards.main.dispatcher.Replay(dispatch.Slice(s))
+		},
 		Expunge: func(ctx context.Context, app postern.ApplicationNumber, ids []postern.MessageID) error {
-			_, err := e.dispatcher.ExpungeSome(ctx, app, ids) // retention was faster with the others
+			_, err := e.shards.main.dispatcher.ExpungeSome(ctx, app, ids) // retention was faster with the others
 			return err
 		},
 		Commit: func(ctx context.Context, changes ...store.Change) error {

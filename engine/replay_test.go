@@ -165,7 +165,7 @@ func (m *machine) await(what string, holds func() bool) {
 		case <-m.arrived:
 		case <-look.C:
 		case <-deadline:
-			m.t.Fatalf("%s: waiting for %s: %d arrived; %+v", m.seed, what, m.arrivals, m.eng.dispatcher.Stats())
+			m.t.Fatalf("%s: waiting for %s: %d arrived; %+v", m.seed, what, m.arrivals, m.eng.shards.main.dispatcher.Stats())
 		}
 	}
 }

@@ -96,7 +96,7 @@ func (s *sweeper) dropDay(ctx context.Context) error {
 		return nil
 	}
 	e.cfg.Log.Info("retention drops a day", "day", oldest.Start().Format(time.DateOnly))
-	err = e.dispatcher.Expire(ctx, oldest, func(ctx context.Context) error {
+	err = e.shards.main.dispatcher.Expire(ctx, oldest, func(ctx context.Context) error {
 		return e.store(ctx, 0, func(b *store.Batch) {
 			b.DropDay, b.Head.Dropped = oldest, now.UTC().Truncate(time.Millisecond)
 		}, nil)

@@ -12,6 +12,19 @@ type Stats struct {
 	Oldest time.Duration
 }
 
+// Add adds up what two dispatchers tell.
+func (s *Stats) Add(t Stats) {
+	s.Lanes += t.Lanes
+	s.Behind += t.Behind
+	s.Failing += t.Failing
+	s.Probing += t.Probing
+	s.WentBehind += t.WentBehind
+	s.InFlight += t.InFlight
+	s.Queued += t.Queued
+	s.Bytes += t.Bytes
+	s.Oldest = max(s.Oldest, t.Oldest)
+}
+
 // Stats looks at every lane.
 func (d *Dispatcher) Stats() Stats {
 	d.mu.Lock()

@@ -1,0 +1,117 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"sync"
+
+	"github.com/postern-dev/postern"
+	"github.com/postern-dev/postern/internal/dispatch"
+	"github.com/postern-dev/postern/internal/journal"
+	"github.com/postern-dev/postern/store"
+)
+
+// shard does what one journal asks for: it delivers the journal's messages and
+// stores what becomes of them. An engine has one for each journal that it holds.
+type shard struct {
+	journal    uint16
+	store      store.Store
+	dispatcher *dispatch.Dispatcher
+	committer  *journal.Committer
+	// done is closed when the committer has ended, with err: why it failed.
+	done chan struct{}
+	err  error
+}
+
+// newShard makes a shard that goes on where the journal stands. Nothing of it
+// runs; recover and start follow.
+func (e *Engine) newShard(st store.Store, head store.Head) *shard {
+	sh := &shard{journal: head.Journal, store: st, done: make(chan struct{})}
+	sh.dispatcher = dispatch.New(dispatch.Config{
+		Store: st, Catalogue: e.catalogue, Sender: e.lines,
+		Settle: func(p dispatch.Part, size int) error {
+			return sh.committer.Enqueue(journal.Settle, p, size)
+		},
+		Command: func(p dispatch.Part) error {
+			return sh.committer.Enqueue(journal.Command, p, 0)
+		},
+		Schedule: e.cfg.RetrySchedule, Places: e.cfg.MaxInFlight, Failing: e.failing(),
+		Now: e.cfg.Now, Log: e.cfg.Log,
+		Events: dispatch.Events{Attempted: e.attempted, Ended: e.cfg.Observer.Ended, Canceled: e.tail.Canceled, Waiting: e.pulls.Waiting},
+	}, head)
+	sh.committer = journal.New(journal.Config{
+		Store: st, Cover: sh.dispatcher, Now: e.cfg.Now,
+		AlwaysLinger: runtime.GOMAXPROCS(0) == 1,
+		MaxBytes:     st.Capabilities().MaxBatchBytes,
+		Observe:      e.committed,
+	}, head)
+	return sh
+}
+
+// run has the committer take what is to be stored, until it is closed or fails.
+func (sh *shard) run(ctx context.Context) {
+	go func() { // ends with the committer; drain waits for it
+		defer close(sh.done)
+		sh.err = sh.committer.Run(ctx)
+	}()
+}
+
+// shards are those of an engine: its main one, whose journal accepts, and those
+// that it adopted.
+type shards struct {
+	main *shard
+
+	mu      sync.RWMutex
+	adopted map[uint16]*shard
+}
+
+// of is the shard of a journal; nil where another node has it.
+func (s *shards) of(journal uint16) *shard {
+	if journal == s.main.journal {
+		return s.main
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.adopted[journal]
+}
+
+// all lists the shards, the main one first.
+func (s *shards) all() []*shard {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	list := make([]*shard, 0, 1+len(s.adopted))
+	list = append(list, s.main)
+	for _, sh := range s.adopted {
+		list = append(list, sh)
+	}
+	return list
+}
+
+// stop has no new attempt start and waits for those under way until ctx is done.
+func (s *shards) stop(ctx context.Context) error {
+	all := s.all()
+	errs := make([]error, len(all))
+	var stopping sync.WaitGroup
+	for i, sh := range all {
+		stopping.Go(func() { errs[i] = sh.dispatcher.Stop(ctx) })
+	}
+	stopping.Wait()
+	return errors.Join(errs...)
+}
+
+// changed has all lanes of an endpoint follow its new configuration.
+func (s *shards) changed(n postern.EndpointNumber) {
+	for _, sh := range s.all() {
+		sh.dispatcher.Changed(n)
+	}
+}
+
+// stats adds up what the lanes of all shards tell.
+func (s *shards) stats() (sum dispatch.Stats, rows int64) {
+	for _, sh := range s.all() {
+		sum.Add(sh.dispatcher.Stats())
+		rows += sh.committer.Rows()
+	}
+	return sum, rows
+}

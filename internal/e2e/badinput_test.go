@@ -332,7 +332,7 @@ func readReply(t *testing.T, conn net.Conn) *reply {
 
 // bodyPatience is longer than a server waits for a body, in the size that waits.
 func bodyPatience() time.Duration {
-	return time.Duration(testkit.Count(20, 90)) * time.Second
+	return time.Duration(testkit.Count(60, 90)) * time.Second
 }
 
 // URLs that nobody may be sent to are refused when they are given, on every

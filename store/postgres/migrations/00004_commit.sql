@@ -141,11 +141,19 @@ BEGIN
             WHERE a.day = x.day AND a.application = x.application AND a.message = x.message AND a.endpoint = x.endpoint AND a.n = x.n;
     END IF;
     IF cardinality(a_id) > 0 THEN
-        INSERT INTO attempt SELECT unnest(a_day), unnest(a_application), unnest(a_message), unnest(a_endpoint), unnest(a_n), unnest(a_id),
-                unnest(a_state), unnest(a_reason), unnest(a_succeeded), unnest(a_permanent), unnest(a_redialed), unnest(a_trigger),
-                unnest(a_code), unnest(a_failure), unnest(a_url), unnest(a_response), unnest(a_started_us), unnest(a_next_us),
-                unnest(a_retry_after_ns), unnest(a_dns_ns), unnest(a_connect_ns), unnest(a_tls_ns), unnest(a_first_byte_ns), unnest(a_total_ns)
-            ON CONFLICT DO NOTHING; -- an attempt never changes once it is written
+        -- An attempt never changes once it is written. Next to none is written twice,
+        -- and looking for each beforehand costs more than starting over for that one.
+        BEGIN
+            INSERT INTO attempt SELECT unnest(a_day), unnest(a_application), unnest(a_message), unnest(a_endpoint), unnest(a_n), unnest(a_id),
+                    unnest(a_state), unnest(a_reason), unnest(a_succeeded), unnest(a_permanent), unnest(a_redialed), unnest(a_trigger),
+                    unnest(a_code), unnest(a_failure), unnest(a_url), unnest(a_response), unnest(a_started_us), unnest(a_next_us),
+                    unnest(a_retry_after_ns), unnest(a_dns_ns), unnest(a_connect_ns), unnest(a_tls_ns), unnest(a_first_byte_ns), unnest(a_total_ns);
+        EXCEPTION WHEN unique_violation THEN
+            INSERT INTO attempt SELECT * FROM unnest(a_day, a_application, a_message, a_endpoint, a_n, a_id, a_state, a_reason, a_succeeded,
+                    a_permanent, a_redialed, a_trigger, a_code, a_failure, a_url, a_response, a_started_us, a_next_us, a_retry_after_ns,
+                    a_dns_ns, a_connect_ns, a_tls_ns, a_first_byte_ns, a_total_ns)
+                ON CONFLICT DO NOTHING;
+        END;
     END IF;
     IF cardinality(g_endpoint) > 0 THEN
         DELETE FROM delivery d USING unnest(g_endpoint, g_message) AS x(endpoint, message)

@@ -38,7 +38,9 @@ func (e *Engine) mount() http.Handler {
 		if !e.attended.Load() { // what the program's handlers stand for may not be there yet
 			select {
 			case <-e.attending:
-			case <-r.Context().Done():
+			case <-r.Context().Done(): // its sender may still listen, and to return in silence is to say 200
+				w.Header().Set("Retry-After", "1")
+				writeError(w, http.StatusServiceUnavailable, "unavailable", "the server is starting; nothing was done; try again")
 				return
 			}
 		}

@@ -3,6 +3,8 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -17,12 +19,16 @@ const (
 	// settledDays is how old a day is whose tables hardly anybody writes to any
 	// more, and which may be locked while they are rewritten.
 	settledDays = 3
+	// waitsEvery is how often it is looked whether anybody waits for a rewrite, and
+	// waitsLong how many times in a row somebody may.
+	waitsEvery = time.Second
+	waitsLong  = 2
 )
 
 // Purge implements store.Maintenance. The tables of days that are still written
 // to are vacuumed, which lets the bytes be overwritten; once nobody writes to them
 // any more they are rewritten whole, and until then they stay noted. A crash
-// before its end has it done again. Backups and the database's log are out of its
+// before its end has it done again, and so has somebody who waits for a table. Backups and the database's log are out of its
 // reach.
 func (s *Store) Purge(ctx context.Context) error {
 	return s.unread(s.purge(ctx))
@@ -60,14 +66,18 @@ func (s *Store) purge(ctx context.Context) error {
 // purgeDay rewrites the tables of one day, if they are still there, and removes
 // the note of it that was made before now.
 func (s *Store) purgeDay(ctx context.Context, conn *pgx.Conn, day, now int64) error {
-	full, settled := "", day <= int64(store.DayOf(s.opts.Now()))-settledDays
-	if settled {
-		full = "FULL "
-	}
+	settled := day <= int64(store.DayOf(s.opts.Now()))-settledDays
 	_, there := s.ready.Load(day)
 	if there && day > int64(s.dropped()) {
 		for _, table := range [...]string{"content", "attempt"} {
-			if err := alone(ctx, conn, fmt.Sprintf("VACUUM %s%s_d%d", full, table, day)); err != nil {
+			name := fmt.Sprintf("%s_d%d", table, day)
+			if !settled {
+				if err := alone(ctx, conn, "VACUUM "+name); err != nil {
+					return err
+				}
+				continue
+			}
+			if whole, err := s.rewrite(ctx, name); err != nil || !whole {
 				return err
 			}
 		}
@@ -77,4 +87,62 @@ func (s *Store) purgeDay(ctx context.Context, conn *pgx.Conn, day, now int64) er
 	}
 	_, err := conn.Exec(ctx, "DELETE FROM expunged WHERE day = $1::int4 AND last_ms < $2::int8", int32(day), now)
 	return err
+}
+
+// rewrite writes a table anew, without what was deleted, and reports whether it
+// did: nobody else reads or writes the table meanwhile, and so it is broken off
+// once somebody has to wait. Statements whose plan is good for all days lock the
+// tables of all days; until it ends there are none.
+func (s *Store) rewrite(ctx context.Context, table string) (whole bool, err error) {
+	conn, err := s.direct(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }() // what it did is answered
+	ctx, giveWay := context.WithCancel(ctx)
+	defer giveWay()
+	var pid int32
+	if err := conn.QueryRow(ctx, "SELECT pg_backend_pid()").Scan(&pid); err != nil {
+		return false, err
+	}
+	s.rewriting.Store(true)
+	defer s.rewriting.Store(false)
+	var watching sync.WaitGroup
+	watched, end := context.WithCancel(ctx)
+	inUse := false
+	watching.Go(func() {
+		if inUse = s.waitedFor(watched, pid); inUse {
+			giveWay()
+		}
+	})
+	err = alone(ctx, conn, "VACUUM FULL "+table)
+	end()
+	watching.Wait()
+	if err != nil && (inUse || code(err) == "55P03") { // nor was it free to begin with
+		s.opts.Logger.Info("a table of expunged contents is in use: it is rewritten later", slog.String("table", table))
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// waitedFor returns true once somebody waits for a session for too long, and
+// false when ctx ends. Where not even the question is answered, all reads wait.
+func (s *Store) waitedFor(ctx context.Context, pid int32) bool {
+	look := time.NewTicker(waitsEvery)
+	defer look.Stop()
+	for times := 0; times < waitsLong; {
+		select {
+		case <-look.C:
+		case <-ctx.Done():
+			return false
+		}
+		asking, cancel := context.WithTimeout(ctx, waitsEvery)
+		var waits bool
+		err := s.reads.QueryRow(asking, "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE $1::int4 = ANY (pg_blocking_pids(pid)))", pid).Scan(&waits)
+		cancel()
+		if times++; err == nil && !waits {
+			times = 0
+		}
+	}
+	return ctx.Err() == nil
 }

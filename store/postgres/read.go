@@ -29,9 +29,10 @@ const pinned = `SELECT set_config('plan_cache_mode', $1::text, true), set_config
 
 // planning says whether a plan is made once for all parameters. With a month of
 // partitions planning costs more than most reads; behind a pooler, where no plan
-// is kept, it costs least with the parameters, which rule most partitions out.
-func (a *address) planning() string {
-	if a.unnamed.Load() {
+// is kept, it costs least with the parameters, which rule most partitions out. A
+// plan for all parameters locks all partitions, and would wait for one of them.
+func (s *Store) planning() string {
+	if s.address.unnamed.Load() || s.rewriting.Load() {
 		return "force_custom_plan"
 	}
 	return "force_generic_plan"
@@ -61,7 +62,7 @@ func (s *Store) each(ctx context.Context, q statement, row func(r pgx.Collectabl
 // ask reports besides whether there was a row.
 func (s *Store) ask(ctx context.Context, q statement, row func(r pgx.CollectableRow) error, args []any) (begun bool, err error) {
 	var batch pgx.Batch
-	batch.Queue(pinned, s.address.planning())
+	batch.Queue(pinned, s.planning())
 	batch.Queue(string(q), args...).Query(func(rows pgx.Rows) error {
 		for rows.Next() {
 			begun = true

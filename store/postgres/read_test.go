@@ -111,7 +111,7 @@ func TestStatementModes(t *testing.T) {
 			if diff := cmp.Diff(want, everything(t, s, m), cmpopts.EquateEmpty()); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
-			if how := s.address.planning(); how != "force_custom_plan" {
+			if how := s.planning(); how != "force_custom_plan" {
 				t.Errorf("plans by %s that nobody keeps", how)
 			}
 		})

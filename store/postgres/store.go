@@ -88,6 +88,8 @@ type Store struct {
 	outage outage
 	// moving is where a move into the store stands; nil for none.
 	moving atomic.Pointer[store.Progress]
+	// rewriting: a table of one day is locked for longer.
+	rewriting atomic.Bool
 	// ready are the days, as int64, whose partitions are there.
 	ready sync.Map
 	meter meter

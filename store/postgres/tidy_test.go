@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -219,6 +220,61 @@ func TestPurge(t *testing.T) {
 	}
 	if n := query(t, url, "SELECT count(*) FROM content"); n != 1 {
 		t.Errorf("%d contents, want the one that was not expunged", n)
+	}
+}
+
+// A rewrite has nobody wait who needs another day, and gives way to who needs
+// the same.
+func TestRewritesGiveWay(t *testing.T) {
+	url := cluster.Database(t)
+	now := c0().Add(80 * time.Hour)
+	s := open(t, url, Options{Now: func() time.Time { return now }})
+	c := newCommitter(t)
+	first, second := c.batch(), c.batch()
+	c.commit(s, first)
+	c.commit(s, second)
+	c.head.LastTime = c.head.LastTime.Add(72 * time.Hour)
+	later := c.batch()
+	later.Expunged = []store.ContentKey{{Application: 1, Message: first.Accepts[0].Message.ID}}
+	c.commit(s, later)
+	now = now.Add(purgeAfter)
+	conn := connect(t, url)
+	// What is rewritten gets its indexes anew, one of which takes its time.
+	slowly := fmt.Sprintf(`CREATE TABLE public.slow (once int);
+		CREATE FUNCTION public.slow(bytea) RETURNS bytea LANGUAGE plpgsql IMMUTABLE AS $$
+			BEGIN
+				PERFORM pg_sleep(20) FROM public.slow;
+				RETURN $1;
+			END $$;
+		CREATE INDEX ON content_d%d (public.slow(message));
+		INSERT INTO public.slow VALUES (1)`, day0)
+	if _, err := conn.Exec(t.Context(), slowly); err != nil {
+		t.Fatal(err)
+	}
+	purged := make(chan error, 1)
+	go func() { purged <- s.Purge(t.Context()) }()
+	locked := fmt.Sprintf("SELECT count(*) FROM pg_locks WHERE relation = 'content_d%d'::regclass AND mode = 'AccessExclusiveLock' AND granted", day0)
+	until(t, func() bool { return query(t, url, locked) > 0 })
+	hurry, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	defer cancel()
+	if _, err := s.Content(hurry, 1, later.Accepts[0].Message.ID); err != nil {
+		t.Errorf("a content of another day: %v", err)
+	}
+	if _, err := s.Content(t.Context(), 1, second.Accepts[0].Message.ID); err != nil {
+		t.Errorf("a content of the same day: %v", err)
+	}
+	if err := <-purged; err != nil {
+		t.Fatal(err)
+	}
+	notes := func() int64 { return query(t, url, "SELECT count(*) FROM expunged") }
+	if notes() != 1 {
+		t.Error("it counts as rewritten")
+	}
+	if _, err := conn.Exec(t.Context(), "DELETE FROM public.slow"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Purge(t.Context()); err != nil || notes() != 0 {
+		t.Errorf("in the end: %d notes, %v", notes(), err)
 	}
 }
 

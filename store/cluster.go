@@ -92,6 +92,11 @@ type Lease struct {
 // Held reports whether the lease holds at a moment.
 func (l *Lease) Held(now time.Time) bool { return !l.Released && now.Before(l.Expires) }
 
+// CodeMoved is the code of the error, of kind Unavailable, that becomes of a
+// change of the catalogue which another node's was faster than: it is not stored,
+// and may be tried again.
+const CodeMoved = "catalogue_moved"
+
 // Amend is an error of Cluster's Commit: the batch was refused as it is, and
 // nothing of it written. Amended it can be committed again, under the same number.
 type Amend struct {

@@ -203,8 +203,9 @@ type Batch struct {
 	Head    Head
 	Changes []Change
 	// Version is that of the catalogue by which Changes were made and Accepts
-	// routed, of the oldest where they differ; see Cluster. Drivers that are none
-	// ignore it.
+	// routed, of the oldest where they differ: it was noted before anything of the
+	// catalogue was looked at for them, the numbers it gives out included. See
+	// Cluster. With 0 nothing is asked for; drivers that are none ignore it.
 	Version uint64
 	Accepts []Accept
 	// Answers are records of requests that became no message.
@@ -342,6 +343,10 @@ type DedupeRecord struct {
 	// by who stores it; nil where the answer can be made of the message. Message
 	// is then an id that no message has, for its time.
 	Answer []byte
+	// Since is for a record that is stored: one of the same digest and of another
+	// message, by id time as old as this or younger, stays, and Cluster refuses
+	// the batch. Zero replaces whatever there is.
+	Since time.Time
 }
 
 // ContentKey names a message's content.

@@ -28,6 +28,12 @@ type Lanes interface {
 	// Accepted once the batch is durable.
 	Accepting(m *postern.Message)
 	Accepted(m *postern.Message, c *postern.Content)
+	// Rerouted and Withdrawn come between the two, while a batch is amended that
+	// the store refused: the message has other routes than those before, which
+	// Accepting saw; or it has left the batch, and no message will have its
+	// position.
+	Rerouted(m *postern.Message, before []postern.EndpointNumber)
+	Withdrawn(m *postern.Message)
 }
 
 // Store is what accepting reads.
@@ -36,13 +42,14 @@ type Store interface {
 	Message(ctx context.Context, app postern.ApplicationNumber, id postern.MessageID) (*postern.Message, error)
 }
 
-// Part is what accept puts into batches; see package journal.
+// Part is what accept puts into batches; see package journal, whose Amender it is.
 type Part interface {
 	Build(b *store.Batch)
+	Amend(b *store.Batch, why *store.Amend) error
 	Done(err error)
 }
 
-// Config is what a Publisher needs; all but the last two are required.
+// Config is what a Publisher needs. Router, Lanes, Store and Accept are required.
 type Config struct {
 	Router Router
 	Lanes  Lanes
@@ -50,6 +57,9 @@ type Config struct {
 	// Accept hands a part to the committer, or refuses with an error of kind
 	// Unavailable.
 	Accept func(p Part, size int) error
+	// Version is that of the catalogue that Router shows, or an older one; 0 when
+	// nil, for one that no other node changes.
+	Version func() uint64
 	// Hurry tells the committer that nobody else is on the way whom the batch
 	// might wait for; may be nil.
 	Hurry func()
@@ -72,6 +82,9 @@ func New(cfg Config) *Publisher {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
+	if cfg.Version == nil {
+		cfg.Version = func() uint64 { return 0 }
+	}
 	p := &Publisher{cfg: cfg, gate: newGate(runtime.GOMAXPROCS(0))}
 	p.reserved.init()
 	p.pool.New = func() any { return newPending(p) }
@@ -85,7 +98,7 @@ func New(cfg Config) *Publisher {
 // When ctx ends first, or the store takes longer than 10 seconds, the message may
 // or may not have been accepted, or be yet.
 func (p *Publisher) Publish(ctx context.Context, in postern.Publish) (m *postern.Message, duplicate bool, err error) {
-	routes, err := p.route(&in)
+	to, err := p.route(&in)
 	if err != nil {
 		return nil, false, err
 	}
@@ -93,7 +106,7 @@ func (p *Publisher) Publish(ctx context.Context, in postern.Publish) (m *postern
 		return nil, false, err
 	}
 	defer p.gate.leave(in.Application)
-	a, r := p.begin(ctx, in, routes)
+	a, r := p.begin(ctx, in, to)
 	p.passed()
 	if a != nil {
 		r = p.end(ctx, a)
@@ -137,12 +150,12 @@ func (p *Publisher) PublishBatch(ctx context.Context, batch []postern.Publish) [
 	defer p.gate.leave(app)
 	begun := make([]*pending, len(batch))
 	for i, in := range batch {
-		routes, err := p.route(&in)
+		to, err := p.route(&in)
 		if err != nil {
 			results[i].Err = err
 			continue
 		}
-		begun[i], results[i] = p.begin(ctx, in, routes)
+		begun[i], results[i] = p.begin(ctx, in, to)
 	}
 	p.passed()
 	for i, a := range begun {
@@ -154,22 +167,24 @@ func (p *Publisher) PublishBatch(ctx context.Context, batch []postern.Publish) [
 }
 
 // route matches a message, unless it names its endpoint.
-func (p *Publisher) route(in *postern.Publish) ([]postern.EndpointNumber, error) {
+func (p *Publisher) route(in *postern.Publish) (to routed, err error) {
+	to.version, to.only = p.cfg.Version(), in.Only // the version first: it is not above that of the routes
 	routes, ok := p.cfg.Router.Match(in.Application, in.EventType, in.Channels)
 	if !ok {
-		return nil, postern.ErrNotFound
+		return to, postern.ErrNotFound
 	}
+	to.routes = routes
 	if in.Only != 0 {
-		routes = []postern.EndpointNumber{in.Only}
+		to.routes = []postern.EndpointNumber{in.Only}
 	}
-	return routes, nil
+	return to, nil
 }
 
 // begin hands a message to the committer; end must follow with what it returns.
 // That is nil for a message that ended here.
-func (p *Publisher) begin(ctx context.Context, in postern.Publish, routes []postern.EndpointNumber) (*pending, Result) {
+func (p *Publisher) begin(ctx context.Context, in postern.Publish, to routed) (*pending, Result) {
 	a := p.pool.Get().(*pending)
-	a.fill(in, routes)
+	a.fill(in, to)
 	first, err := p.hand(ctx, a)
 	if err == nil && first.IsZero() {
 		return a, Result{}
@@ -178,7 +193,12 @@ func (p *Publisher) begin(ctx context.Context, in postern.Publish, routes []post
 	if err != nil {
 		return nil, Result{Err: err}
 	}
-	return nil, Result{Message: &postern.Message{ID: first, Application: in.Application}, Duplicate: true}
+	return nil, copyOf(first, in.Application)
+}
+
+// copyOf is the result of a second copy.
+func copyOf(first postern.MessageID, app postern.ApplicationNumber) Result {
+	return Result{Message: &postern.Message{ID: first, Application: app}, Duplicate: true}
 }
 
 // passed tells the gate that all that was let in at once is handed over.
@@ -202,6 +222,9 @@ func (p *Publisher) end(ctx context.Context, a *pending) Result {
 	a.late.Stop()
 	m := a.message
 	p.recycle(a)
+	if of, ok := errors.AsType[*taken](err); ok {
+		return copyOf(of.first, m.Application)
+	}
 	if err != nil {
 		return Result{Err: err}
 	}
@@ -254,12 +277,12 @@ func (p *Publisher) firstCopy(ctx context.Context, a *pending) (postern.MessageI
 // stored looks for a's digests in the store. The record of a message that
 // retention has dropped counts as free.
 func (p *Publisher) stored(ctx context.Context, a *pending) (postern.MessageID, error) {
-	for _, key := range a.keys {
-		var since time.Time
+	for i := range a.keys {
+		key := &a.keys[i]
 		if key.window > 0 {
-			since = p.cfg.Now().Add(-key.window)
+			key.since = p.cfg.Now().Add(-key.window)
 		}
-		record, found, err := p.cfg.Store.Dedupe(ctx, key.scope, key.digest, since)
+		record, found, err := p.cfg.Store.Dedupe(ctx, key.scope, key.digest, key.since)
 		if err != nil {
 			return postern.MessageID{}, err
 		}
@@ -269,6 +292,7 @@ func (p *Publisher) stored(ctx context.Context, a *pending) (postern.MessageID, 
 		if key.scope == store.ScopeEvent {
 			_, err := p.cfg.Store.Message(ctx, a.message.Application, record.Message)
 			if errors.Is(err, postern.ErrNotFound) {
+				key.since = record.Message.Time().Add(time.Millisecond)
 				continue
 			}
 			if err != nil {
@@ -297,6 +321,7 @@ func (p *Publisher) Find(ctx context.Context, app postern.ApplicationNumber, eve
 func (p *Publisher) recycle(a *pending) {
 	a.message, a.content = nil, nil
 	a.keys, a.records = a.keys[:0], a.records[:0]
+	a.routed = routed{}
 	p.pool.Put(a)
 }
 

@@ -59,6 +59,10 @@ func (w *world) Match(app postern.ApplicationNumber, _ string, _ []string) ([]po
 
 func (w *world) Accepting(*postern.Message) {}
 
+func (w *world) Rerouted(*postern.Message, []postern.EndpointNumber) {}
+
+func (w *world) Withdrawn(*postern.Message) {}
+
 func (w *world) Accepted(m *postern.Message, _ *postern.Content) {
 	w.accepted = append(w.accepted, m)
 }
@@ -410,12 +414,15 @@ func TestEventIDsAreOfAnApplication(t *testing.T) {
 // idle is a cover, and lanes, of which nothing is asked.
 type idle struct{}
 
-func (idle) Hold()                                       {}
-func (idle) Release()                                    {}
-func (idle) Close(b *store.Batch)                        { b.Head.Low = b.Head.Next }
-func (idle) Synced()                                     {}
-func (idle) Accepting(*postern.Message)                  {}
-func (idle) Accepted(*postern.Message, *postern.Content) {}
+func (idle) Hold()                                               {}
+func (idle) Release()                                            {}
+func (idle) Close(b *store.Batch)                                { b.Head.Low = b.Head.Next }
+func (idle) Reopen(uint64)                                       {}
+func (idle) Synced()                                             {}
+func (idle) Rerouted(*postern.Message, []postern.EndpointNumber) {}
+func (idle) Withdrawn(*postern.Message)                          {}
+func (idle) Accepting(*postern.Message)                          {}
+func (idle) Accepted(*postern.Message, *postern.Content)         {}
 func (idle) Match(postern.ApplicationNumber, string, []string) ([]postern.EndpointNumber, bool) {
 	return nil, true
 }

@@ -10,11 +10,16 @@
 //  2. Done is called once for every part taken, after the batch is durable and
 //     in the same order, with nil; or with the error for which it is not.
 //  3. Nothing is dropped: Enqueue refuses, or Done is called.
+//
+// Where several nodes share a store, it may refuse a batch on account of what
+// another one has stored meanwhile. The batch is then made right and committed
+// again, as often as it takes: see Amender, and the class Change.
 package journal
 
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -42,6 +47,11 @@ const (
 	// Command parts are taken also where accepts are not, unless the store is
 	// away altogether: somebody waits for them.
 	Command
+	// Change parts are queued as Command ones. They change the catalogue, and
+	// whoever waits for one may hold locks of it: when another node has changed it
+	// meanwhile they are not stored, and told so at once, with store.CodeMoved, be
+	// they built or queued.
+	Change
 	// Settle parts are always taken and may wait a little: for the next accept,
 	// or a few milliseconds.
 	Settle
@@ -57,6 +67,11 @@ type Cover interface {
 	Release()
 	// Close is the last to build a batch.
 	Close(b *store.Batch)
+	// Reopen is called where the store refused a batch that was closed: its
+	// messages, which are those at and after a position, may be routed anew or
+	// leave, and Close is called once more, with the same batch. What it added
+	// before stays in it.
+	Reopen(from uint64)
 	// Synced is called after all parts of a durable batch were told.
 	Synced()
 }
@@ -65,6 +80,14 @@ type Cover interface {
 type Config struct {
 	Store store.Journal
 	Cover Cover
+	// Version is that of the catalogue as this node knows it, read before parts are
+	// built, and Refresh has it know what all others have changed by now. Refresh
+	// may wait for locks that are held until a Change part is told. Both are nil,
+	// and Version is taken for 0, where no other node changes it.
+	Version func() uint64
+	Refresh func(ctx context.Context) error
+	// Log gets what the operator should know; nil for none of it.
+	Log *slog.Logger
 	// Now gives the time of ids; time.Now when nil.
 	Now func() time.Time
 	// MaxParts and MaxBytes bound a batch; 2048 and 4 MiB when 0.
@@ -112,6 +135,7 @@ type Committer struct {
 	closed  bool
 	ended   bool // Run is over: nobody takes settles any more
 	hurried bool // what waits has no company to wait for
+	moved   bool // the catalogue is being refreshed: Change parts are refused
 	failure error
 	wake    chan struct{} // capacity 1; closed by nobody
 	abandon func()        // ends the context of commits; nil before Run
@@ -121,6 +145,7 @@ type Committer struct {
 	batch    store.Batch
 	taken    []entry
 	counts   [classes]int
+	built    span
 	lastSize int
 	passed   bool // an accept larger than a batch waits for its turn
 }
@@ -137,6 +162,12 @@ type entry struct {
 func New(cfg Config, head store.Head) *Committer {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
+	}
+	if cfg.Version == nil {
+		cfg.Version = func() uint64 { return 0 }
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	cfg.MaxParts = orDefault(cfg.MaxParts, 2048)
 	cfg.MaxBytes = orDefault(cfg.MaxBytes, 4<<20)
@@ -202,6 +233,8 @@ func (c *Committer) refuses(class Class) error {
 		return &postern.Error{Kind: postern.Unavailable, Detail: "the store failed and takes nothing more", Err: c.failure}
 	case c.ended || c.closed && class != Settle:
 		return &postern.Error{Kind: postern.Unavailable, Detail: "shutting down"}
+	case class == Change && c.moved:
+		return errMoved
 	case class == Accept && c.bytes > c.cfg.MaxQueued:
 		return &postern.Error{Kind: postern.Unavailable, Detail: "too many messages are waiting to be stored; try again"}
 	}
@@ -252,7 +285,7 @@ func (c *Committer) gather(timer *time.Timer) bool {
 	var settlesSince, lingerSince time.Time
 	for {
 		c.mu.Lock()
-		urgent := len(c.queues[Accept]) + len(c.queues[Command])
+		urgent := len(c.queues[Accept]) + len(c.queues[Command]) + len(c.queues[Change])
 		settles := len(c.queues[Settle])
 		closed := c.closed
 		wait := time.Hour
@@ -303,17 +336,17 @@ func left(since *time.Time, wait time.Duration) time.Duration {
 	return wait - now.Sub(*since)
 }
 
-// take moves a bounded part of the queues into taken, settles and commands
-// before accepts: what ends deliveries makes room. Only an accept that is
+// take moves a bounded part of the queues into taken, changes, settles and
+// commands before accepts: what ends deliveries makes room. Only an accept that is
 // larger than a batch, and so was passed over, has its turn before them. Called
 // with the lock held.
 func (c *Committer) take() {
 	c.taken = c.taken[:0]
 	c.hurried = false
 	bytes := 0
-	order := [...]Class{Command, Settle, Accept}
+	order := [...]Class{Change, Command, Settle, Accept}
 	if c.passed {
-		order = [...]Class{Accept, Command, Settle}
+		order = [...]Class{Accept, Change, Command, Settle}
 	}
 	for _, class := range order {
 		queue := c.queues[class]
@@ -341,29 +374,42 @@ func (c *Committer) commit(ctx context.Context) error {
 	b.Reset()
 	b.Head = c.head
 	b.Head.Batch++
+	b.Version = c.cfg.Version()
 	if now := c.cfg.Now().Truncate(time.Millisecond); now.After(b.Head.LastTime) {
 		b.Head.LastTime = now.UTC()
 	}
-	c.each(c.taken, func(p Part) { p.Build(b) })
-	c.cfg.Cover.Close(b)
+	c.build(b)
 	for _, change := range b.Rows {
 		b.Head.Rows += change.Growth()
 	}
 	begun := time.Now()
-	if err := c.cfg.Store.Commit(ctx, b); err != nil {
+	if err := c.write(ctx, b); err != nil {
 		return err
 	}
 	took := time.Since(begun)
 	c.head = b.Head
 	c.rows.Store(b.Head.Rows)
-	c.lastSize = c.counts[Accept] + c.counts[Command]
-	c.each(c.taken, func(p Part) { p.Done(nil) })
+	commands := c.counts[Command] + c.counts[Change]
+	c.lastSize = c.counts[Accept] + commands
+	c.each(c.taken, func(e entry) { e.part.Done(nil) })
 	c.cfg.Cover.Synced()
 	if c.cfg.Observe != nil {
-		c.cfg.Observe(BatchStats{Accepts: c.counts[Accept], Settles: c.counts[Settle], Commands: c.counts[Command], Commit: took})
+		c.cfg.Observe(BatchStats{Accepts: c.counts[Accept], Settles: c.counts[Settle], Commands: commands, Commit: took})
 	}
 	clear(c.taken)
 	return nil
+}
+
+// build has every part added, and the cover.
+func (c *Committer) build(b *store.Batch) {
+	c.built = span{}
+	c.each(c.taken, func(e entry) {
+		e.part.Build(b)
+		if e.class == Change {
+			c.built = span{len(b.Changes), len(b.Health)}
+		}
+	})
+	c.cfg.Cover.Close(b)
 }
 
 // fail tells everyone who waits, now and later.
@@ -377,11 +423,11 @@ func (c *Committer) fail(err error) {
 	}
 	c.mu.Unlock()
 	wrapped := &postern.Error{Kind: postern.Unavailable, Detail: "the message could not be stored", Err: err}
-	c.each(waiting, func(p Part) { p.Done(wrapped) })
+	c.each(waiting, func(e entry) { e.part.Done(wrapped) })
 }
 
 // each visits parts in their order.
-func (c *Committer) each(entries []entry, visit func(p Part)) {
+func (c *Committer) each(entries []entry, visit func(e entry)) {
 	held := false
 	for _, e := range entries {
 		switch settle := e.class == Settle; {
@@ -392,7 +438,7 @@ func (c *Committer) each(entries []entry, visit func(p Part)) {
 			c.cfg.Cover.Release()
 			held = false
 		}
-		visit(e.part)
+		visit(e)
 	}
 	if held {
 		c.cfg.Cover.Release()

@@ -82,6 +82,8 @@ func (tr *trace) Close(*store.Batch) {
 	tr.current = nil
 }
 
+func (tr *trace) Reopen(from uint64) { tr.note("reopen %d", from) }
+
 func (tr *trace) Hold() { tr.note("hold") }
 
 func (tr *trace) Release() { tr.note("release") }

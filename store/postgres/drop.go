@@ -86,7 +86,9 @@ func (p *partition) drop(ctx context.Context, conn *pgx.Conn) error {
 }
 
 // direct opens a connection of its own for what cannot run in a transaction: not
-// through a pooler, if the options name a way round it. Its waits are bounded.
+// through a pooler, if the options name a way round it. Its waits are bounded, unless
+// there is a pooler all the same: then the bound would stay with a session that
+// serves others next, and nobody waits behind what is done here but this.
 func (s *Store) direct(ctx context.Context) (*pgx.Conn, error) {
 	a := s.address
 	if s.listen != nil {
@@ -96,7 +98,11 @@ func (s *Store) direct(ctx context.Context) (*pgx.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := alone(ctx, conn, fmt.Sprintf("SET lock_timeout = %d", ddlTimeout.Milliseconds())); err != nil {
+	var pid uint32 // a pooler tells one of its own making
+	if err = conn.QueryRow(ctx, "SELECT pg_backend_pid()").Scan(&pid); err == nil && pid == conn.PgConn().PID() {
+		err = alone(ctx, conn, fmt.Sprintf("SET lock_timeout = %d", ddlTimeout.Milliseconds()))
+	}
+	if err != nil {
 		return nil, errors.Join(err, conn.Close(ctx))
 	}
 	return conn, nil

@@ -526,6 +526,29 @@ func TestPooler(t *testing.T) {
 	}
 }
 
+// Nor is an epoch given out that a crash could take back.
+func TestRaisesAreSynchronous(t *testing.T) {
+	s := open(t, cluster.Database(t), Options{})
+	tx, err := s.writer.conn.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(t.Context(), "SET LOCAL synchronous_commit = off"); err != nil {
+		t.Fatal(err)
+	}
+	s.hold.doubted()
+	if _, _, err := s.raise(t.Context(), tx.Conn(), &s.hold.epoch); err != nil {
+		t.Fatal(err)
+	}
+	var got string
+	if err := tx.QueryRow(t.Context(), "SHOW synchronous_commit").Scan(&got); err != nil || got != "on" {
+		t.Errorf("a raise ends with %s, %v", got, err)
+	}
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // A batch is on the disk when it is answered, whatever the connection is set to
 // do by default.
 func TestCommitsAreSynchronous(t *testing.T) {

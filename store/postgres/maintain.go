@@ -24,6 +24,8 @@ type meter struct {
 // Usage implements store.Maintenance. It knows the database's size, at most a
 // minute old, and nothing of the disk under it.
 func (s *Store) Usage(ctx context.Context) (store.Usage, error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout) // others wait for the answer as well
+	defer cancel()
 	m := &s.meter
 	m.mu.Lock()
 	defer m.mu.Unlock()

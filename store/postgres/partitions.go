@@ -17,6 +17,8 @@ import (
 const (
 	// noPartition is what PostgreSQL says of a row that no partition takes.
 	noPartition = "23514"
+	// lockTimeout is what it says of a lock that was not to be had in time.
+	lockTimeout = "55P03"
 	// daysAhead is how many partitions stand ready.
 	daysAhead = 7
 )

@@ -35,6 +35,7 @@ type proxy struct {
 	met      []fate // of those that came
 	conns    []net.Conn
 	away     bool // everybody is turned away
+	pooler   bool // sessions are told numbers that are not their server's
 }
 
 // newProxy returns one for a database, and the address through it.
@@ -111,7 +112,7 @@ func (p *proxy) serve(client net.Conn) {
 	}
 	p.mu.Lock()
 	p.conns = append(p.conns, client, server)
-	away := p.away
+	away, pooler := p.away, p.pooler
 	p.mu.Unlock()
 	if away {
 		_, _ = client.Read(make([]byte, 1<<12))
@@ -132,6 +133,9 @@ func (p *proxy) serve(client net.Conn) {
 				_ = client.Close()
 				return
 			default:
+			}
+			if key := bytes.Index(buf[:n], []byte("K\x00\x00\x00\x0c")); pooler && key >= 0 {
+				buf[key+5] ^= 1
 			}
 			if _, werr := client.Write(buf[:n]); err != nil || werr != nil {
 				_ = client.Close()

@@ -101,33 +101,31 @@ func (s *Store) rewrite(ctx context.Context, table string) (whole bool, err erro
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }() // what it did is answered
 	ctx, giveWay := context.WithCancel(ctx)
 	defer giveWay()
-	var pid int32
-	if err := conn.QueryRow(ctx, "SELECT pg_backend_pid()").Scan(&pid); err != nil {
-		return false, err
-	}
 	s.rewriting.Store(true)
 	defer s.rewriting.Store(false)
 	var watching sync.WaitGroup
 	watched, end := context.WithCancel(ctx)
 	inUse := false
 	watching.Go(func() {
-		if inUse = s.waitedFor(watched, pid); inUse {
+		if inUse = s.waitedFor(watched, table); inUse {
 			giveWay()
 		}
 	})
 	err = alone(ctx, conn, "VACUUM FULL "+table)
 	end()
 	watching.Wait()
-	if err != nil && (inUse || code(err) == "55P03") { // nor was it free to begin with
+	if err != nil && (inUse || code(err) == lockTimeout) { // nor was it free to begin with
 		s.opts.Logger.Info("a table of expunged contents is in use: it is rewritten later", slog.String("table", table))
 		return false, nil
 	}
 	return err == nil, err
 }
 
-// waitedFor returns true once somebody waits for a session for too long, and
-// false when ctx ends. Where not even the question is answered, all reads wait.
-func (s *Store) waitedFor(ctx context.Context, pid int32) bool {
+// waitedFor returns true once somebody waits too long for a table that is rewritten,
+// and false when ctx ends. Where not even the question is answered, all reads wait.
+func (s *Store) waitedFor(ctx context.Context, table string) bool {
+	// The rewrite itself may still wait, for the one lock that shuts out everybody.
+	const find = "SELECT EXISTS (SELECT FROM pg_locks WHERE relation = to_regclass($1::text) AND NOT granted AND mode <> 'AccessExclusiveLock')"
 	look := time.NewTicker(waitsEvery)
 	defer look.Stop()
 	for times := 0; times < waitsLong; {
@@ -138,7 +136,7 @@ func (s *Store) waitedFor(ctx context.Context, pid int32) bool {
 		}
 		asking, cancel := context.WithTimeout(ctx, waitsEvery)
 		var waits bool
-		err := s.reads.QueryRow(asking, "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE $1::int4 = ANY (pg_blocking_pids(pid)))", pid).Scan(&waits)
+		err := s.reads.QueryRow(asking, find, table).Scan(&waits)
 		cancel()
 		if times++; err == nil && !waits {
 			times = 0

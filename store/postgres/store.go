@@ -167,7 +167,9 @@ func (s *Store) begin(ctx context.Context) error {
 	if err := s.load(ctx); err != nil {
 		return err
 	}
-	if err := s.prepareDays(ctx); err != nil {
+	// A table that somebody holds for long, to analyze it or for an index, is no
+	// reason not to start: what is missing is made when it is needed.
+	if err := s.prepareDays(ctx); err != nil && code(err) != lockTimeout {
 		return err
 	}
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))

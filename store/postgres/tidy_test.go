@@ -278,6 +278,64 @@ func TestRewritesGiveWay(t *testing.T) {
 	}
 }
 
+// What a session of the store's own is set to never stays behind in a pooler's.
+func TestPoolersKeepTheirSettings(t *testing.T) {
+	direct := cluster.Database(t)
+	p, url := newProxy(t, direct)
+	for _, pooler := range []bool{false, true} {
+		p.mu.Lock()
+		p.pooler = pooler
+		p.mu.Unlock()
+		s := open(t, url, Options{ReadOnly: true})
+		conn, err := s.direct(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var timeout string
+		if err := conn.QueryRow(t.Context(), "SHOW lock_timeout").Scan(&timeout); err != nil || (timeout == "0") != pooler {
+			t.Errorf("pooler %t: lock_timeout %s, %v", pooler, timeout, err)
+		}
+		if err := conn.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// A day's tables stand beside their parents: one of the same name elsewhere is none.
+func TestPartitionsStandByTheirParents(t *testing.T) {
+	url := cluster.Database(t)
+	conn := connect(t, url)
+	if _, err := conn.Exec(t.Context(), fmt.Sprintf(`CREATE SCHEMA other; CREATE TABLE other.message_d%d ();
+		ALTER DATABASE %s SET search_path = other, public`, day0, conn.Config().Database)); err != nil {
+		t.Fatal(err)
+	}
+	s := open(t, url, Options{})
+	c := newCommitter(t)
+	c.commit(s, c.batch())
+	list, err := s.partitions(t.Context(), int64(day0))
+	if err != nil || len(list) != 5 {
+		t.Errorf("%d tables of the day, want 5; %v", len(list), err)
+	}
+}
+
+// A table that somebody works on for long is no reason not to start.
+func TestTablesInUseAtTheStart(t *testing.T) {
+	url := cluster.Database(t)
+	tx, err := connect(t, url).Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(t.Context(), "LOCK TABLE message IN SHARE UPDATE EXCLUSIVE MODE"); err != nil {
+		t.Fatal(err)
+	}
+	s := open(t, url, Options{})
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	c := newCommitter(t)
+	c.commit(s, c.batch())
+}
+
 // c0 is when a committer begins.
 func c0() time.Time { return day0.Start().Add(12 * time.Hour) }
 

@@ -15,6 +15,9 @@ DECLARE
     _now  bigint := extract(epoch FROM clock_timestamp()) * 1000;
     _last bytea;
 BEGIN
+    IF current_setting('synchronous_commit') = 'off' THEN
+        PERFORM set_config('synchronous_commit', 'on', true); -- an epoch that is in use never goes back
+    END IF;
     INSERT INTO journal VALUES (_journal, 0, '') ON CONFLICT DO NOTHING;
     INSERT INTO heartbeat VALUES (_journal, 0, '', 0, true) ON CONFLICT DO NOTHING;
     INSERT INTO head VALUES (_journal, 0, 0, 0, 0, 0, 0, 0, 0, 0) ON CONFLICT DO NOTHING;

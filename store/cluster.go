@@ -3,8 +3,6 @@ package store
 import (
 	"context"
 	"time"
-
-	"github.com/postern-dev/postern"
 )
 
 // Cluster is a Store that several nodes have open at once, each with a journal of
@@ -28,9 +26,9 @@ type Cluster interface {
 	// Renewed has fn called after each renewal, by the goroutine that renews. fn
 	// must not block. It is called once, before there is work.
 	Renewed(fn func())
-	// Tell sets what the next renewals say of this journal's demand, for each
-	// endpoint with a rate limit: deliveries a second that it has or would have.
-	Tell(demand map[postern.EndpointNumber]float64)
+	// Tell sets what the lease says to other nodes, in words of the engine's: from the
+	// next renewal on, which is made at once where now is true.
+	Tell(word []byte, now bool)
 	// Wake gets a value when Poll may have something new; capacity 1. It comes at
 	// once where the database notifies, else every half a second.
 	Wake() <-chan struct{}
@@ -85,8 +83,8 @@ type Lease struct {
 	Expires  time.Time
 	Released bool
 	Idle     bool
-	// Demand is what Tell said.
-	Demand map[postern.EndpointNumber]float64
+	// Word is what Tell said; nil for nothing yet.
+	Word []byte
 }
 
 // Held reports whether the lease holds at a moment.

@@ -80,17 +80,39 @@ func (a *address) primary() {
 	}
 }
 
-// pool opens connections for reads, the first one at once.
-func (a *address) pool(ctx context.Context) (*pgxpool.Pool, error) {
-	pool, err := pgxpool.NewWithConfig(ctx, a.config.Copy())
+// pool is connections for reads. Its batches are prepared under names, unless the
+// address says otherwise: see Store.each, which notices a pooler. Single statements,
+// which are rare, do without.
+type pool struct{ *pgxpool.Pool }
+
+// Query, QueryRow and Exec take no mode among their arguments.
+func (p pool) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
+	return p.Pool.Query(ctx, sql, unprepared(args)...)
+}
+
+func (p pool) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
+	return p.Pool.QueryRow(ctx, sql, unprepared(args)...)
+}
+
+func (p pool) Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error) {
+	return p.Pool.Exec(ctx, sql, unprepared(args)...)
+}
+
+func unprepared(args []any) []any {
+	return append([]any{pgx.QueryExecModeExec}, args...)
+}
+
+// open opens the pool, and its first connection at once.
+func (a *address) open(ctx context.Context) (pool, error) {
+	p, err := pgxpool.NewWithConfig(ctx, a.config.Copy())
 	if err != nil {
-		return nil, a.unavailable(err)
+		return pool{}, a.unavailable(err)
 	}
-	if err := pool.Ping(ctx); err != nil {
-		pool.Close()
-		return nil, a.unavailable(err)
+	if err := p.Ping(ctx); err != nil {
+		p.Close()
+		return pool{}, a.unavailable(err)
 	}
-	return pool, nil
+	return pool{p}, nil
 }
 
 // connect opens a connection that prepares nothing by itself.

@@ -526,6 +526,39 @@ func TestPooler(t *testing.T) {
 	}
 }
 
+// Everything but reads and batches does without names from the start: it may come
+// first, and has nobody to try it again.
+func TestPoolerFromTheStart(t *testing.T) {
+	p, url := newProxy(t, cluster.Database(t))
+	p.mu.Lock()
+	p.pooler = true
+	p.mu.Unlock()
+	var log journalOf
+	s := open(t, url, Options{Logger: log.logger()})
+	c := newCommitter(t)
+	c.commit(s, c.batch())
+	for what, err := range map[string]error{"renew": s.renew(t.Context()), "tidy": s.tidy(t.Context()), "purge": s.Purge(t.Context())} {
+		if err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if _, err := s.Usage(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if kept, made, err := s.Keep(t.Context(), "x", []byte{0, 1}); string(kept) != "\x00\x01" || !made || err != nil {
+		t.Errorf("kept %q, %t, %v", kept, made, err)
+	}
+	if err := s.Load(t.Context(), func(any) error { return nil }); err != nil {
+		t.Error(err)
+	}
+	if log.String() != "" {
+		t.Errorf("before the first read: %s", log.String())
+	}
+	if got := stored(t, s); !slices.Equal(got, []uint64{1}) || strings.Count(log.String(), "going on without them") != 1 {
+		t.Errorf("stored %v: %s", got, log.String())
+	}
+}
+
 // Nor is an epoch given out that a crash could take back.
 func TestRaisesAreSynchronous(t *testing.T) {
 	s := open(t, cluster.Database(t), Options{})

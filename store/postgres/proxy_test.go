@@ -35,7 +35,7 @@ type proxy struct {
 	met      []fate // of those that came
 	conns    []net.Conn
 	away     bool // everybody is turned away
-	pooler   bool // sessions are told numbers that are not their server's
+	pooler   bool // sessions are told numbers that are not their server's, and names of statements mean nothing
 }
 
 // newProxy returns one for a database, and the address through it.
@@ -161,6 +161,9 @@ func (p *proxy) serve(client net.Conn) {
 				close(deaf)
 			case passes:
 			}
+		}
+		if pooler && buf[0] == 'B' {
+			copy(buf, bytes.ReplaceAll(buf[:n], []byte("\x00stmtcache_"), []byte("\x00elsewhere_")))
 		}
 		if n > 0 {
 			if _, werr := server.Write(buf[:n]); werr != nil {

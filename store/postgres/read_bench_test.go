@@ -45,7 +45,7 @@ func BenchmarkReads(b *testing.B) {
 		b.Fatal(err)
 	}
 	s := &Store{address: address}
-	if s.reads, err = address.pool(b.Context()); err != nil {
+	if s.reads, err = address.open(b.Context()); err != nil {
 		b.Fatal(err)
 	}
 	b.Cleanup(s.reads.Close)

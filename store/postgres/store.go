@@ -22,7 +22,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/postern-dev/postern"
 	"github.com/postern-dev/postern/store"
@@ -78,7 +77,7 @@ type Store struct {
 	// listen is that of Options.ListenURL, nil for none.
 	listen *address
 	// reads serves everything but Commit.
-	reads *pgxpool.Pool
+	reads pool
 
 	// writer is Commit's, head what its last batch left behind, hold the right to
 	// write one, and outage the time while the database takes none.
@@ -140,7 +139,7 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 	}
 	s.writer.args = newArguments()
 	s.writer.statement = s.writer.args.statement()
-	if s.reads, err = a.pool(ctx); err != nil {
+	if s.reads, err = a.open(ctx); err != nil {
 		return nil, err
 	}
 	if err := s.begin(ctx); err != nil {

@@ -86,7 +86,8 @@ func (p *partition) drop(ctx context.Context, conn *pgx.Conn) error {
 }
 
 // direct opens a connection of its own for what cannot run in a transaction: not
-// through a pooler, if the options name a way round it. Its waits are bounded, unless
+// through a pooler, if the options name a way round it. A statement may take as long
+// as it has to, whatever the role is set to, and its waits are bounded, unless
 // there is a pooler all the same: then the bound would stay with a session that
 // serves others next, and nobody waits behind what is done here but this.
 func (s *Store) direct(ctx context.Context) (*pgx.Conn, error) {
@@ -100,7 +101,7 @@ func (s *Store) direct(ctx context.Context) (*pgx.Conn, error) {
 	}
 	var pid uint32 // a pooler tells one of its own making
 	if err = conn.QueryRow(ctx, "SELECT pg_backend_pid()").Scan(&pid); err == nil && pid == conn.PgConn().PID() {
-		err = alone(ctx, conn, fmt.Sprintf("SET lock_timeout = %d", ddlTimeout.Milliseconds()))
+		err = errors.Join(alone(ctx, conn, "SET statement_timeout = 0"), alone(ctx, conn, fmt.Sprintf("SET lock_timeout = %d", ddlTimeout.Milliseconds())))
 	}
 	if err != nil {
 		return nil, errors.Join(err, conn.Close(ctx))

@@ -115,7 +115,8 @@ func (e *export) read(ctx context.Context, conn *pgx.Conn, parts []part) error {
 	if _, err := e.tx.Exec(ctx, pinned, "force_custom_plan"); err != nil {
 		return err
 	}
-	if _, err := e.tx.Exec(ctx, "SELECT set_config(name, '0', true) FROM unnest(ARRAY['statement_timeout', 'idle_in_transaction_session_timeout']) AS s (name)"); err != nil {
+	const patient = "SELECT set_config(name, '0', true) FROM pg_settings WHERE name IN ('statement_timeout', 'transaction_timeout', 'idle_in_transaction_session_timeout')"
+	if _, err := e.tx.Exec(ctx, patient); err != nil {
 		return err
 	}
 	head, err := e.head(ctx)

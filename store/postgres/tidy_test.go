@@ -286,14 +286,15 @@ func TestPoolersKeepTheirSettings(t *testing.T) {
 		p.mu.Lock()
 		p.pooler = pooler
 		p.mu.Unlock()
-		s := open(t, url, Options{ReadOnly: true})
+		s := open(t, url+"&statement_timeout=60000", Options{ReadOnly: true})
 		conn, err := s.direct(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
-		var timeout string
-		if err := conn.QueryRow(t.Context(), "SHOW lock_timeout").Scan(&timeout); err != nil || (timeout == "0") != pooler {
-			t.Errorf("pooler %t: lock_timeout %s, %v", pooler, timeout, err)
+		var wait, work string
+		err = conn.QueryRow(t.Context(), "SELECT current_setting('lock_timeout'), current_setting('statement_timeout')").Scan(&wait, &work)
+		if err != nil || (wait == "0") != pooler || (work == "1min") != pooler {
+			t.Errorf("pooler %t: lock_timeout %s, statement_timeout %s, %v", pooler, wait, work, err)
 		}
 		if err := conn.Close(t.Context()); err != nil {
 			t.Error(err)

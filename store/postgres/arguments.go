@@ -1,8 +1,13 @@
 package postgres
 
 import (
+	"bytes"
+	"cmp"
 	"encoding/binary"
 	"encoding/json"
+	"math"
+	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -19,17 +24,20 @@ import (
 // a codec that finds the way to each of them by its type costs more than all the
 // rest on this side.
 type arguments struct {
-	// journal has two bytes of its array; epoch is set for each try.
-	journal, epoch [8]byte
-	head           array
+	// journal has two bytes of its array; epoch is set for each try, and version is
+	// the catalogue's. author tells what this process changes of the catalogue from
+	// what others do; a store that another one adopts has the same.
+	journal, epoch, version, author [8]byte
+	head                            array
 
 	messages struct {
 		day, application, id, position, eventType, contentType, eventID, channels, tags, routes, size array
 		source, providerEventType, causedBy, depth, payload, request                                  array
 	}
-	// dedupe are records of all scopes; application is 0 for an answer's.
+	// dedupe are records of all scopes, in the order of their digests; application is
+	// 0 for an answer's. Those of other messages count from since on.
 	dedupe struct {
-		scope, digest, application, message, at, status, answer array
+		scope, digest, application, message, at, status, answer, since array
 	}
 	// redacted are attempts that are taken out first, to be stored anew.
 	redacted struct{ day, application, message, endpoint, n array }
@@ -71,11 +79,16 @@ type digested struct {
 	record      *store.DedupeRecord
 }
 
+func (d digested) compare(other digested) int {
+	return cmp.Or(bytes.Compare(d.record.Digest[:], other.record.Digest[:]), cmp.Compare(d.record.Scope, other.record.Scope))
+}
+
 // newArguments puts the fields into the order of the function's parameters. What
 // has none would be noticed at once: PostgreSQL finds no function of that many.
 func newArguments() *arguments {
 	a := &arguments{digests: map[scoped]int{}, standing: map[store.Placed]*postern.Row{}}
-	a.types = append(a.types, typeInt2, typeInt8)
+	binary.BigEndian.PutUint64(a.author[:], rand.Uint64()) //nolint:gosec // it is no secret
+	a.types = append(a.types, typeInt2, typeInt8, typeInt8, typeInt8)
 	bind := func(elem, list uint32, columns ...*array) {
 		for _, c := range columns {
 			c.elem = elem
@@ -110,6 +123,7 @@ func newArguments() *arguments {
 	int8(&d.at)
 	int2(&d.status)
 	blob(&d.answer)
+	int8(&d.since)
 	z := &a.redacted
 	int4(&z.day)
 	int8(&z.application)
@@ -162,6 +176,7 @@ func (a *arguments) fill(journal uint16, b *store.Batch, dropped int64) error {
 		c.reset()
 	}
 	binary.BigEndian.PutUint16(a.journal[:], journal)
+	binary.BigEndian.PutUint64(a.version[:], b.Version)
 	dropped = max(dropped, int64(b.DropDay))
 	a.fillHead(&b.Head)
 	for i := range b.Accepts {
@@ -175,8 +190,10 @@ func (a *arguments) fill(journal uint16, b *store.Batch, dropped int64) error {
 	for i := range b.Records {
 		a.recognise(b.Records[i].Application, &b.Records[i].DedupeRecord)
 	}
+	// All nodes lock records in one order, and so never wait for each other in turn.
+	slices.SortFunc(a.pending, digested.compare)
 	for _, d := range a.pending {
-		a.addDedupe(d)
+		a.addDedupe(d, dropped)
 	}
 	clear(a.digests)
 	clear(a.pending)
@@ -195,7 +212,7 @@ func (a *arguments) fill(journal uint16, b *store.Batch, dropped int64) error {
 
 // list is what is sent, under an epoch.
 func (a *arguments) list(epoch int64) [][]byte {
-	a.values = append(a.values[:0], a.journal[:2], a.under(epoch))
+	a.values = append(a.values[:0], a.journal[:2], a.under(epoch), a.version[:], a.author[:])
 	for _, c := range a.columns {
 		a.values = append(a.values, c.value())
 	}
@@ -286,8 +303,9 @@ func (a *arguments) recognise(app postern.ApplicationNumber, r *store.DedupeReco
 	a.pending = append(a.pending, digested{app, r})
 }
 
-// addDedupe adds a record, with the id's time as its age.
-func (a *arguments) addDedupe(d digested) {
+// addDedupe adds a record, with the id's time as its age. An event's that went with
+// its day counts no more, however far back its publisher looks.
+func (a *arguments) addDedupe(d digested, dropped int64) {
 	c, r := &a.dedupe, d.record
 	c.scope.text(string(rune(r.Scope)))
 	c.digest.bytes(r.Digest[:])
@@ -296,6 +314,14 @@ func (a *arguments) addDedupe(d digested) {
 	c.at.int8(r.Message.Time().UnixMilli())
 	c.status.int2(int16(r.Status))
 	c.answer.optional(r.Answer)
+	since := int64(math.MaxInt64)
+	if !r.Since.IsZero() {
+		since = r.Since.UnixMilli()
+	}
+	if r.Scope == store.ScopeEvent {
+		since = max(since, store.Day(dropped+1).Start().UnixMilli())
+	}
+	c.since.int8(since)
 }
 
 // fillAttempts adds those that are new and those that are stored anew, of which

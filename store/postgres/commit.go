@@ -113,6 +113,10 @@ func (s *Store) Commit(ctx context.Context, b *store.Batch) error {
 	if errors.Is(err, errClosed) {
 		return err
 	}
+	if amendable(err) {
+		s.outage.end(s, byCommit) // it answers
+		return err
+	}
 	if err != nil {
 		s.fail(err)
 		return s.failed()
@@ -147,8 +151,10 @@ func (s *Store) persist(ctx context.Context, b *store.Batch) error {
 		switch {
 		case err == nil:
 			return nil
-		case errors.Is(err, errFenced), errors.Is(err, errUnexpected):
+		case errors.Is(err, errFenced), errors.Is(err, errUnexpected), amendable(err):
 			return err
+		case errors.Is(err, errNotTaken):
+			continue // what stood in its way has gone meanwhile
 		case s.address.notePooler(s, err):
 			continue // the server did not know the name: nothing was done
 		case code(err) == noPartition && missing < 3:
@@ -188,7 +194,7 @@ func (s *Store) try(caller context.Context, b *store.Batch) (err error) {
 	// next. Where it refused, the next connection may lead to another server, or have
 	// other settings: a session keeps those that it began with.
 	defer func() {
-		if err != nil {
+		if err != nil && !amendable(err) {
 			w.disconnect(ctx)
 			return
 		}
@@ -207,7 +213,11 @@ func (s *Store) try(caller context.Context, b *store.Batch) (err error) {
 	if err := s.makePartitions(ctx, w.conn, b); err != nil {
 		return err
 	}
-	return s.send(ctx)
+	err = s.send(ctx)
+	if code(err) == takenCode {
+		return s.refusal(ctx)
+	}
+	return err
 }
 
 // send calls the function and reads its answer. Where the answer does not come,
@@ -241,6 +251,8 @@ func (s *Store) send(ctx context.Context) error {
 		return nil
 	case "fenced":
 		return errFenced
+	case "stale":
+		return &store.Amend{Stale: true}
 	default:
 		return errUnexpected
 	}

@@ -15,6 +15,8 @@ import (
 // tell which of two comes later. The names of the fields are those of the tables'
 // columns, which the function reads them into.
 type rare struct {
+	// Routing: one of the changes decides where messages go, or who may do what.
+	Routing      bool           `json:"routing,omitempty"`
 	Changes      []jsonChange   `json:"changes,omitempty"`
 	Revived      []jsonPlaced   `json:"revived,omitempty"`
 	Dead         []jsonPlaced   `json:"dead,omitempty"`
@@ -33,12 +35,13 @@ type rare struct {
 type (
 	// jsonChange puts a record of the catalogue, or deletes it where Record is empty:
 	// then Health names the endpoint, Refusals the source and History the
-	// application that goes with it.
+	// application that goes with it. Used: a key was, and nothing of it has changed.
 	jsonChange struct {
 		Kind        string `json:"kind"`
 		Application uint32 `json:"application"`
 		Name        octets `json:"name"`
 		Record      octets `json:"record,omitempty"`
+		Used        bool   `json:"used,omitempty"`
 		Health      uint32 `json:"health,omitempty"`
 		Refusals    octets `json:"refusals,omitempty"`
 		History     uint32 `json:"history,omitempty"`
@@ -116,6 +119,11 @@ func rareOf(b *store.Batch, dropped int64) (*rare, error) {
 		if err != nil {
 			return nil, err
 		}
+		if key, ok := b.Changes[i].Put.(*postern.Key); ok {
+			// Keys do not change but for that. Where nothing is asked, there is no other node.
+			c.Used = b.Version > 0 && !key.LastUsedAt.IsZero()
+		}
+		r.Routing = r.Routing || c.Kind != kindReplay && !c.Used
 		r.Changes = append(r.Changes, c)
 	}
 	r.ended(b, dropped)

@@ -1,15 +1,28 @@
 -- What is rare in a batch: see type rare in rare.go, whose fields these are. Each
 -- list names a key once, and the order of the lists is that of store.Batch. What
 -- is not there is not asked for: a statement on partitions begins with all of them.
-CREATE FUNCTION postern_commit_rare(_journal smallint, _rare jsonb) RETURNS void
+-- _seq is the version of the catalogue that this makes, by _author, of whoever holds
+-- catalogue_version; without one nothing is noted.
+CREATE FUNCTION postern_commit_rare(_journal smallint, _rare jsonb, _seq bigint DEFAULT NULL, _author bigint DEFAULT 0) RETURNS void
 LANGUAGE plpgsql
 SET enable_hashjoin = off SET enable_mergejoin = off SET enable_seqscan = off SET plan_cache_mode = force_generic_plan SET jit = off AS $$
 DECLARE
     _change record;
+    _now    bigint := extract(epoch FROM clock_timestamp()) * 1000;
 BEGIN
     FOR _change IN SELECT * FROM jsonb_to_recordset(_rare -> 'changes')
-        AS x(kind "char", application bigint, name bytea, record bytea, health bigint, refusals bytea, history bigint)
+        AS x(kind "char", application bigint, name bytea, record bytea, used boolean, health bigint, refusals bytea, history bigint)
     LOOP
+        -- That a key was used does not bring one back that was revoked meanwhile.
+        IF _change.used THEN
+            UPDATE catalogue c SET record = convert_from(_change.record, 'UTF8')::json
+                WHERE c.kind = _change.kind AND c.application = _change.application AND c.name = _change.name;
+            CONTINUE WHEN NOT FOUND;
+        END IF;
+        IF _seq IS NOT NULL THEN
+            INSERT INTO catalogue_log VALUES (_seq, _change.kind, _change.application, _change.name, _author, _now);
+        END IF;
+        CONTINUE WHEN _change.used;
         IF _change.record IS NOT NULL THEN
             INSERT INTO catalogue AS c VALUES (_change.kind, _change.application, _change.name, convert_from(_change.record, 'UTF8')::json)
                 ON CONFLICT (kind, application, name) DO UPDATE SET record = excluded.record;
@@ -59,6 +72,17 @@ BEGIN
             ON CONFLICT (endpoint) DO UPDATE SET failing_since_us = excluded.failing_since_us, disabled = excluded.disabled,
                 disabled_at_us = excluded.disabled_at_us, failures = excluded.failures;
     END IF;
+    IF _seq IS NOT NULL THEN
+        INSERT INTO catalogue_log SELECT _seq, 'h', 0, substring(int8send(x.endpoint) FROM 5), _author, _now FROM (
+            SELECT endpoint FROM jsonb_to_recordset(_rare -> 'healthy') AS x(endpoint bigint) UNION ALL
+            SELECT endpoint FROM jsonb_to_recordset(_rare -> 'health') AS x(endpoint bigint)) x;
+        INSERT INTO catalogue_log SELECT _seq, 'd', 0, '', _author, _now WHERE _rare ? 'drop_day';
+        UPDATE catalogue_version v SET seq = _seq,
+            routing = CASE WHEN _rare ? 'routing' THEN _seq ELSE v.routing END,
+            author = CASE WHEN _rare ? 'routing' THEN _author ELSE v.author END,
+            before = CASE WHEN _rare ? 'routing' AND v.author <> _author THEN v.routing ELSE v.before END;
+        PERFORM pg_notify('postern', ''); -- whoever listens reads it
+    END IF;
     IF _rare ? 'refusals' THEN
         INSERT INTO refusal SELECT * FROM jsonb_populate_recordset(NULL::refusal, _rare -> 'refusals')
             ON CONFLICT (source, id) DO UPDATE SET reason = excluded.reason, detail = excluded.detail, request = excluded.request,
@@ -83,19 +107,22 @@ BEGIN
 END $$;
 
 -- One batch, in one statement. It writes nothing under another epoch than the
--- journal's ('fenced'), nor where the last batch is not the one before this
--- ('unexpected'); else it answers 'ok'. Arrays of one letter are the columns of
+-- journal's ('fenced'), nor where it was made by a version of the catalogue that
+-- others than its author have changed ('stale'; 0 is not asked), nor where the last
+-- batch is not the one before this ('unexpected'); else it answers 'ok'. A dedupe
+-- record in whose place there is another message's that is not older than
+-- d_since_ms has all fail ('PN002'). Arrays of one letter are the columns of
 -- one table: m of messages with their contents, d of dedupe records, a of
 -- attempts, g of rows that go, r of rows that are put; z are attempts that are
 -- stored anew. The plans are pinned, since young tables without statistics would
 -- otherwise be joined by reading them whole. What is inserted is unnested column
 -- by column: as a table, FROM unnest(...), all of it would be laid down once more
 -- before it is read, which costs a sixth of the whole.
-CREATE FUNCTION postern_commit(_journal smallint, _epoch bigint, _head bigint[],
+CREATE FUNCTION postern_commit(_journal smallint, _epoch bigint, _version bigint, _author bigint, _head bigint[],
     m_day integer[], m_application bigint[], m_id bytea[], m_position bigint[], m_event_type text[], m_content_type text[], m_event_id text[],
     m_channels text[], m_tags text[], m_routes text[], m_size integer[], m_source bytea[], m_provider_event_type text[], m_caused_by bytea[],
     m_depth smallint[], m_payload bytea[], m_request bytea[],
-    d_scope text[], d_digest uuid[], d_application bigint[], d_message bytea[], d_at_ms bigint[], d_status smallint[], d_answer bytea[],
+    d_scope text[], d_digest uuid[], d_application bigint[], d_message bytea[], d_at_ms bigint[], d_status smallint[], d_answer bytea[], d_since_ms bigint[],
     z_day integer[], z_application bigint[], z_message bytea[], z_endpoint bigint[], z_n integer[],
     a_day integer[], a_application bigint[], a_message bytea[], a_endpoint bigint[], a_n integer[], a_id bytea[], a_state smallint[],
     a_reason text[], a_succeeded boolean[], a_permanent boolean[], a_redialed boolean[], a_trigger smallint[], a_code integer[],
@@ -107,10 +134,24 @@ CREATE FUNCTION postern_commit(_journal smallint, _epoch bigint, _head bigint[],
     _rare jsonb) RETURNS text
 LANGUAGE plpgsql
 SET enable_hashjoin = off SET enable_mergejoin = off SET enable_seqscan = off SET plan_cache_mode = force_generic_plan SET jit = off AS $$
+DECLARE
+    _catalogue catalogue_version;
+    _seq       bigint; -- the version that this makes; NULL for none
+    _stored    bigint;
 BEGIN
     PERFORM FROM journal j WHERE j.id = _journal AND j.epoch = _epoch FOR SHARE;
     IF NOT FOUND THEN
         RETURN 'fenced';
+    END IF;
+    IF _rare ?| '{changes,health,healthy,drop_day}' THEN
+        SELECT * INTO _catalogue FROM catalogue_version v WHERE v.id FOR UPDATE;
+        _seq := _catalogue.seq + 1;
+    ELSIF _version > 0 AND cardinality(m_id) > 0 THEN
+        SELECT * INTO _catalogue FROM catalogue_version v WHERE v.id;
+    END IF;
+    IF _version > 0 AND (_rare ? 'routing' OR cardinality(m_id) > 0)
+        AND _version < (CASE _catalogue.author WHEN _author THEN _catalogue.before ELSE _catalogue.routing END) THEN
+        RETURN 'stale';
     END IF;
     UPDATE head h SET batch = _head[1], next = _head[2], low = _head[3], last_time_ms = _head[4], newest_ms = _head[5],
             dropped_us = _head[6], rows = _head[7], applications = _head[8], endpoints = _head[9]
@@ -131,10 +172,16 @@ BEGIN
             AS x(day, application, message, payload, request) WHERE x.payload IS NOT NULL;
     END IF;
     IF cardinality(d_digest) > 0 THEN
-        INSERT INTO dedupe SELECT unnest(d_scope)::"char", unnest(d_digest), unnest(d_application), unnest(d_message), unnest(d_at_ms),
+        INSERT INTO dedupe AS d SELECT unnest(d_scope)::"char", unnest(d_digest), unnest(d_application), unnest(d_message), unnest(d_at_ms),
                 unnest(d_status), unnest(d_answer)
             ON CONFLICT (scope, digest) DO UPDATE SET application = excluded.application, message = excluded.message,
-                at_ms = excluded.at_ms, status = excluded.status, answer = excluded.answer;
+                at_ms = excluded.at_ms, status = excluded.status, answer = excluded.answer
+            WHERE d.message = excluded.message OR d.at_ms < (SELECT x.since_ms FROM unnest(d_scope, d_digest, d_since_ms) AS x(scope, digest, since_ms)
+                WHERE x.digest = excluded.digest AND x.scope::"char" = excluded.scope);
+        GET DIAGNOSTICS _stored = ROW_COUNT;
+        IF _stored < cardinality(d_digest) THEN
+            RAISE EXCEPTION 'another node has stored a copy of the same message' USING ERRCODE = 'PN002';
+        END IF;
     END IF;
     IF cardinality(z_n) > 0 THEN
         DELETE FROM attempt a USING unnest(z_day, z_application, z_message, z_endpoint, z_n) AS x(day, application, message, endpoint, n)
@@ -168,7 +215,7 @@ BEGIN
                 wait_ns = excluded.wait_ns, trigger = excluded.trigger, replay = excluded.replay;
     END IF;
     IF _rare IS NOT NULL THEN
-        PERFORM postern_commit_rare(_journal, _rare);
+        PERFORM postern_commit_rare(_journal, _rare, _seq, _author);
     END IF;
     RETURN 'ok';
 END $$;

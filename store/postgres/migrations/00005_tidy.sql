@@ -36,3 +36,19 @@ BEGIN
     GET DIAGNOSTICS _some = ROW_COUNT;
     RETURN _some;
 END $$;
+
+-- Removes entries of the catalogue's log that are older than _for_ms, and those
+-- before the last _keep. Whoever has read no further than they went finds that out.
+CREATE FUNCTION postern_trim(_keep bigint, _for_ms bigint) RETURNS void
+LANGUAGE plpgsql SET enable_seqscan = off SET jit = off AS $$
+DECLARE
+    _old  bigint := extract(epoch FROM clock_timestamp()) * 1000 - _for_ms;
+    _upto bigint := greatest(
+        (SELECT l.seq FROM catalogue_log l WHERE l.at_ms < _old ORDER BY l.seq DESC LIMIT 1),
+        (SELECT l.seq FROM catalogue_log l ORDER BY l.seq DESC OFFSET _keep LIMIT 1));
+BEGIN
+    IF _upto IS NOT NULL THEN
+        DELETE FROM catalogue_log l WHERE l.seq <= _upto;
+        UPDATE catalogue_version v SET trimmed = greatest(v.trimmed, _upto);
+    END IF;
+END $$;

@@ -387,7 +387,7 @@ func TestCutWhileIdle(t *testing.T) {
 	s.writer.used = time.Now().Add(-time.Hour)
 	epoch := s.hold.epoch
 	c.commit(s, c.batch())
-	if log.String() != "" || s.hold.epoch != epoch {
+	if strings.Contains(log.String(), "takes no batches") || s.hold.epoch != epoch {
 		t.Errorf("epoch %d after %d; the log: %s", s.hold.epoch, epoch, log.String())
 	}
 }

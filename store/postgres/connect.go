@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -42,6 +43,9 @@ func parseAddress(url string) (*address, error) {
 		return nil, invalid
 	}
 	plain, err := pgx.ParseConfig(url)
+	if file, ok := errors.AsType[*fs.PathError](err); ok { // of certificates, say
+		return nil, &postern.Error{Kind: postern.Invalid, Detail: "the store's address names a file that cannot be read", Err: file}
+	}
 	if err != nil {
 		return nil, invalid
 	}

@@ -134,6 +134,14 @@ func TestSecretsStayOutOfErrors(t *testing.T) {
 	}
 }
 
+// A file that is not there is named, since nothing else tells what is wrong.
+func TestMissingFilesAreNamed(t *testing.T) {
+	_, err := Open(t.Context(), "postgres://postern@127.0.0.1/none?sslmode=verify-full&sslrootcert=/nowhere/ca.pem", Options{})
+	if postern.KindOf(err) != postern.Invalid || !strings.Contains(err.Error(), "/nowhere/ca.pem") {
+		t.Errorf("%v", err)
+	}
+}
+
 // What PostgreSQL says of stored data goes into no error.
 func TestDataStaysOutOfErrors(t *testing.T) {
 	s := open(t, cluster.Database(t), Options{})

@@ -1,8 +1,11 @@
 package client_test
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"runtime"
 	"strings"
@@ -58,26 +61,31 @@ func (w *pullWorld) told(path string) <-chan struct{} {
 // takes its time: no more than a request may name wait to be told of, and each
 // is.
 func TestConsumeFasterThanItIsTold(t *testing.T) {
-	const messages, concurrency, many = 2200, 600, 1150
+	const messages, concurrency = 2200, 600
 	w := newPullWorld(t)
 	w.publish(t, messages)
-	goOn, done := make(chan struct{}), make(chan struct{})
+	more, done := make(chan struct{}, 1), make(chan struct{})
 	var handled, refused atomic.Int32
-	var once sync.Once
+	var first sync.Once
 	w.front = func(rw http.ResponseWriter, r *http.Request) bool {
 		if !strings.HasSuffix(r.URL.Path, "/lease/ack") {
 			return false
 		}
-		once.Do(func() { <-goOn })
+		first.Do(func() { // lasts until as many wait to be told of as keep others from being begun
+			for told := leasesOf(t, r); int(handled.Load()) < told+postern.MaxLeases; {
+				<-more
+			}
+		})
 		w.handler.ServeHTTP(&watched{rw, &refused}, r)
 		return true
 	}
 	stop := w.consume(t, client.ConsumeOptions{Concurrency: concurrency}, func(context.Context, *client.Lease) error {
-		switch handled.Add(1) {
-		case many:
-			close(goOn)
-		case messages:
+		if handled.Add(1) == messages {
 			close(done)
+		}
+		select {
+		case more <- struct{}{}:
+		default:
 		}
 		return nil
 	})
@@ -95,6 +103,20 @@ func TestConsumeFasterThanItIsTold(t *testing.T) {
 	if delivered != messages {
 		t.Errorf("%d of %d are delivered", delivered, messages)
 	}
+}
+
+// leasesOf counts those that a request names, which can still be read.
+func leasesOf(t *testing.T, r *http.Request) int {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		t.Error(err)
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	var in struct{ Leases []postern.LeaseID }
+	if err := json.Unmarshal(body, &in); err != nil || len(in.Leases) == 0 {
+		t.Errorf("%d leases, %v", len(in.Leases), err)
+	}
+	return len(in.Leases)
 }
 
 // watched counts refusals.

@@ -33,6 +33,13 @@ type world struct {
 	queued   []Part
 	refuse   error
 	accepted []*postern.Message // as the lanes were told
+
+	// version and routes are the catalogue's; routes of nobody else's are 1 and 2,
+	// and gone: there is no application. lanes is what they were told besides.
+	version uint64
+	routes  []postern.EndpointNumber
+	gone    bool
+	lanes   []string
 }
 
 func in(t *testing.T, test func(w *world)) {
@@ -48,20 +55,29 @@ func in(t *testing.T, test func(w *world)) {
 			}
 		}()
 		w := &world{t: t, st: st, head: store.Head{Next: 1, Low: 1}}
-		w.p = New(Config{Router: w, Lanes: w, Store: st, Accept: w.enqueue})
+		w.p = New(Config{Router: w, Lanes: w, Store: st, Accept: w.enqueue, Version: func() uint64 { return w.version }})
 		test(w)
 	})
 }
 
 func (w *world) Match(app postern.ApplicationNumber, _ string, _ []string) ([]postern.EndpointNumber, bool) {
-	return []postern.EndpointNumber{1, 2}, app == 1
+	if w.routes != nil {
+		return w.routes, app == 1 && !w.gone
+	}
+	return []postern.EndpointNumber{1, 2}, app == 1 && !w.gone
 }
 
-func (w *world) Accepting(*postern.Message) {}
+func (w *world) tell(format string, args ...any) {
+	w.lanes = append(w.lanes, fmt.Sprintf(format, args...))
+}
 
-func (w *world) Rerouted(*postern.Message, []postern.EndpointNumber) {}
+func (w *world) Accepting(m *postern.Message) { w.tell("accepting %v", m.Routes) }
 
-func (w *world) Withdrawn(*postern.Message) {}
+func (w *world) Rerouted(m *postern.Message, before []postern.EndpointNumber) {
+	w.tell("rerouted %v %v", before, m.Routes)
+}
+
+func (w *world) Withdrawn(m *postern.Message) { w.tell("withdrawn %v", m.Routes) }
 
 func (w *world) Accepted(m *postern.Message, _ *postern.Content) {
 	w.accepted = append(w.accepted, m)

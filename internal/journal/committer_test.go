@@ -26,6 +26,9 @@ type disk struct {
 	heads []store.Head
 	full  error
 	fail  error
+	// refusals are what the next batches are refused with; got is told of each.
+	refusals []*store.Amend
+	got      func(b *store.Batch)
 }
 
 func (d *disk) Head(context.Context) (store.Head, error) { return store.Head{}, nil }
@@ -48,6 +51,14 @@ func (d *disk) Commit(ctx context.Context, b *store.Batch) error {
 	defer d.mu.Unlock()
 	if d.fail != nil {
 		return d.fail
+	}
+	if d.got != nil {
+		d.got(b)
+	}
+	if len(d.refusals) > 0 {
+		why := d.refusals[0]
+		d.refusals = d.refusals[1:]
+		return why
 	}
 	d.heads = append(d.heads, b.Head)
 	return nil

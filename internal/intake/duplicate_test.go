@@ -47,8 +47,10 @@ func newCommitter() *committer {
 func (c *committer) Match(postern.ApplicationNumber, string, []string) ([]postern.EndpointNumber, bool) {
 	return nil, true
 }
-func (c *committer) Accepting(*postern.Message)                  {}
-func (c *committer) Accepted(*postern.Message, *postern.Content) {}
+func (c *committer) Accepting(*postern.Message)                          {}
+func (c *committer) Accepted(*postern.Message, *postern.Content)         {}
+func (c *committer) Rerouted(*postern.Message, []postern.EndpointNumber) {}
+func (c *committer) Withdrawn(*postern.Message)                          {}
 
 func (c *committer) Dedupe(_ context.Context, scope store.Scope, d store.Digest, since time.Time) (store.DedupeRecord, bool, error) {
 	c.mu.Lock()

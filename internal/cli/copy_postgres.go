@@ -8,7 +8,6 @@ import (
 	"github.com/postern-dev/postern/engine"
 	"github.com/postern-dev/postern/internal/config"
 	"github.com/postern-dev/postern/internal/move"
-	"github.com/postern-dev/postern/store"
 	"github.com/postern-dev/postern/store/postgres"
 )
 
@@ -50,7 +49,7 @@ func unheld(ctx context.Context, flag, location string) error {
 	if err != nil {
 		return err
 	}
-	node, err := postgres.Held(ctx, address, store.SoleJournal)
+	node, err := postgres.Held(ctx, address)
 	if err == nil && node != "" {
 		err = fmt.Errorf("%s: a server holds the database: stop %s first; if it was killed, its lease ends within 10 seconds", flag, node)
 	}

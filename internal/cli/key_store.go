@@ -59,7 +59,7 @@ func openDatabase(ctx context.Context, url string) (store.Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	node, err := postgres.Held(ctx, address, store.SoleJournal)
+	node, err := postgres.Held(ctx, address)
 	if err == nil && node != "" {
 		err = fmt.Errorf("%s has the database; if it was killed, that ends within 10 seconds\n%s", node, heldHint)
 	}

@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/url"
 	"os"
@@ -25,7 +24,7 @@ func openPostgres(ctx context.Context, c *config.Config, log *slog.Logger) (*pos
 	if err != nil {
 		return nil, nil, err
 	}
-	st, err := postgres.Open(ctx, address, postgres.Options{Logger: log, Node: nodeName(), ListenURL: listen})
+	st, err := postgres.Open(ctx, address, postgres.Options{Logger: log, Node: nodeName(), Reclaim: true, ListenURL: listen})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -69,13 +68,14 @@ func splitAddress(location string) (address, listen string, err error) {
 	return u.String(), listen, nil
 }
 
-// nodeName tells processes apart in the database.
+// nodeName is the same for all servers of a machine: one that is started again takes
+// its journal back at once.
 func nodeName() string {
 	host, err := os.Hostname()
 	if err != nil {
-		host = "postern"
+		return "postern"
 	}
-	return fmt.Sprintf("%s/%d", host, os.Getpid())
+	return host
 }
 
 func isPostgres(location string) bool {

@@ -4,8 +4,9 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"log/slog"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -37,25 +38,55 @@ type hold struct {
 	// that ends the doubt, also where the raise itself has to be asked after.
 	doubt bool
 	token []byte
+
+	// until is when the lease ends by this machine's clocks; nil while there is
+	// doubt. again has it renewed at once, and renewed is called when it was.
+	until   atomic.Pointer[time.Time]
+	again   chan struct{}
+	renewed atomic.Pointer[func()]
+	// word is what the next renewal says, and said what the last did.
+	word atomic.Pointer[message]
+	said *message
 }
 
-// take makes the journal this store's, whoever has it.
-func (s *Store) take(ctx context.Context, conn *pgx.Conn) error {
-	h := &s.hold
+// message is what a lease says to other nodes; now, if they are to look at once.
+type message struct {
+	word []byte
+	now  bool
+}
+
+// prolonged notes that the database has prolonged the lease, some time after it was
+// asked to.
+func (h *hold) prolonged(asked time.Time) {
+	until := asked.Add(lease)
+	h.until.Store(&until)
+}
+
+// current is the epoch.
+func (h *hold) current() int64 {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	// Where this fails halfway the journal's epoch is higher than before, and nobody's.
-	h.token = newToken()
-	epoch, holder, err := s.raise(ctx, conn, nil)
-	if err != nil {
-		return s.unread(err)
+	return h.epoch
+}
+
+// Leased implements store.Cluster.
+func (s *Store) Leased() time.Time {
+	until := s.hold.until.Load()
+	if until == nil || s.failed() != nil {
+		return time.Time{}
 	}
-	if holder != nil {
-		s.opts.Logger.Warn("the journal was not released by its last holder: if that still runs, it writes nothing any more, and needs a database or a journal of its own",
-			slog.String("node", *holder), slog.Int("journal", int(s.opts.Journal)))
+	return *until
+}
+
+// Renewed implements store.Cluster.
+func (s *Store) Renewed(fn func()) { s.hold.renewed.Store(&fn) }
+
+// Tell implements store.Cluster.
+func (s *Store) Tell(word []byte, now bool) {
+	s.hold.word.Store(&message{slices.Clone(word), now})
+	if now {
+		poke(s.hold.again)
 	}
-	h.epoch = *epoch
-	return nil
 }
 
 // doubted notes that a batch was sent whose answer did not come.
@@ -63,6 +94,7 @@ func (h *hold) doubted() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.doubt, h.token = true, newToken()
+	h.until.Store(nil)
 }
 
 // settleDoubt raises the own epoch, after which the statement in doubt is either
@@ -72,7 +104,8 @@ func (s *Store) settleDoubt(ctx context.Context, conn *pgx.Conn) (batch uint64, 
 	h := &s.hold
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	epoch, _, err := s.raise(ctx, conn, &h.epoch)
+	asked := time.Now()
+	epoch, err := s.raise(ctx, conn)
 	if err != nil {
 		return 0, err
 	}
@@ -90,15 +123,17 @@ func (s *Store) settleDoubt(ctx context.Context, conn *pgx.Conn) (batch uint64, 
 		return 0, errFenced
 	}
 	h.epoch, h.doubt = *epoch, false
+	h.prolonged(asked)
+	poke(h.again)
 	return batch, nil
 }
 
-// raise is one call of postern_raise; own is nil to take the journal from
-// whoever has it.
-func (s *Store) raise(ctx context.Context, conn *pgx.Conn, own *int64) (epoch *int64, holder *string, err error) {
-	err = conn.QueryRow(ctx, "SELECT epoch, holder FROM postern_raise($1::int2, $2::int8, $3::bytea, $4::text, $5::int8)",
-		int16(s.opts.Journal), own, s.hold.token, s.opts.Node, lease.Milliseconds()).Scan(&epoch, &holder)
-	return epoch, holder, err
+// raise is one call of postern_raise: the new epoch, nil where the journal is
+// somebody else's.
+func (s *Store) raise(ctx context.Context, conn *pgx.Conn) (epoch *int64, err error) {
+	err = conn.QueryRow(ctx, "SELECT postern_raise($1::int2, $2::int8, $3::bytea, $4::int8)",
+		int16(s.opts.Journal), s.hold.epoch, s.hold.token, lease.Milliseconds()).Scan(&epoch)
+	return epoch, err
 }
 
 // beat renews the lease until the store is closed.
@@ -108,23 +143,30 @@ func (s *Store) beat(ctx context.Context) {
 	for timer := time.NewTimer(wait); ; timer.Reset(wait) {
 		select {
 		case <-timer.C:
+		case <-s.hold.again:
+			timer.Stop()
 		case <-ctx.Done():
+			timer.Stop()
 			return
 		case <-s.down:
+			timer.Stop()
 			return
 		}
 		switch err := s.renew(ctx); {
 		case errors.Is(err, errFenced):
 			s.fail(errFenced)
 		case errors.Is(err, context.DeadlineExceeded):
-			// Reads have all connections, or the database is slow: a batch will tell.
-			wait = pause.grow()
+			// The database is slow: a batch will tell whether it is more than that.
+			wait = min(pause.grow(), renewEvery)
 		case err != nil && ctx.Err() == nil:
 			s.outage.begin(s, byRenewal, err)
-			wait = pause.grow()
+			wait = min(pause.grow(), renewEvery)
 		case err == nil:
 			s.outage.end(s, byRenewal)
 			wait, pause = renewEvery, pauses{}
+			if fn := s.hold.renewed.Load(); fn != nil {
+				(*fn)()
+			}
 		}
 	}
 }
@@ -140,12 +182,26 @@ func (s *Store) renew(ctx context.Context) error {
 	if h.doubt {
 		return nil
 	}
-	var held bool
-	err := s.reads.QueryRow(ctx, "SELECT postern_renew($1::int2, $2::int8, $3::int8)", int16(s.opts.Journal), h.epoch, lease.Milliseconds()).Scan(&held)
-	if err == nil && !held {
-		return errFenced
+	fresh := message{}
+	word := h.word.Load()
+	if word != nil && word != h.said {
+		fresh = *word
 	}
-	return err
+	var held bool
+	var database int64
+	asked := time.Now()
+	err := s.node.control.QueryRow(ctx, "SELECT held, now_us FROM postern_renew($1::int2, $2::int8, $3::int8, $4::bytea, $5::bool)",
+		int16(s.opts.Journal), h.epoch, lease.Milliseconds(), fresh.word, fresh.now).Scan(&held, &database)
+	if err == nil && !held {
+		err = errFenced
+	}
+	if err != nil {
+		return err
+	}
+	s.node.clock.measured(asked, time.Since(asked), microseconds(database))
+	h.prolonged(asked)
+	h.said = word
+	return nil
 }
 
 // release lets anybody take the journal at once.
@@ -153,7 +209,7 @@ func (s *Store) release(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, renewTimeout)
 	defer cancel()
 	// Where it fails the lease runs out by itself.
-	_, _ = s.reads.Exec(ctx, "UPDATE heartbeat SET released = true WHERE journal = $1::int2 AND epoch = $2::int8", int16(s.opts.Journal), s.hold.epoch)
+	_, _ = s.node.control.Exec(ctx, "SELECT postern_release($1::int2, $2::int8)", int16(s.opts.Journal), s.hold.epoch)
 }
 
 // newToken is one that no other raise has.

@@ -41,10 +41,10 @@ func (s *Store) setting(ctx context.Context, name string) ([]byte, error) {
 	return hex.DecodeString(digits)
 }
 
-// Held tells who holds a database's journal under a lease that still runs; "" for
-// nobody. Who copies into the database is nobody: another copy takes its place,
+// Held tells who holds a journal of a database under a lease that still runs; "" for
+// nobody, and one of several. Who copies into the database is nobody: another copy takes its place,
 // and goes on. It changes nothing, and makes no tables.
-func Held(ctx context.Context, url string, journal uint16) (node string, err error) {
+func Held(ctx context.Context, url string) (node string, err error) {
 	a, err := parseAddress(url)
 	if err != nil {
 		return "", err
@@ -54,9 +54,9 @@ func Held(ctx context.Context, url string, journal uint16) (node string, err err
 		return "", a.unavailable(err)
 	}
 	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing is expected of it any more
-	err = conn.QueryRow(ctx, `SELECT coalesce(max(node), '') FROM heartbeat
-		WHERE journal = $1::int2 AND NOT released AND expires_ms > extract(epoch FROM clock_timestamp()) * 1000
-			AND NOT EXISTS (SELECT FROM setting WHERE name = $2::text)`, int16(journal), moveName).Scan(&node)
+	err = conn.QueryRow(ctx, `SELECT coalesce(min(node), '') FROM heartbeat
+		WHERE NOT released AND expires_ms > extract(epoch FROM clock_timestamp()) * 1000
+			AND NOT EXISTS (SELECT FROM setting WHERE name = $1::text)`, moveName).Scan(&node)
 	if code(err) == "42P01" { // no such table: nobody has been here
 		return "", nil
 	}

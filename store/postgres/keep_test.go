@@ -18,7 +18,7 @@ func TestHeld(t *testing.T) {
 	url := cluster.Database(t)
 	held := func() string {
 		t.Helper()
-		node, err := Held(t.Context(), url, 0)
+		node, err := Held(t.Context(), url)
 		if err != nil {
 			t.Fatal(err)
 		}

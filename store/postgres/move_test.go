@@ -105,7 +105,7 @@ func TestExportRefuses(t *testing.T) {
 			t.Errorf("%s: %v, want an error of kind invalid", cursor, err)
 		}
 	}
-	other := open(t, url, Options{Journal: 1})
+	other := open(t, url, Options{})
 	if err := other.Commit(t.Context(), small(messageID(1))); err != nil {
 		t.Fatal(err)
 	}
@@ -125,7 +125,7 @@ func TestImportIsFenced(t *testing.T) {
 	if err := chunk(first, "1"); err != nil {
 		t.Fatal(err)
 	}
-	if node, err := Held(t.Context(), url, 0); err != nil || node != "" {
+	if node, err := Held(t.Context(), url); err != nil || node != "" {
 		t.Errorf("a copy holds the database as %q, %v", node, err)
 	}
 	second := open(t, url, Options{})
@@ -166,7 +166,7 @@ func TestReadOnly(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if node, err := Held(t.Context(), url, 0); err != nil || node != "server" {
+	if node, err := Held(t.Context(), url); err != nil || node != "server" {
 		t.Errorf("the database is held by %q, %v", node, err)
 	}
 	if err := server.Commit(t.Context(), &store.Batch{Head: store.Head{Batch: 2, Next: 2, LastTime: messageID(1).Time()}}); err != nil {

@@ -73,7 +73,7 @@ func (s *Store) makePartition(ctx context.Context, exec execute, day int64) erro
 // prepareDays makes the partitions of the days to come, and yesterday's, so that
 // no batch has to wait for one: a server that runs meets midnight once a day.
 func (s *Store) prepareDays(ctx context.Context) error {
-	today := int64(store.DayOf(s.opts.Now()))
+	today := int64(store.DayOf(s.Now()))
 	for day := today - 1; day <= today+daysAhead; day++ {
 		if _, ok := s.ready.Load(day); ok || day <= int64(s.dropped()) {
 			continue

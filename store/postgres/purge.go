@@ -35,7 +35,7 @@ func (s *Store) Purge(ctx context.Context) error {
 }
 
 func (s *Store) purge(ctx context.Context) error {
-	now := max(s.opts.Now().UnixMilli(), millis(s.head.Load().LastTime)) // notes do not follow a clock that was set back
+	now := max(s.Now().UnixMilli(), millis(s.head.Load().LastTime)) // notes do not follow a clock that was set back
 	rows, err := s.reads.Query(ctx, "SELECT day, first_ms <= $1::int8 FROM expunged ORDER BY day", now-purgeAfter.Milliseconds())
 	if err != nil {
 		return err
@@ -66,7 +66,7 @@ func (s *Store) purge(ctx context.Context) error {
 // purgeDay rewrites the tables of one day, if they are still there, and removes
 // the note of it that was made before now.
 func (s *Store) purgeDay(ctx context.Context, conn *pgx.Conn, day, now int64) error {
-	settled := day <= int64(store.DayOf(s.opts.Now()))-settledDays
+	settled := day <= int64(store.DayOf(s.Now()))-settledDays
 	_, there := s.ready.Load(day)
 	if there && day > int64(s.dropped()) {
 		for _, table := range [...]string{"content", "attempt"} {

@@ -36,10 +36,17 @@ type Options struct {
 	// DedupeWindow is how long idempotency and source records are kept at
 	// least; 0 for 24 hours.
 	DedupeWindow time.Duration
-	// Journal is whose batches this store writes.
+	// Fixed has Open take the journal with the number Journal and no other, and fail
+	// with kind Conflict where somebody has it. Otherwise it is one that is free, or
+	// a new one; with ReadOnly the first that is in use.
+	Fixed   bool
 	Journal uint16
 	// Node names the process in the journal's lease; "" for "postern".
 	Node string
+	// Reclaim has Open take the journal that a node of the same name had, at once,
+	// though its lease may still run. It is for names that only one process bears
+	// at a time: another one that still runs writes nothing any more.
+	Reclaim bool
 	// ListenURL is a direct connection to the same database, for what a pooler of
 	// transactions takes away: a table that leaves its parent, and VACUUM, with
 	// settings of their own. "" where the store's own is direct.
@@ -87,16 +94,12 @@ type Store struct {
 	outage outage
 	// moving is where a move into the store stands; nil for none.
 	moving atomic.Pointer[store.Progress]
-	// rewriting: a table of one day is locked for longer.
-	rewriting atomic.Bool
-	// ready are the days, as int64, whose partitions are there.
-	ready sync.Map
-	meter meter
 
-	// day is the last one that was dropped, and deleted the applications that
-	// were: their history may still be there, and is not to be read.
-	day     atomic.Uint32
-	deleted sync.Map // of postern.ApplicationNumber
+	// node and known are shared with the stores of adopted journals; main is whose
+	// connections they use, nil for the store that was opened.
+	node *node
+	*known
+	main *Store
 
 	// began is when the store was opened, mono the same by the monotonic clock.
 	began, mono time.Time
@@ -133,13 +136,13 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 	if err := prepare(ctx, url, o.NoMigrate || o.ReadOnly); err != nil {
 		return nil, err
 	}
-	s := &Store{
-		opts: o, address: a, listen: listen, began: o.Now().Round(0), mono: time.Now(), stop: func() {},
-		down: make(chan struct{}), closing: make(chan struct{}), work: make(chan struct{}, 1),
-	}
-	s.writer.args = newArguments()
-	s.writer.statement = s.writer.args.statement()
+	s := newStore(o, a, newNode(o.Now), &known{})
+	s.listen = listen
 	if s.reads, err = a.open(ctx); err != nil {
+		return nil, err
+	}
+	if s.node.control, err = a.controls(ctx); err != nil {
+		s.reads.Close()
 		return nil, err
 	}
 	if err := s.begin(ctx); err != nil {
@@ -151,18 +154,19 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 // errReadOnly is what a store answers that was opened to be read.
 var errReadOnly = &postern.Error{Kind: postern.Conflict, Detail: "the store was opened to be read only"}
 
-// begin takes the journal and reads what its last holder left behind.
+// begin takes a journal and reads what its last holder left behind.
 func (s *Store) begin(ctx context.Context) error {
 	if s.opts.ReadOnly {
-		return s.load(ctx)
+		return errors.Join(s.look(ctx), s.load(ctx))
 	}
 	var err error
 	if s.writer.conn, err = s.address.connect(ctx); err != nil {
 		return err
 	}
-	if err := s.take(ctx, s.writer.conn); err != nil {
+	if err := s.take(ctx); err != nil {
 		return err
 	}
+	s.began, s.mono = s.Now().Round(0), time.Now()
 	if err := s.load(ctx); err != nil {
 		return err
 	}
@@ -175,6 +179,26 @@ func (s *Store) begin(ctx context.Context) error {
 	s.stop = stop
 	s.tending.Go(func() { s.beat(background) })
 	s.tending.Go(func() { s.tend(background) })
+	s.tending.Go(func() { s.tick(background) })
+	s.tending.Go(func() { s.hear(background) })
+	return nil
+}
+
+// look is for a store that takes no journal: which one it reads, and the time.
+func (s *Store) look(ctx context.Context) error {
+	var database int64
+	var journal int16
+	asked := time.Now()
+	err := s.node.control.QueryRow(ctx, `SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::int8,
+		coalesce((SELECT min(journal) FROM head WHERE batch > 0), 0::int2)`).Scan(&database, &journal)
+	if err != nil {
+		return err
+	}
+	s.node.clock.measured(asked, time.Since(asked), microseconds(database))
+	s.began, s.mono = s.Now().Round(0), time.Now()
+	if !s.opts.Fixed {
+		s.opts.Journal = uint16(journal)
+	}
 	return nil
 }
 
@@ -191,10 +215,12 @@ type asker interface {
 }
 
 // readHead reads what the last batch left behind; the zero Head where nobody took
-// the journal yet.
+// the journal yet. Numbers of the catalogue are given out by all journals, and days
+// dropped for all: of these it has the highest.
 func (s *Store) readHead(ctx context.Context, from asker) (h store.Head, err error) {
 	var last, newest, dropped int64
-	err = from.QueryRow(ctx, "SELECT batch, next, low, last_time_ms, newest_ms, dropped_us, rows, applications, endpoints FROM head WHERE journal = $1::int2",
+	err = from.QueryRow(ctx, `SELECT batch, next, low, last_time_ms, newest_ms, (SELECT max(dropped_us) FROM head), rows,
+		(SELECT max(applications) FROM head), (SELECT max(endpoints) FROM head) FROM head WHERE journal = $1::int2`,
 		int16(s.opts.Journal)).Scan(&h.Batch, &h.Next, &h.Low, &last, &newest, &dropped, &h.Rows, &h.Applications, &h.Endpoints)
 	if errors.Is(err, pgx.ErrNoRows) {
 		err = nil
@@ -211,10 +237,14 @@ func (s *Store) Close() error {
 	s.closed.Do(func() {
 		close(s.closing)
 		s.end()
-		if s.failed() == nil && !s.opts.ReadOnly {
+		s.node.held(s.opts.Journal, false)
+		if s.hold.epoch > 0 && !errors.Is(s.failed(), errFenced) {
 			s.release(context.Background())
 		}
-		s.reads.Close()
+		if s.main == nil {
+			s.node.control.Close()
+			s.reads.Close()
+		}
 	})
 	return nil
 }

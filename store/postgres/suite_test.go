@@ -37,7 +37,7 @@ func reopen(t *testing.T, old store.Store, how storetest.How) store.Store {
 	} else {
 		s.kill(t, url)
 	}
-	return open(t, url, Options{})
+	return open(t, url, Options{Reclaim: true})
 }
 
 // kill ends a store as the end of its process would: nothing is released, and the
@@ -48,6 +48,7 @@ func (s *Store) kill(t *testing.T, url string) {
 		close(s.closing)
 		s.writer.abort.call()
 		s.end()
+		s.node.control.Close()
 		s.reads.Close()
 	})
 	query(t, url, "SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'postern'")

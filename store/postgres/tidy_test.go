@@ -22,7 +22,7 @@ func tables(t *testing.T, url string, day store.Day) int64 {
 // quietly opens a store whose background the test takes over.
 func quietly(t *testing.T, url string) *Store {
 	t.Helper()
-	s := open(t, url, Options{})
+	s := open(t, url, Options{Reclaim: true})
 	s.stop()
 	s.tending.Wait()
 	return s
@@ -185,8 +185,8 @@ func TestDedupeIsSwept(t *testing.T) {
 // What was expunged is noted until its tables are rewritten, once they have rest.
 func TestPurge(t *testing.T) {
 	url := cluster.Database(t)
+	s := quietly(t, url)
 	now := c0().Add(time.Hour)
-	s := open(t, url, Options{Now: func() time.Time { return now }})
 	c := newCommitter(t)
 	first := c.batch()
 	c.commit(s, first)
@@ -210,6 +210,7 @@ func TestPurge(t *testing.T) {
 		{1, 0, true, "nothing left to do"},
 	} {
 		now = now.Add(step.after)
+		s.node.clock.set(now)
 		if err := s.Purge(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -226,8 +227,9 @@ func TestPurge(t *testing.T) {
 // the same.
 func TestRewritesGiveWay(t *testing.T) {
 	url := cluster.Database(t)
+	s := quietly(t, url)
 	now := c0().Add(80 * time.Hour)
-	s := open(t, url, Options{Now: func() time.Time { return now }})
+	s.node.clock.set(now)
 	c := newCommitter(t)
 	first, second := c.batch(), c.batch()
 	c.commit(s, first)
@@ -236,7 +238,7 @@ func TestRewritesGiveWay(t *testing.T) {
 	later := c.batch()
 	later.Expunged = []store.ContentKey{{Application: 1, Message: first.Accepts[0].Message.ID}}
 	c.commit(s, later)
-	now = now.Add(purgeAfter)
+	s.node.clock.set(now.Add(purgeAfter))
 	conn := connect(t, url)
 	// What is rewritten gets its indexes anew, one of which takes its time.
 	slowly := fmt.Sprintf(`CREATE TABLE public.slow (once int);

@@ -20,14 +20,19 @@ CREATE TABLE journal (
 );
 
 -- Leases of journals. A renewal never touches the journal's own row, which every
--- batch locks.
+-- batch locks. The epoch is the journal's: both are raised in one statement.
 CREATE TABLE heartbeat (
     journal    smallint PRIMARY KEY REFERENCES journal,
     epoch      bigint   NOT NULL,
     node       text     NOT NULL,
+    -- main: the node accepts messages with this journal; others it has adopted.
+    main       boolean  NOT NULL,
+    started_ms bigint   NOT NULL, -- when the node was
+    since_ms   bigint   NOT NULL, -- from when on the lease has held without a gap
     expires_ms bigint   NOT NULL,
     -- released: the holder has stopped in order, and anybody may take it at once.
-    released   boolean  NOT NULL
+    released   boolean  NOT NULL,
+    word       bytea              -- what the holder says to the others: see Store.Tell
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
 
 -- What the last batch of a journal left behind: store.Head.

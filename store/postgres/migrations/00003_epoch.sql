@@ -1,47 +1,164 @@
--- Raises a journal's epoch and takes its lease, in one statement. The row of the
--- journal is locked, which waits for the batch under way; whoever held the epoch
--- before writes nothing any more. _epoch is the caller's own, NULL for one that
--- takes the journal from whoever has it. A caller that does not know what became
--- of its last call finds its token there.
---
--- epoch is the new one, NULL where it is somebody else's by now; holder is whose
--- lease was still running, NULL for nobody's. What the last batch is shows in a
--- statement after this one: this one's own picture of the tables may be older
--- than the batch that it waited for.
-CREATE FUNCTION postern_raise(_journal smallint, _epoch bigint, _token bytea, _node text, _lease_ms bigint,
-    OUT epoch bigint, OUT holder text)
-LANGUAGE plpgsql AS $$
-DECLARE
-    _now  bigint := extract(epoch FROM clock_timestamp()) * 1000;
-    _last bytea;
+-- Who writes a journal. All that raises an epoch locks the heartbeat's row before
+-- that of the journal, which waits for the batch under way; whoever held the epoch
+-- before writes nothing any more. In all of it _lease_ms is how long a lease lasts.
+
+-- The time that all nodes go by, in milliseconds since 1970.
+CREATE FUNCTION postern_now() RETURNS bigint LANGUAGE sql VOLATILE AS
+    'SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint';
+
+-- Reports whether the database has been up for a while: before that, a lease that
+-- has run out says nothing of its holder.
+CREATE FUNCTION postern_up(_ms bigint) RETURNS boolean LANGUAGE sql STABLE AS
+    'SELECT pg_postmaster_start_time() <= clock_timestamp() - _ms * interval ''1 millisecond''';
+
+-- Reports whether nothing of a journal is left to be done.
+CREATE FUNCTION postern_idle(_journal smallint) RETURNS boolean LANGUAGE sql STABLE SET enable_seqscan = off AS $$
+    SELECT NOT EXISTS (SELECT FROM head h WHERE h.journal = _journal AND (h.low < h.next OR h.rows > 0))
+        AND NOT EXISTS (SELECT FROM behind b WHERE b.journal = _journal)
+        AND NOT EXISTS (SELECT FROM delivery d WHERE d.journal = _journal)
+$$;
+
+-- Has what is raised be as durable as a batch is: an epoch that a crash takes back
+-- would be given out twice.
+CREATE FUNCTION postern_durable() RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     IF current_setting('synchronous_commit') = 'off' THEN
-        PERFORM set_config('synchronous_commit', 'on', true); -- an epoch that is in use never goes back
-    END IF;
-    INSERT INTO journal VALUES (_journal, 0, '') ON CONFLICT DO NOTHING;
-    INSERT INTO heartbeat VALUES (_journal, 0, '', 0, true) ON CONFLICT DO NOTHING;
-    INSERT INTO head VALUES (_journal, 0, 0, 0, 0, 0, 0, 0, 0, 0) ON CONFLICT DO NOTHING;
-    SELECT h.node INTO holder FROM heartbeat h
-        WHERE h.journal = _journal AND h.expires_ms > _now AND NOT h.released;
-    PERFORM FROM heartbeat h WHERE h.journal = _journal FOR UPDATE;
-    SELECT j.epoch, j.token INTO epoch, _last FROM journal j WHERE j.id = _journal FOR UPDATE;
-    IF _last <> _token THEN
-        IF _epoch <> epoch THEN
-            epoch := NULL;
-            RETURN;
-        END IF;
-        epoch := epoch + 1;
-        UPDATE journal j SET epoch = postern_raise.epoch, token = _token WHERE j.id = _journal;
-        UPDATE heartbeat h SET epoch = postern_raise.epoch, node = _node, expires_ms = _now + _lease_ms, released = false
-            WHERE h.journal = _journal;
+        PERFORM set_config('synchronous_commit', 'on', true); -- to the end of the transaction
     END IF;
 END $$;
 
--- Prolongs a lease; false where the journal is somebody else's by now.
-CREATE FUNCTION postern_renew(_journal smallint, _epoch bigint, _lease_ms bigint) RETURNS boolean
-LANGUAGE plpgsql AS $$
+-- Makes a journal that is nobody's, unless it is there; tells whether it was not.
+CREATE FUNCTION postern_found(_journal smallint) RETURNS boolean LANGUAGE plpgsql AS $$
 BEGIN
-    UPDATE heartbeat h SET expires_ms = extract(epoch FROM clock_timestamp()) * 1000 + _lease_ms, released = false
+    INSERT INTO journal VALUES (_journal, 0, '') ON CONFLICT DO NOTHING;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    INSERT INTO heartbeat VALUES (_journal, 0, '', false, 0, 0, 0, true, NULL);
+    INSERT INTO head VALUES (_journal, 0, 0, 0, 0, 0, 0, 0, 0, 0);
+    RETURN true;
+END $$;
+
+-- Takes a journal that its holder has released, or whose lease has run out while
+-- _sure, or that a node has by the name _from, which is NULL for nobody's. The epoch
+-- is the new one, NULL where it is not to be had. _started_ms is NULL for now.
+CREATE FUNCTION postern_take(_journal smallint, _node text, _main boolean, _started_ms bigint, _sure boolean, _from text, _lease_ms bigint)
+RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+    _now   bigint := postern_now();
+    _epoch bigint;
+BEGIN
+    PERFORM postern_durable();
+    -- Under the row's lock, so that of several only one finds it free.
+    UPDATE heartbeat h SET epoch = h.epoch + 1, node = _node, main = _main, started_ms = coalesce(_started_ms, _now), since_ms = _now,
+            expires_ms = _now + _lease_ms, released = false, word = NULL
+        WHERE h.journal = _journal AND (h.released OR (_sure AND h.expires_ms <= _now) OR h.node = _from)
+        RETURNING h.epoch INTO _epoch;
+    IF FOUND THEN
+        UPDATE journal j SET epoch = _epoch, token = '' WHERE j.id = _journal;
+    END IF;
+    RETURN _epoch;
+END $$;
+
+-- Takes a journal for a node that starts: with _reclaim the one that it had under
+-- the same name, else one that is free, those first that nothing is left of, else a
+-- new one.
+CREATE FUNCTION postern_start(_node text, _reclaim boolean, _lease_ms bigint, OUT journal smallint, OUT epoch bigint)
+LANGUAGE plpgsql AS $$
+DECLARE
+    _from text;
+BEGIN
+    -- Half of a copy is nobody's: another copy goes on with it.
+    SELECT h.journal, h.node INTO journal, _from FROM heartbeat h
+        WHERE EXISTS (SELECT FROM setting s WHERE s.name = 'postern_move') OR (_reclaim AND h.node = _node AND h.main)
+        ORDER BY h.journal LIMIT 1;
+    epoch := postern_take(journal, _node, true, NULL, false, _from, _lease_ms);
+    IF epoch IS NOT NULL THEN
+        RETURN;
+    END IF;
+    LOOP
+        -- What another node is just taking is passed over.
+        SELECT h.journal INTO journal FROM heartbeat h
+            WHERE h.released OR (postern_up(_lease_ms) AND h.expires_ms <= postern_now())
+            ORDER BY NOT postern_idle(h.journal), h.journal LIMIT 1 FOR UPDATE SKIP LOCKED;
+        EXIT WHEN journal IS NULL;
+        epoch := postern_take(journal, _node, true, NULL, true, NULL, _lease_ms);
+        IF epoch IS NOT NULL THEN
+            RETURN;
+        END IF;
+    END LOOP;
+    LOOP
+        SELECT coalesce(max(j.id) + 1, 0) INTO journal FROM journal j;
+        EXIT WHEN postern_found(journal);
+    END LOOP;
+    epoch := postern_take(journal, _node, true, NULL, false, NULL, _lease_ms);
+END $$;
+
+-- Takes a journal for a node that holds another one, its main journal _by, under
+-- the epoch _by_epoch. Where nobody has released the journal, the node has to have
+-- held its own for as long as a lease lasts, and the database to have been up for as
+-- long: after an outage all leases have run out, and their holders are about to
+-- renew them.
+CREATE FUNCTION postern_adopt(_journal smallint, _node text, _by smallint, _by_epoch bigint, _lease_ms bigint) RETURNS bigint
+LANGUAGE plpgsql AS $$
+DECLARE
+    _started_ms bigint;
+    _held       boolean;
+BEGIN
+    SELECT h.started_ms, h.since_ms <= postern_now() - _lease_ms INTO _started_ms, _held FROM heartbeat h
+        WHERE h.journal = _by AND h.epoch = _by_epoch AND NOT h.released AND h.expires_ms > postern_now();
+    IF NOT FOUND THEN
+        RETURN NULL;
+    END IF;
+    RETURN postern_take(_journal, _node, false, _started_ms, _held AND postern_up(_lease_ms), NULL, _lease_ms);
+END $$;
+
+-- Raises the epoch of a journal for its holder, who does not know what became of
+-- the last batch, and prolongs the lease. A caller that does not know what became of
+-- its last call finds its token there. The epoch is the new one, NULL where it is
+-- somebody else's by now. What the last batch is shows in a statement after this
+-- one: this one's own picture of the tables may be older than the batch that it
+-- waited for.
+CREATE FUNCTION postern_raise(_journal smallint, _epoch bigint, _token bytea, _lease_ms bigint) RETURNS bigint
+LANGUAGE plpgsql AS $$
+DECLARE
+    _now  bigint := postern_now();
+    _was  bigint;
+    _last bytea;
+BEGIN
+    PERFORM postern_durable();
+    PERFORM FROM heartbeat h WHERE h.journal = _journal FOR UPDATE;
+    SELECT j.epoch, j.token INTO _was, _last FROM journal j WHERE j.id = _journal FOR UPDATE;
+    IF _last <> _token THEN
+        IF _was <> _epoch THEN
+            RETURN NULL;
+        END IF;
+        _was := _was + 1;
+        UPDATE journal j SET epoch = _was, token = _token WHERE j.id = _journal;
+    END IF;
+    UPDATE heartbeat h SET epoch = _was, since_ms = CASE WHEN h.expires_ms > _now THEN h.since_ms ELSE _now END, expires_ms = _now + _lease_ms
+        WHERE h.journal = _journal;
+    RETURN _was;
+END $$;
+
+-- Prolongs a lease, also one that has run out and that nobody took; held is false
+-- where the journal is somebody else's by now. _word is NULL where it is as
+-- before; with _tell the others are told to look. now_us is the time, in
+-- microseconds since 1970.
+CREATE FUNCTION postern_renew(_journal smallint, _epoch bigint, _lease_ms bigint, _word bytea, _tell boolean, OUT held boolean, OUT now_us bigint)
+LANGUAGE plpgsql AS $$
+DECLARE
+    _now bigint;
+BEGIN
+    now_us := extract(epoch FROM clock_timestamp()) * 1000000;
+    _now := now_us / 1000;
+    UPDATE heartbeat h SET since_ms = CASE WHEN h.expires_ms > _now THEN h.since_ms ELSE _now END,
+            -- One that was given up and comes late takes nothing back; nor does a clock
+            -- that was far ahead stay.
+            expires_ms = least(greatest(h.expires_ms, _now + _lease_ms), _now + 2 * _lease_ms), word = coalesce(_word, h.word)
         WHERE h.journal = _journal AND h.epoch = _epoch;
-    RETURN FOUND;
+    held := FOUND;
+    IF held AND _tell THEN
+        PERFORM pg_notify('postern', '');
+    END IF;
 END $$;

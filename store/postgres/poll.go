@@ -1,0 +1,96 @@
+package postgres
+
+import (
+	"context"
+	"encoding/hex"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/postern-dev/postern/store"
+)
+
+const (
+	// pollEvery is how often Wake says to look while nothing tells of news, netEvery
+	// while the database does: news can get lost.
+	pollEvery, netEvery = 500 * time.Millisecond, 2 * time.Second
+	// pollTimeout bounds one look.
+	pollTimeout = 5 * time.Second
+	// requestsRead is how many requests one look returns.
+	requestsRead = 64
+)
+
+const (
+	selectLeases = `SELECT h.journal, h.node, h.started_ms, h.main, h.expires_ms, h.released,
+			(h.released OR h.expires_ms <= postern_now()) AND postern_idle(h.journal), encode(h.word, 'hex')
+		FROM heartbeat h ORDER BY h.journal`
+	selectRequests = `SELECT r.id, r.journal, encode(r.body, 'hex') FROM request r
+		WHERE r.journal = ANY ($1::int2[]) AND r.answer IS NULL AND r.at_ms > postern_now() - $2::int8 ORDER BY r.at_ms, r.id LIMIT $3::int8`
+)
+
+// Poll implements store.Cluster. It is one round trip. Of journals whose lease holds
+// it does not tell whether they are idle.
+func (s *Store) Poll(ctx context.Context) (state store.ClusterState, err error) {
+	ctx, cancel := context.WithTimeout(ctx, pollTimeout)
+	defer cancel()
+	var b pgx.Batch
+	b.Queue("SELECT seq FROM catalogue_version").QueryRow(func(r pgx.Row) error { return r.Scan(&state.Version) })
+	b.Queue(selectLeases).Query(func(rows pgx.Rows) (err error) {
+		state.Leases, err = pgx.CollectRows(rows, scanLease)
+		return err
+	})
+	b.Queue(selectRequests, s.node.numbers(), answerWithin.Milliseconds(), requestsRead).Query(func(rows pgx.Rows) (err error) {
+		state.Requests, err = pgx.CollectRows(rows, scanRequest)
+		return err
+	})
+	if err := s.node.control.SendBatch(ctx, &b).Close(); err != nil {
+		return store.ClusterState{}, s.unread(err)
+	}
+	return state, nil
+}
+
+func scanLease(row pgx.CollectableRow) (l store.Lease, err error) {
+	var journal int16
+	var started, expires int64
+	var word *string
+	if err := row.Scan(&journal, &l.Node, &started, &l.Main, &expires, &l.Released, &l.Idle, &word); err != nil {
+		return l, err
+	}
+	l.Journal, l.Since, l.Expires = uint16(journal), microseconds(1000*started), microseconds(1000*expires)
+	if word != nil {
+		l.Word, err = hex.DecodeString(*word)
+	}
+	return l, err
+}
+
+func scanRequest(row pgx.CollectableRow) (r store.Request, err error) {
+	var id int64
+	var journal int16
+	var body string
+	if err := row.Scan(&id, &journal, &body); err != nil {
+		return r, err
+	}
+	r.ID, r.Journal = uint64(id), uint16(journal)
+	r.Body, err = hex.DecodeString(body)
+	return r, err
+}
+
+// tick rings at regular times, until the store is closed.
+func (s *Store) tick(ctx context.Context) {
+	for {
+		wait := pollEvery
+		if s.node.listening.Load() {
+			wait = netEvery
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-timer.C:
+		case <-s.node.heard:
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		}
+		timer.Stop()
+		s.node.ring()
+	}
+}

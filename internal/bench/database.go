@@ -56,11 +56,7 @@ func openDatabase(ctx context.Context, o Options) (*database, error) {
 	if err != nil {
 		return nil, errors.New("store: not a URL; write postgres://USER@HOST/DATABASE, with special characters of the password percent-encoded")
 	}
-	config, err := pgxpool.ParseConfig(plain(address).String()) // it knows a pool's settings, too
-	if err != nil {
-		return nil, fmt.Errorf("store: %w", err) // with the password left out
-	}
-	conn, err := pgx.ConnectConfig(ctx, config.ConnConfig)
+	conn, err := connect(ctx, address)
 	if err != nil {
 		return nil, fmt.Errorf("store: %w", err)
 	}
@@ -69,6 +65,15 @@ func openDatabase(ctx context.Context, o Options) (*database, error) {
 		return nil, errors.Join(fmt.Errorf("store: %w", err), d.close(ctx))
 	}
 	return d, nil
+}
+
+// connect opens a connection. Errors leave the password out.
+func connect(ctx context.Context, address *url.URL) (*pgx.Conn, error) {
+	config, err := pgxpool.ParseConfig(plain(address).String()) // it knows a pool's settings, too
+	if err != nil {
+		return nil, err
+	}
+	return pgx.ConnectConfig(ctx, config.ConnConfig)
 }
 
 // plain is an address without what is for the server of Postern alone.
@@ -154,11 +159,27 @@ func (d *database) storeAt(ctx context.Context, dir string) (string, error) {
 			return "", err
 		}
 	}
+	return d.named(name).String(), nil
+}
+
+// named is the address of a database on this server.
+func (d *database) named(name string) *url.URL {
 	u := *d.address
 	query := u.Query()
 	query.Del("dbname") // it would be stronger than the path
 	u.Path, u.RawQuery = "/"+name, query.Encode()
-	return u.String(), nil
+	return &u
+}
+
+// vacuum pays what the store of a folder owes for having been filled: else each copy
+// of it would be vacuumed whole, at some moment of a measurement.
+func (d *database) vacuum(ctx context.Context, dir string) error {
+	conn, err := connect(ctx, d.named(d.made[dir]))
+	if err != nil {
+		return fmt.Errorf("vacuum: %w", err)
+	}
+	_, err = conn.Exec(ctx, "VACUUM ANALYZE")
+	return errors.Join(err, conn.Close(ctx))
 }
 
 // copy makes the store of a folder a copy of another folder's, which no server has

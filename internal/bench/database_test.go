@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -78,6 +79,42 @@ func query[T any](t *testing.T, address, sql string) (value T) {
 		t.Fatal(err)
 	}
 	return value
+}
+
+// TestCopiesOweNothing: what a store was filled with is vacuumed once, not in each
+// copy. It runs alone: two benches of one process would make databases of one name.
+func TestCopiesOweNothing(t *testing.T) {
+	o, err := Options{Store: cluster.Database(t), Quick: true}.withDefaults()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := openDatabase(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.close(t.Context())
+	filled, err := d.storeAt(t.Context(), "filled")
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := pgx.Connect(t.Context(), filled)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = conn.Exec(t.Context(), "CREATE TABLE many AS SELECT FROM generate_series(1, 1000)")
+	if err := errors.Join(err, conn.Close(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(d.vacuum(t.Context(), "filled"), d.copy(t.Context(), "filled", "copy")); err != nil {
+		t.Fatal(err)
+	}
+	copied, err := d.storeAt(t.Context(), "copy")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := query[int](t, copied, "SELECT relallvisible FROM pg_class WHERE relname = 'many'"); n == 0 {
+		t.Error("the copy's table was never vacuumed")
+	}
 }
 
 // TestRefusedDatabases: what cannot be measured says why, before anything is made.

@@ -44,8 +44,9 @@
 //  10. On a database the CPU is that of the server and of all processes of the
 //     database's server, those that ended among them: it must have nothing else to do.
 //     A window begins behind a checkpoint and ends behind one, so that all that was
-//     put off is counted, and no vacuum is under way at either end. A soak's CPU and
-//     that of a rest are the server's alone.
+//     put off is counted, and no vacuum is under way at either end. A filled store is
+//     vacuumed before it is copied. A soak's CPU and that of a rest are the server's
+//     alone.
 //
 // Role processes read commands as JSON lines from stdin, answer on stdout, and end
 // when stdin does: none outlives the coordinator.

@@ -73,6 +73,11 @@ func (t *template) growOn(ctx context.Context, o Options, start func(context.Con
 	if err := fill(s); err != nil {
 		return err
 	}
+	if o.database != nil {
+		if err := o.database.vacuum(ctx, t.dir); err != nil {
+			return err
+		}
+	}
 	_, err = s.quiet(ctx)
 	return err
 }

@@ -71,6 +71,13 @@ type Config struct {
 	// Slice is how many routes of a message are handed to their lanes at once;
 	// 64 when 0.
 	Slice int
+	// Leased is until when the journal is held for sure; for ever when nil. No
+	// attempt starts close to its end, nor while it is zero. It comes from time.Now,
+	// and is asked often, with locks held.
+	Leased func() time.Time
+	// Share is the part of an endpoint's rate limit, from 0 to 1, that is this
+	// dispatcher's; 1 when nil. It is asked at each attempt, with locks held.
+	Share func(n postern.EndpointNumber) float64
 	// Failing are endpoints that did nothing but fail before the start.
 	Failing []postern.EndpointNumber
 	// Now is the wall clock of stored times; time.Now when nil.
@@ -107,7 +114,8 @@ type Dispatcher struct {
 
 	mu      sync.Mutex
 	lanes   map[postern.EndpointNumber]*lane
-	active  active // lanes with claims
+	limited map[*lane]struct{} // those whose rate was asked for
+	active  active             // lanes with claims
 	rotas   map[postern.ApplicationNumber]*rotation
 	apps    ring[*rotation] // applications with ready lanes
 	waiting ring[*lane]     // slow lanes that wait for a place
@@ -157,7 +165,7 @@ func New(cfg Config, head store.Head) *Dispatcher {
 	low, next := max(head.Low, 1), max(head.Next, 1)
 	d := &Dispatcher{
 		cfg: cfg, places: cfg.Places,
-		lanes: make(map[postern.EndpointNumber]*lane),
+		lanes: make(map[postern.EndpointNumber]*lane), limited: make(map[*lane]struct{}),
 		rotas: make(map[postern.ApplicationNumber]*rotation),
 		cover: newCover(low, next),
 	}
@@ -320,6 +328,7 @@ func (d *Dispatcher) lane(n postern.EndpointNumber, app postern.ApplicationNumbe
 // drop forgets a lane that is idle.
 func (d *Dispatcher) drop(l *lane) {
 	delete(d.lanes, l.number)
+	delete(d.limited, l)
 	if l.failing {
 		d.failing--
 	}

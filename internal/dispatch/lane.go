@@ -81,6 +81,7 @@ type lane struct {
 	slow     bool // its places count among those of slow lanes
 	failing  bool // its endpoint counts among those that fail
 	throttle throttle
+	pace     pace
 	health   postern.Health // in commit order
 
 	line atomic.Pointer[lineOf] // how deliveries are sent

@@ -93,7 +93,8 @@ func (d *Dispatcher) mayStart(l *lane) bool {
 		}
 		return false
 	}
-	ok, wake := l.throttle.admits(now, view)
+	allowed := d.allowed(l, view)
+	ok, wake := l.throttle.admits(now, allowed)
 	if !ok && !wake.IsZero() {
 		d.wake(l, wake)
 	}

@@ -32,6 +32,10 @@ func (d *Dispatcher) Take(ctx context.Context, n postern.EndpointNumber) (*Taken
 		if t.view == nil {
 			continue
 		}
+		if !d.leased() {
+			d.giveBack(t.claim)
+			return nil, nil
+		}
 		d.mu.Lock()
 		t.claim.lane.throttle.faults = 0
 		if shared := t.claim.load; shared != nil {
@@ -51,8 +55,12 @@ func (d *Dispatcher) takeOf(n postern.EndpointNumber) *Taken {
 	if d.stopping || l == nil || view == nil || view.Deleted || !view.Deliverable() {
 		return nil // what is to happen to the queue is the rotation's to say
 	}
+	if !d.leased() {
+		d.offer(l) // which tells who waits, once it is renewed
+		return nil
+	}
 	for l.queue.len() > 0 {
-		ok, wake := l.throttle.spares(d.now(), view)
+		ok, wake := l.throttle.spares(d.now(), d.allowed(l, view))
 		if !ok {
 			d.wake(l, wake)
 			return nil
@@ -84,12 +92,4 @@ func (t *Taken) Settle() <-chan error {
 }
 
 // Return gives the delivery back as if it had not been taken.
-func (t *Taken) Return() {
-	d, c := t.d, t.claim
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.freePlace(c)
-	d.putBack(c)
-	d.refills.want(c.lane)
-	d.pump()
-}
+func (t *Taken) Return() { t.d.giveBack(t.claim) }

@@ -25,6 +25,9 @@ const (
 	breakAfter    = 30 * time.Second
 	firstPause    = 5 * time.Second
 	maxPause      = 5 * time.Minute
+	// askAgain is how long a lane waits for a token at most before it asks again:
+	// its share may be larger by then.
+	askAgain = time.Second
 )
 
 // throttle decides how many attempts of a lane may run at once, and when. It
@@ -52,8 +55,8 @@ type throttle struct {
 	blockedUntil time.Time
 	faults       int
 
-	rate    *rate.Limiter
-	rateSet int
+	rate   *rate.Limiter // nil until there was a limit
+	heldAt time.Time     // when it last held a delivery back
 }
 
 func newThrottle() throttle {
@@ -73,9 +76,9 @@ func (t *throttle) slow(now time.Time) bool {
 	return t.latency > slowAfter || t.failing() || first != nil && now.Sub(first.begun) > slowAfter
 }
 
-// admits reports whether an attempt may start now; if not, wake is when to ask
-// again, zero when the end of another attempt will tell.
-func (t *throttle) admits(now time.Time, view *postern.EndpointView) (ok bool, wake time.Time) {
+// admits reports whether an attempt may start now, of so many a second; if not,
+// wake is when to ask again, zero when the end of another attempt will tell.
+func (t *throttle) admits(now time.Time, allowed rate.Limit) (ok bool, wake time.Time) {
 	switch {
 	case now.Before(t.blockedUntil):
 		return false, t.blockedUntil
@@ -86,33 +89,47 @@ func (t *throttle) admits(now time.Time, view *postern.EndpointView) (ok bool, w
 	case t.inflight >= int(t.limit), !t.known && t.inflight >= unknownLimit:
 		return false, time.Time{}
 	}
-	return t.spares(now, view)
+	return t.spares(now, allowed)
 }
 
 // spares is admits for a pull endpoint, whose consumers say how many they want.
-func (t *throttle) spares(now time.Time, view *postern.EndpointView) (ok bool, wake time.Time) {
+func (t *throttle) spares(now time.Time, allowed rate.Limit) (ok bool, wake time.Time) {
 	switch {
 	case now.Before(t.blockedUntil):
 		return false, t.blockedUntil
-	case view.Rate > 0:
-		return t.withinRate(now, view.Rate)
+	case allowed != rate.Inf:
+		return t.withinRate(now, allowed)
 	}
 	return true, time.Time{}
 }
 
-// withinRate takes a token, or tells when there will be one. A tenth of a
+// withinRate takes a token, or tells when to ask for one again. A tenth of a
 // second's worth may go at once.
-func (t *throttle) withinRate(now time.Time, perSecond int) (bool, time.Time) {
-	if t.rateSet != perSecond {
-		t.rateSet = perSecond
-		t.rate = rate.NewLimiter(rate.Limit(perSecond), max(1, perSecond/10))
-	}
+func (t *throttle) withinRate(now time.Time, allowed rate.Limit) (bool, time.Time) {
+	t.limitTo(now, allowed)
 	r := t.rate.ReserveN(now, 1)
-	if delay := r.DelayFrom(now); delay > 0 {
+	if delay := min(r.DelayFrom(now), askAgain); delay > 0 {
 		r.CancelAt(now)
+		t.heldAt = now
 		return false, now.Add(delay)
 	}
 	return true, time.Time{}
+}
+
+// limitTo has tokens come at a rate. What was saved under a higher one is cut to
+// what this one lets be saved.
+func (t *throttle) limitTo(now time.Time, allowed rate.Limit) {
+	burst := 0
+	if allowed > 0 {
+		burst = max(1, int(allowed/10))
+	}
+	switch {
+	case t.rate == nil:
+		t.rate = rate.NewLimiter(allowed, burst)
+	case t.rate.Limit() != allowed:
+		t.rate.SetLimitAt(now, allowed)
+		t.rate.SetBurstAt(now, burst)
+	}
 }
 
 // started and freed bracket an attempt's place, which it keeps until its settle

@@ -4,6 +4,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/postern-dev/postern"
 )
 
@@ -175,19 +177,19 @@ func broken(t *testing.T) *attempts {
 
 // One probe at a time, with pauses that grow up to five minutes.
 func TestProbesPause(t *testing.T) {
-	a, view := broken(t), &postern.EndpointView{}
+	a := broken(t)
 	for _, seconds := range []int{5, 10, 20, 40, 80, 160, 300, 300} {
 		want := time.Duration(seconds) * time.Second
-		ok, wake := a.admits(a.now, view)
+		ok, wake := a.admits(a.now, rate.Inf)
 		if ok || wake.Sub(a.now) != want {
 			t.Fatalf("admitted %t, next in %v, want %v", ok, wake.Sub(a.now), want)
 		}
 		a.now = wake
-		if ok, _ := a.admits(a.now, view); !ok {
+		if ok, _ := a.admits(a.now, rate.Inf); !ok {
 			t.Fatal("no probe after the pause")
 		}
 		a.inflight = 1
-		if ok, wake := a.admits(a.now, view); ok || !wake.IsZero() {
+		if ok, wake := a.admits(a.now, rate.Inf); ok || !wake.IsZero() {
 			t.Fatal("a second probe beside the first")
 		}
 		a.end(0, time.Second)
@@ -283,10 +285,10 @@ func TestSlow(t *testing.T) {
 // worth may go at once.
 func TestRateIsKept(t *testing.T) {
 	for _, perSecond := range []int{1, 7, 50, 1000} {
-		a, view := newAttempts(), &postern.EndpointView{Endpoint: postern.Endpoint{Rate: perSecond}}
+		a := newAttempts()
 		end, sent, burst := a.now.Add(time.Minute), 0, 0
 		for a.now.Before(end) {
-			ok, wake := a.admits(a.now, view)
+			ok, wake := a.admits(a.now, rate.Limit(perSecond))
 			if ok {
 				if sent++; a.now.Equal(end.Add(-time.Minute)) {
 					burst++
@@ -310,11 +312,11 @@ func TestRateIsKept(t *testing.T) {
 // Faults on our own side keep a lane quiet, longer and longer, and are nobody's
 // failure.
 func TestFaultsBlock(t *testing.T) {
-	a, view := newAttempts(), &postern.EndpointView{}
+	a := newAttempts()
 	var last time.Duration
 	for range 10 {
 		a.fault(a.now)
-		ok, wake := a.admits(a.now, view)
+		ok, wake := a.admits(a.now, rate.Inf)
 		if pause := wake.Sub(a.now); ok || pause < last || pause > 10*time.Second {
 			t.Fatalf("admitted %t, quiet for %v after %v", ok, pause, last)
 		} else {

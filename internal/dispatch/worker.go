@@ -42,6 +42,9 @@ func (d *Dispatcher) pump() {
 
 // startSome starts what can start, and reports whether there may be more.
 func (d *Dispatcher) startSome() (more bool) {
+	if !d.leased() {
+		return false // Renewed goes on
+	}
 	for n := 0; !d.stopping && d.inflight < d.places && d.workers.spawn != nil; {
 		if n == startAtOnce {
 			return true
@@ -89,6 +92,7 @@ func (d *Dispatcher) run(c *claim) {
 		c.start = postern.Row{}
 	}
 	c.lane.throttle.started(c)
+	c.lane.pace.started++
 }
 
 // take is where a worker that rests waits; nil when none does, and one more is
@@ -163,14 +167,17 @@ func (d *Dispatcher) try(ctx, reads context.Context, c *claim) {
 		return
 	}
 	line, err := d.lineOf(c.lane, view)
-	if err != nil {
+	switch {
+	case err != nil:
 		d.cfg.Log.Error("an endpoint cannot be sent to", "endpoint", view.ID.String(), "error", err)
-	}
-	if err != nil || !line.Send(ctx, m, content, &c.attempt) {
 		d.setAside(c)
-		return
+	case !d.leased(): // it was at the start, but reading the message took long
+		d.giveBack(c)
+	case !line.Send(ctx, m, content, &c.attempt):
+		d.setAside(c)
+	default:
+		d.settle(c, m.EventType, view)
 	}
-	d.settle(c, m.EventType, view)
 }
 
 // prepare begins an attempt's record and gets what it needs. The view is nil

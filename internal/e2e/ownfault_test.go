@@ -79,13 +79,14 @@ func (s *server) faults(t *testing.T, fault string) float64 {
 }
 
 // Payloads beyond what memory may hold wait in the store: none is refused or
-// fails, and each is sent once.
+// fails, and each is taken once. On a busy machine the first attempts may time out
+// before the last payload is published.
 func TestPayloadsBeyondTheBudgetWait(t *testing.T) {
 	t.Parallel()
-	const budget, messages = 64 << 20, 24 // few and large: the first attempts must not time out before the last publish
+	const budget, messages = 64 << 20, 24
 	release := make(chan struct{})
 	r := newReceiver(t, func(*request, *http.Request) int { <-release; return 200 })
-	s := serve(t, "file:"+t.TempDir()+"/store", "--retry-schedule=none", "--max-body=4MiB")
+	s := serve(t, "file:"+t.TempDir()+"/store", crashSchedule, "--max-body=4MiB")
 	app := s.application("a")
 	endpoint := s.endpoint(app, r.URL, nil)
 	payload := object{"x": strings.Repeat("x", 3<<20)}
@@ -100,11 +101,17 @@ func TestPayloadsBeyondTheBudgetWait(t *testing.T) {
 		t.Errorf("%v bytes in memory, %v", held, err)
 	}
 	close(release)
-	await(t, "all are delivered", func() bool { return len(r.requests("")) == messages })
 	for _, id := range ids {
-		await(t, "it is recorded", func() bool { return s.states(app, id)[endpoint] == "delivered" })
-		if tried := s.attempts(app, id); len(tried) != 1 || tried[0].Number != 1 {
-			t.Errorf("attempts: %+v", tried)
+		await(t, "it is delivered", func() bool { return s.states(app, id)[endpoint] == "delivered" })
+		tried := s.attempts(app, id)
+		if len(tried) == 0 {
+			t.Errorf("no attempt at %s", id)
+		}
+		for i, a := range tried {
+			timedOut := a.Failure != nil && *a.Failure == "timeout"
+			if last := i == len(tried)-1; a.Number != i+1 || last != (a.ResponseStatusCode == 200) || !last && !timedOut {
+				t.Errorf("attempts: %+v", tried)
+			}
 		}
 	}
 }

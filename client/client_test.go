@@ -126,7 +126,7 @@ func TestContextEndsRetries(t *testing.T) {
 	}
 	time.AfterFunc(50*time.Millisecond, cancel)
 	started := time.Now()
-	if _, err := w.Applications.Get(ctx, "a"); err == nil || time.Since(started) > 5*time.Second {
+	if _, err := w.Applications.Get(ctx, "a"); err == nil || time.Since(started) > time.Minute {
 		t.Errorf("%v after %v", err, time.Since(started))
 	}
 	if _, err := w.Applications.Get(ctx, "a"); !errors.Is(err, context.Canceled) {

@@ -285,7 +285,7 @@ func TestBodiesThatDoNotEnd(t *testing.T) {
 					t.Errorf("beside slow bodies: %d %s", r.status, r.body)
 				}
 			}
-			if took := time.Since(begun); took > 5*time.Second {
+			if took := time.Since(begun); took > 20*time.Second {
 				t.Errorf("20 requests beside %d slow ones took %v", slow, took)
 			}
 			if testkit.Soaking() { // a body may take a minute

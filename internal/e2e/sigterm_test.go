@@ -11,8 +11,8 @@ import (
 )
 
 // stopSlack is what a stop may take besides the drain: requests are cut off a
-// second later, and the store is closed.
-const stopSlack = 5 * time.Second
+// second later, and the store is closed, on a machine that may be busy.
+const stopSlack = 10 * time.Second
 
 // A server that is told to stop in the midst of everything bad ends well and
 // in time, and the next one goes on with all that was acknowledged.

@@ -17,7 +17,7 @@ import (
 // resume, disable, enable and delete while the power goes.
 func TestSoakCommands(t *testing.T) {
 	seed := testkit.Seed(t)
-	for i := range testkit.Count(15, 1000) {
+	for i := range testkit.Count(10, 1000) {
 		p := &power{t: t, r: rand.New(rand.NewPCG(seed, uint64(i))), seed: fmt.Sprintf("seed %d run %d", seed, i)}
 		o := &owner{power: p, canceled: map[pair]bool{}, deleted: map[postern.EndpointNumber]bool{}}
 		p.meddle, p.heal, p.excused, p.resent = o.meddle, o.heal, o.excused, map[pair]bool{}

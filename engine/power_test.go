@@ -25,7 +25,7 @@ import (
 // under way. Whatever was acknowledged must be there, covered, and arrive.
 func TestSoakPowerLoss(t *testing.T) {
 	seed := testkit.Seed(t)
-	for i := range testkit.Count(60, 2000) {
+	for i := range testkit.Count(40, 2000) {
 		p := &power{t: t, r: rand.New(rand.NewPCG(seed, uint64(i))), seed: fmt.Sprintf("seed %d run %d", seed, i)}
 		p.run()
 		if t.Failed() {

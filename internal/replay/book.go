@@ -28,7 +28,7 @@ func Limits() []postern.Limit {
 
 // Add takes over a stored replay, while the program starts. One whose
 // application is gone is forgotten by the walk.
-func (r *Runner) Add(record *postern.Replay) { r.insert(&entry{record: record}) }
+func (r *Runner) Add(record *postern.Replay) { r.insert(record) }
 
 // Replay finds one of an application's replays by id.
 func (r *Runner) Replay(app postern.ApplicationNumber, id postern.ReplayID) (*postern.Replay, error) {
@@ -101,8 +101,11 @@ func (r *Runner) PreviewReplay(ctx context.Context, in postern.Replay) (n int64,
 
 // CreateReplay checks a replay and has it run once that is durable. It fills in
 // ID, State, Total and times, and Until if there is none: everything that was
-// acknowledged before is in it.
+// acknowledged before is in it. Only the node that leads creates any.
 func (r *Runner) CreateReplay(ctx context.Context, in postern.Replay) (*postern.Replay, error) {
+	if !r.leads() {
+		return nil, errNotLeading
+	}
 	err := r.complete(&in)
 	if err != nil {
 		return nil, err
@@ -141,15 +144,18 @@ func (r *Runner) insertNew(ctx context.Context, in postern.Replay, most int) (*p
 	for _, e := range old {
 		r.remove(e)
 	}
-	r.insert(&entry{record: &in})
-	r.rouse()
+	r.insert(&in)
+	r.Rouse()
 	return &in, nil
 }
 
 // ExpungeAll has the contents of an application's messages expunged, of all that
 // were acknowledged before. Where that is under way already, it goes further: an
-// application has one at a time.
+// application has one at a time. Only the node that leads does so.
 func (r *Runner) ExpungeAll(ctx context.Context, app postern.ApplicationNumber) (_ *postern.Replay, err error) {
+	if !r.leads() {
+		return nil, errNotLeading
+	}
 	r.creating.Lock()
 	defer r.creating.Unlock()
 	if e := r.expunging(app); e != nil {
@@ -175,15 +181,19 @@ func (r *Runner) extend(ctx context.Context, e *entry) (*postern.Replay, error) 
 	}
 	record := *before
 	record.Selection.Until, record.UpdatedAt = r.horizon(), r.now()
-	if err := r.commit(ctx, e, &record); err != nil {
+	if err := r.commit(ctx, e, before, &record); err != nil {
 		return nil, err
 	}
 	return &record, nil
 }
 
 // SetReplayState pauses, resumes or cancels: to ReplayPaused, ReplayRunning or
-// ReplayCanceled. One that has ended is postern.ErrConflict.
+// ReplayCanceled. One that has ended is postern.ErrConflict. Only the node that
+// leads does so.
 func (r *Runner) SetReplayState(ctx context.Context, app postern.ApplicationNumber, id postern.ReplayID, state postern.ReplayState) (*postern.Replay, error) {
+	if !r.leads() {
+		return nil, errNotLeading
+	}
 	e := r.find(replaysOf(app), id)
 	if e == nil {
 		return nil, postern.ErrNotFound
@@ -202,10 +212,10 @@ func (r *Runner) SetReplayState(ctx context.Context, app postern.ApplicationNumb
 	if state.Final() {
 		record.FinishedAt = record.UpdatedAt
 	}
-	if err := r.commit(ctx, e, &record); err != nil {
+	if err := r.commit(ctx, e, before, &record); err != nil {
 		return nil, err
 	}
-	r.rouse()
+	r.Rouse()
 	return &record, nil
 }
 
@@ -252,14 +262,11 @@ func (r *Runner) horizon() time.Time {
 }
 
 // room returns the ended replays of an application that are one too many with
-// another, and how many have not ended. Those that ended before their application
-// went, with their stored records, go from memory too.
+// another, and how many have not ended.
 func (r *Runner) room(app postern.ApplicationNumber) (old []*entry, active int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.all = slices.DeleteFunc(r.all, func(e *entry) bool {
-		return e.record.State.Final() && !slices.Contains(r.active, e) && !r.cfg.Alive(e.record.Application)
-	})
+	r.tidy()
 	for _, e := range r.all {
 		switch {
 		case e.record.Application != app:
@@ -270,6 +277,15 @@ func (r *Runner) room(app postern.ApplicationNumber) (old []*entry, active int) 
 		}
 	}
 	return old[:max(len(old)-maxEnded+1, 0)], active
+}
+
+// tidy drops those from memory that ended before their application went, with
+// their stored records. Called with the Runner's lock held.
+func (r *Runner) tidy() {
+	r.all = slices.DeleteFunc(r.all, func(e *entry) bool {
+		return e.record.State.Final() && !r.cfg.Alive(e.record.Application) && !slices.Contains(r.active, e)
+	})
+	r.tidied = len(r.all)
 }
 
 // expunging is an application's expunging that has not ended; nil for none.
@@ -310,10 +326,18 @@ func tasksOf(app postern.ApplicationNumber) scope {
 
 func compareID(e *entry, id postern.ReplayID) int { return e.record.ID.Compare(id) }
 
-func (r *Runner) insert(e *entry) {
+// insert adds a stored record, unless the log was faster with it.
+func (r *Runner) insert(record *postern.Replay) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	at, _ := slices.BinarySearchFunc(r.all, e.record.ID, compareID)
+	if at, found := slices.BinarySearchFunc(r.all, record.ID, compareID); !found {
+		r.insertAt(at, record)
+	}
+}
+
+// insertAt is called with the Runner's lock held.
+func (r *Runner) insertAt(at int, record *postern.Replay) {
+	e := &entry{record: record, stored: record}
 	r.all = slices.Insert(r.all, at, e)
 	r.active = append(r.active, e) // the walk drops those that have ended
 }
@@ -332,14 +356,8 @@ func (r *Runner) recordOf(e *entry) *postern.Replay {
 	return e.record
 }
 
-func (r *Runner) replace(e *entry, record *postern.Replay) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	e.record = record
-}
-
-// rouse has the walk look again.
-func (r *Runner) rouse() {
+// Rouse has the walk look again, as when this node begins to lead.
+func (r *Runner) Rouse() {
 	select {
 	case r.wake <- struct{}{}:
 	default: // it will anyway

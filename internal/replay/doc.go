@@ -13,6 +13,18 @@
 //  4. Pause, resume and cancel are durable when they return, and no slice comes
 //     after the first and the last.
 //
+// Of several nodes the one that leads walks, and the records are everybody's: each
+// node is told with Learned what others have stored. Leadership may move at any
+// moment, and then two nodes can be in the same replay for the length of a step or
+// of what they believe. Hence:
+//
+//  5. Whoever begins to lead goes on from what is stored. What two nodes have
+//     stored side by side is joined to the further cursor, so that nothing is left
+//     out; a slice that both had may be started twice, as far as its deliveries
+//     still stand as they were chosen.
+//  6. Cancel and pause hold over such a slice: who set the state, while it leads,
+//     stores it once more, and any node that knows of an end does.
+//
 // Expunging all of an application's messages is the same walk: it can take as
 // long, and has to survive as much. Nothing is lost by expunging twice, so that
 // it stores its cursor after the fact. Asked for anew, one that is under way goes

@@ -28,10 +28,13 @@ func (r *Runner) expunged(ctx context.Context, e *entry, picked *postern.Replay,
 	e.changing.Lock()
 	defer e.changing.Unlock()
 	before := r.recordOf(e)
+	if before.Cursor != picked.Cursor { // another node was there as well, and has told
+		return nil
+	}
 	if before != picked {
 		found.done = false
 	}
 	record := found.record(before, r.now())
 	record.Replayed += int64(len(found.messages))
-	return r.commit(ctx, e, record)
+	return r.commit(ctx, e, before, record)
 }

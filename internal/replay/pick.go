@@ -195,9 +195,10 @@ func fits(f store.MessageFilter, m *postern.Message) bool {
 		(f.Tag == "" || slices.Contains(m.Tags, f.Tag))
 }
 
-// wants judges a delivery to a replay's endpoint when its turn has come: it can
-// have changed since it was chosen.
-func wants(of *postern.Replay) func(store.Standing) bool {
+// Wants judges a delivery to a replay's endpoint when its turn has come: it can
+// have changed since it was chosen. It goes by what is fixed when a replay is
+// created, and so is the same on every node.
+func Wants(of *postern.Replay) func(store.Standing) bool {
 	if of.Selection.From != of.To { // it was chosen by how it stands elsewhere, or by nothing
 		return func(s store.Standing) bool { return s.State != postern.Sending }
 	}

@@ -33,7 +33,7 @@ type Slice struct {
 	Record func(taken, started int) *postern.Replay
 }
 
-// Config is what a Runner needs; all of it is required but Log.
+// Config is what a Runner needs; all of it is required but Leads and Log.
 type Config struct {
 	Store Store
 	// Start stores a slice and returns once it is durable: how many of its
@@ -43,6 +43,9 @@ type Config struct {
 	// Expunge deletes the contents of messages, durably, and ends what of their
 	// deliveries is unfinished; those that are gone are left out.
 	Expunge func(ctx context.Context, app postern.ApplicationNumber, ids []postern.MessageID) error
+	// Leads reports whether this node is the one that walks; nil for always. It is
+	// asked often, and must be up to date before Learned is called.
+	Leads func() bool
 	// Commit makes changes of records durable.
 	Commit func(ctx context.Context, changes ...store.Change) error
 	// Endpoint is nil or Deleted for one that is gone, Alive false for an
@@ -70,22 +73,31 @@ type Runner struct {
 
 	mu  sync.Mutex
 	all []*entry // by id
-	// active are those that have not ended, as far as the walk knows.
+	// active are those that have not ended, as far as the walk knows, or mend.
 	active []*entry
+	tidied int  // how many there were when all were last looked through
+	led    bool // what Leads said last
 }
 
 // entry is one replay over its changes.
 type entry struct {
 	// changing is held over commits of the record. Whoever holds it may take the
-	// Runner's lock, not the reverse.
+	// Runner's lock, not the reverse. Learned does without it: the commit may be
+	// waiting for the log that Learned is called from.
 	changing sync.Mutex
-	// record is never changed, only replaced; guarded by the Runner's lock.
+	unsaved  int // examined since the record was stored; guarded by changing
+
+	// Records are never changed, only replaced. These are guarded by the Runner's
+	// lock.
 	record *postern.Replay
+	stored *postern.Replay // as far as is known; the record may be ahead of it
+	saved  time.Time       // when this node last stored it; zero for never
+	stated time.Time       // when that last changed its state
+	mend   bool            // the record has to be stored again
 
 	// What follows is the walk's own.
-	pace    pace
-	until   time.Time // when it is looked at again
-	unsaved int       // examined since the record was stored
+	pace  pace
+	until time.Time // when it is looked at again
 }
 
 const (
@@ -97,6 +109,8 @@ const (
 	saveEvery = 20_000
 	// retryAfter is when something is tried again that failed or has to wait.
 	retryAfter = time.Second
+	// lookAfter is when a node that does not lead sees whether it does by then.
+	lookAfter = time.Second
 	// longestRest bounds the wait after a step.
 	longestRest = 20 * time.Millisecond
 )
@@ -132,6 +146,10 @@ func (r *Runner) turn(ctx context.Context) time.Duration {
 		if ctx.Err() != nil {
 			return rest
 		}
+		if !r.leads() && !r.mends(e) {
+			rest = min(rest, lookAfter)
+			continue
+		}
 		if !time.Now().Before(e.until) {
 			wait := r.step(ctx, e)
 			e.until = time.Now().Add(wait)
@@ -141,7 +159,7 @@ func (r *Runner) turn(ctx context.Context) time.Duration {
 	return max(rest, 0)
 }
 
-// running lists the replays that run, and forgets those that have ended.
+// running lists the replays that run or mend, and forgets those that have ended.
 func (r *Runner) running() []*entry {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -149,11 +167,11 @@ func (r *Runner) running() []*entry {
 	kept := r.active[:0]
 	for _, e := range r.active {
 		gone := !r.cfg.Alive(e.record.Application)
-		if e.record.State.Final() && !gone {
+		if e.record.State.Final() && !gone && !e.mend {
 			continue
 		}
 		kept = append(kept, e)
-		if gone || e.record.State == postern.ReplayRunning {
+		if gone || e.mend || e.record.State == postern.ReplayRunning {
 			running = append(running, e)
 		}
 	}
@@ -167,6 +185,9 @@ func (r *Runner) step(ctx context.Context, e *entry) time.Duration {
 	record := r.recordOf(e)
 	if !r.cfg.Alive(record.Application) {
 		return r.after(record, r.forget(ctx, e), time.Hour)
+	}
+	if r.mends(e) {
+		return r.after(record, r.storeAgain(ctx, e), longestRest)
 	}
 	if record.Origin == postern.OriginExpunge {
 		return r.expunge(ctx, e, record)
@@ -206,12 +227,12 @@ func (r *Runner) after(record *postern.Replay, err error, wait time.Duration) ti
 }
 
 // advance takes the replay over what was picked, unless it was paused or ended
-// meanwhile.
+// meanwhile, or is another node's to walk by now.
 func (r *Runner) advance(ctx context.Context, e *entry, picked *postern.Replay, found pick) error {
 	e.changing.Lock()
 	defer e.changing.Unlock()
 	before := r.recordOf(e)
-	if before.State != postern.ReplayRunning || before.Cursor != picked.Cursor {
+	if before.State != postern.ReplayRunning || before.Cursor != picked.Cursor || !r.leads() {
 		return nil
 	}
 	if len(found.messages) > 0 {
@@ -219,10 +240,10 @@ func (r *Runner) advance(ctx context.Context, e *entry, picked *postern.Replay, 
 	}
 	record := found.record(before, r.now())
 	if e.unsaved += found.examined; !found.done && e.unsaved < saveEvery {
-		r.replace(e, record) // a crash costs looking once more
+		r.looked(e, before, record) // a crash costs looking once more
 		return nil
 	}
-	return r.commit(ctx, e, record)
+	return r.commit(ctx, e, before, record)
 }
 
 // start has a slice stored.
@@ -230,7 +251,7 @@ func (r *Runner) start(e *entry, before *postern.Replay, found pick) error {
 	var record *postern.Replay
 	taken, started, err := r.cfg.Start(Slice{
 		Replay: before.ID, Application: before.Application, Endpoint: before.To, Messages: found.messages,
-		Wants: wants(before),
+		Wants: Wants(before),
 		Record: func(taken, started int) *postern.Replay {
 			part := found
 			if taken < len(found.messages) {
@@ -244,8 +265,7 @@ func (r *Runner) start(e *entry, before *postern.Replay, found pick) error {
 	})
 	e.pace.spend(started)
 	if taken > 0 { // also where the slice ended early
-		r.replace(e, record)
-		e.unsaved = 0
+		r.saved(e, before, record)
 	}
 	if errors.Is(err, postern.ErrNotFound) {
 		return nil // the endpoint is gone, which the next step meets
@@ -261,7 +281,7 @@ func (r *Runner) end(ctx context.Context, e *entry, state postern.ReplayState, r
 	if before.State.Final() {
 		return nil
 	}
-	return r.commit(ctx, e, ended(before, state, reason, r.now()))
+	return r.commit(ctx, e, before, ended(before, state, reason, r.now()))
 }
 
 // forget drops a replay whose application is gone, from the store as well: a
@@ -276,13 +296,13 @@ func (r *Runner) forget(ctx context.Context, e *entry) error {
 	return nil
 }
 
-// commit stores a record and shows it. Called with the entry's lock held.
-func (r *Runner) commit(ctx context.Context, e *entry, record *postern.Replay) error {
+// commit stores the record that comes after another, and shows it. Called with
+// the entry's lock held.
+func (r *Runner) commit(ctx context.Context, e *entry, before, record *postern.Replay) error {
 	if err := r.cfg.Commit(ctx, store.Change{Put: record}); err != nil {
 		return err
 	}
-	r.replace(e, record)
-	e.unsaved = 0
+	r.saved(e, before, record)
 	return nil
 }
 

@@ -93,6 +93,7 @@ func (s *Store) sibling(journal uint16) *Store {
 	a.main, a.listen, a.reads, a.work = s, s.listen, s.reads, s.work
 	a.began, a.mono = s.began, s.mono
 	a.writer.args.author = s.writer.args.author
+	a.writer.args.author = s.writer.args.author
 	return a
 }
 

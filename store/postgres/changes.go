@@ -90,7 +90,7 @@ func (s *Store) changes(ctx context.Context, since uint64) ([]changed, error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	author := binary.BigEndian.Uint64(s.writer.args.author[:])
-	rows, err := s.reads.Query(ctx, readChanges, int64(since), int64(author))
+	rows, err := s.node.control.Query(ctx, readChanges, int64(since), int64(author))
 	if err != nil {
 		return nil, err
 	}

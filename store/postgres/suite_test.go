@@ -20,6 +20,9 @@ func harness() storetest.Harness {
 	return storetest.Harness{
 		Open:   func(t *testing.T) store.Store { return open(t, cluster.Database(t), Options{}) },
 		Reopen: reopen,
+		Join: func(t *testing.T, s store.Store) store.Cluster {
+			return open(t, s.(*Store).address.config.ConnConfig.ConnString(), Options{})
+		},
 		Stall: func(t *testing.T, s store.Store) (<-chan struct{}, func()) {
 			return stall(t, s.(*Store).address.config.ConnConfig.ConnString())
 		},

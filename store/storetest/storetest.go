@@ -41,6 +41,9 @@ type Harness struct {
 	// Stall has the store's next sync wait: reached is closed when one does,
 	// release lets it go on. Nil where that cannot be arranged.
 	Stall func(t *testing.T, s store.Store) (reached <-chan struct{}, release func())
+	// Join opens the store that s is once more, as another node with a journal of
+	// its own, which Open's is a Cluster for. Nil for a driver of one node.
+	Join func(t *testing.T, s store.Store) store.Cluster
 }
 
 // Run proves a driver.
@@ -86,6 +89,13 @@ func Run(t *testing.T, h Harness) {
 		{"Cover", testCover},
 		{"Move", testMove},
 		{"Random", testRandom},
+		{"Stale", testStale},
+		{"OwnChanges", testOwnChanges},
+		{"Changed", testChanged},
+		{"ChangedHistory", testChangedHistory},
+		{"UsedKeys", testUsedKeys},
+		{"Taken", testTaken},
+		{"NotTaken", testNotTaken},
 	} {
 		t.Run(part.name, func(t *testing.T) { part.run(t, h) })
 	}

@@ -21,6 +21,8 @@ type world struct {
 	rnd  *rand.Rand
 	now  time.Time
 	head store.Head
+	// journal is the one that ids are made with.
+	journal uint16
 }
 
 // start is noon, so that a test has half a day to either side in one bucket.
@@ -30,7 +32,7 @@ func newWorld(t *testing.T, h Harness) *world {
 	return &world{
 		t: t, h: h, s: h.Open(t), now: start(),
 		rnd:  rand.New(rand.NewPCG(7, 7)), //nolint:gosec // repeatable on purpose
-		head: store.Head{Next: 1, Low: 1},
+		head: store.Head{Next: 1, Low: 1}, journal: 1,
 	}
 }
 
@@ -47,7 +49,7 @@ func (w *world) id() [20]byte {
 func (w *world) message(app postern.ApplicationNumber, routes ...postern.EndpointNumber) *postern.Message {
 	w.advance(time.Millisecond)
 	m := &postern.Message{
-		ID: postern.NewMessageID(w.now, 1, w.head.Next, w.rnd.Uint64()), Application: app,
+		ID: postern.NewMessageID(w.now, w.journal, w.head.Next, w.rnd.Uint64()), Application: app,
 		EventType: "invoice.paid", ContentType: "application/json", Routes: routes, Size: 2,
 	}
 	w.head.Next++

@@ -29,7 +29,8 @@ type Slice struct {
 	Messages    []postern.MessageID
 	// Wants tells whether a delivery is still to start as it stands then.
 	Wants func(s store.Standing) bool
-	// Record is the replay once the first taken of Messages are dealt with.
+	// Record is the replay once the first taken of Messages are dealt with. Where
+	// taken is not 0 what it returned last is stored, no earlier than their rows.
 	Record func(taken, started int) *postern.Replay
 }
 

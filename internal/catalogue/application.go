@@ -95,130 +95,109 @@ func (c *Catalogue) Applications(p postern.ListPage) ([]*postern.Application, bo
 // CreateApplication fills in ID, Number, Version and times; ErrConflict for a
 // uid in use.
 func (c *Catalogue) CreateApplication(ctx context.Context, a postern.Application) (*postern.Application, error) {
-	if err := checkApplication(&a); err != nil {
-		return nil, err
-	}
-	id, err := c.config.IDs.Next()
-	if err != nil {
-		return nil, err
-	}
-	record := cloneApplication(&a)
-	record.ID = id
-	record.Number = postern.ApplicationNumber(c.lastApplication.Add(1))
-	record.Version = 1
-	record.CreatedAt = c.now()
-	record.UpdatedAt = record.CreatedAt
-	place := newApplication(record)
-	// Nobody else knows the place, so that only the uid needs guarding: any
-	// number of applications are created side by side.
-	err = rename(ctx, c.byUID, 0, "", record.UID, place, func() error {
-		if err := c.commit(ctx, []store.Change{{Put: record}}); err != nil {
-			return err
+	return change(ctx, c, func(o *ownChange) (*postern.Application, error) {
+		if err := checkApplication(&a); err != nil {
+			return nil, err
 		}
-		c.list(record, place)
-		return nil
+		id, err := c.config.IDs.Next()
+		if err != nil {
+			return nil, err
+		}
+		record := cloneApplication(&a)
+		record.ID = id
+		record.Number = postern.ApplicationNumber(c.lastApplication.Add(1))
+		record.Version = 1
+		record.CreatedAt = c.now()
+		record.UpdatedAt = record.CreatedAt
+		// Nobody else knows the application, so that only the uid needs guarding:
+		// any number of them are created side by side.
+		end, err := claimUID(ctx, c.byUID, 0, "", record.UID)
+		if err != nil {
+			return nil, err
+		}
+		defer end()
+		return record, o.commit(ctx, []store.Change{{Put: record}})
 	})
-	if err != nil {
-		return nil, err
-	}
-	return record, nil
 }
 
 // UpdateApplication hands fn a copy, checks it and stores it. ID, Number,
 // Version and CreatedAt stay whatever fn does.
 func (c *Catalogue) UpdateApplication(ctx context.Context, n postern.ApplicationNumber, fn func(*postern.Application) error) (*postern.Application, error) {
-	place, old, err := c.change(n)
-	if err != nil {
-		return nil, err
-	}
-	defer place.changing.Unlock()
-	edited := cloneApplication(old.Application)
-	if err := fn(edited); err != nil {
-		return nil, err
-	}
-	if err := checkApplication(edited); err != nil {
-		return nil, err
-	}
-	record := cloneApplication(edited)
-	fixed := old.next()
-	record.ID, record.Number, record.Version, record.CreatedAt = fixed.ID, fixed.Number, fixed.Version, fixed.CreatedAt
-	record.UpdatedAt = c.now()
-	err = rename(ctx, c.byUID, 0, fixed.UID, record.UID, place, func() error {
-		if err := c.commit(ctx, []store.Change{{Put: record}}); err != nil {
-			return err
+	return change(ctx, c, func(o *ownChange) (*postern.Application, error) {
+		place, old, err := o.lock(n)
+		if err != nil {
+			return nil, err
 		}
-		place.replace(func(s *Snapshot) { s.Application = record })
-		return nil
+		defer place.changing.Unlock()
+		edited := cloneApplication(old.Application)
+		if err := fn(edited); err != nil {
+			return nil, err
+		}
+		if err := checkApplication(edited); err != nil {
+			return nil, err
+		}
+		record := cloneApplication(edited)
+		fixed := old.next()
+		record.ID, record.Number, record.Version, record.CreatedAt = fixed.ID, fixed.Number, fixed.Version, fixed.CreatedAt
+		record.UpdatedAt = c.now()
+		end, err := claimUID(ctx, c.byUID, 0, fixed.UID, record.UID)
+		if err != nil {
+			return nil, err
+		}
+		defer end()
+		return record, o.commit(ctx, []store.Change{{Put: record}})
 	})
-	if err != nil {
-		return nil, err
-	}
-	return record, nil
 }
 
 // DeleteApplication deletes an application with its endpoints, its sources and
 // the keys bound to it.
 func (c *Catalogue) DeleteApplication(ctx context.Context, n postern.ApplicationNumber) error {
-	place, old, err := c.change(n)
-	if err != nil {
-		return err
-	}
-	defer place.changing.Unlock()
-	c.changingKeys.Lock()
-	defer c.changingKeys.Unlock()
-	keys, _ := c.keys.page(nil, postern.ListPage{Limit: noLimit}, func(k *postern.Key) bool { return k.Application == n })
+	return do(ctx, c, func(o *ownChange) error {
+		place, old, err := o.lock(n)
+		if err != nil {
+			return err
+		}
+		defer place.changing.Unlock()
+		c.changingKeys.Lock()
+		defer c.changingKeys.Unlock()
 
-	// The health goes too: an endpoint's number is never used again, so that
-	// nobody would ever remove it.
-	changes := []store.Change{{Delete: old.Application}}
-	var health []store.HealthChange
-	for _, e := range old.endpoints {
-		view := e.View()
-		changes = append(changes, store.Change{Delete: &view.Endpoint})
-		health = append(health, store.HealthChange{Endpoint: view.Number})
-	}
-	for _, s := range old.sources {
-		changes = append(changes, store.Change{Delete: s})
-	}
-	for _, k := range keys {
-		changes = append(changes, store.Change{Delete: k})
-	}
-	if err := c.commit(ctx, changes, health...); err != nil {
-		return err
-	}
-	for _, k := range keys {
-		c.dropKey(k)
-	}
-	c.drop(place, old)
-	return nil
+		// The health goes too: an endpoint's number is never used again, so that
+		// nobody would ever remove it.
+		changes := []store.Change{{Delete: old.Application}}
+		var health []store.HealthChange
+		for _, e := range old.endpoints {
+			view := e.View()
+			changes = append(changes, store.Change{Delete: &view.Endpoint})
+			health = append(health, store.HealthChange{Endpoint: view.Number})
+		}
+		for _, s := range old.sources {
+			changes = append(changes, store.Change{Delete: s})
+		}
+		for _, k := range c.keysOf(n) {
+			changes = append(changes, store.Change{Delete: k})
+		}
+		return o.commit(ctx, changes, health...)
+	})
 }
 
-// change takes the application's lock for a change and returns what is to be
+// lock takes the application's lock for a change and returns what is to be
 // changed; ErrNotFound for one that does not exist. The caller unlocks
-// changing. Until then nobody else replaces the snapshot but ApplyHealth, which
-// touches its routes only: records and lists stay as returned.
-func (c *Catalogue) change(n postern.ApplicationNumber) (*application, *Snapshot, error) {
-	place := c.byNumber.get(n)
+// changing. Until then the snapshot is replaced by ApplyHealth, which touches its
+// routes only, and by Refresh, after which the change is refused or is shown beside
+// what is newer.
+func (o *ownChange) lock(n postern.ApplicationNumber) (*application, *Snapshot, error) {
+	place := o.catalogue.byNumber.get(n)
 	if place == nil {
 		return nil, nil, postern.ErrNotFound
 	}
 	place.changing.Lock()
+	o.locked()
 	s := place.snapshot.Load()
 	if s == nil { // deleted while we waited
 		place.changing.Unlock()
 		return nil, nil, postern.ErrNotFound
 	}
 	return place, s, nil
-}
-
-// place makes an application known that the store holds.
-func (c *Catalogue) place(record *postern.Application) *application {
-	a := newApplication(record)
-	if record.UID != "" {
-		c.byUID.put(uid{name: record.UID}, a)
-	}
-	c.list(record, a)
-	return a
 }
 
 // list makes an application findable by id and number; its uid follows, for
@@ -229,42 +208,10 @@ func (c *Catalogue) list(record *postern.Application, a *application) {
 	raise(&c.lastApplication, uint32(record.Number))
 }
 
-// drop takes a deleted application out of memory. Lanes that still hold one of
-// its endpoints see it deleted.
-func (c *Catalogue) drop(a *application, old *Snapshot) {
-	a.swapping.Lock()
-	a.snapshot.Store(nil)
-	for _, e := range old.endpoints {
-		e.retire()
-	}
-	a.swapping.Unlock()
-	for _, s := range old.sources {
-		c.sources.remove(s.TokenHash)
-	}
-	c.applications.remove(old.Application.ID)
-	c.byNumber.remove(old.Application.Number)
-	if name := old.Application.UID; name != "" {
-		c.byUID.remove(uid{name: name})
-	}
-	for _, e := range old.endpoints {
-		c.forget(e.View())
-	}
-}
-
 func newApplication(record *postern.Application) *application {
 	a := &application{}
 	a.snapshot.Store(&Snapshot{Application: record})
 	return a
-}
-
-// replace swaps in an edited copy of the snapshot. edit runs under the lock
-// that health is applied under, so what it reads of the views is current.
-func (a *application) replace(edit func(next *Snapshot)) {
-	a.swapping.Lock()
-	defer a.swapping.Unlock()
-	next := *a.snapshot.Load()
-	edit(&next)
-	a.snapshot.Store(&next)
 }
 
 // next is the application's record at its next version, which is stored with

@@ -17,6 +17,27 @@
 //     store would part.
 //  5. Health, which the engine's settles decide, is applied while changes are
 //     under way, and neither overwrites the other.
+//
+// Where several nodes share a store, each has a catalogue of its own that takes
+// over what the others changed (Refresh, Reload), and numbers versions as the
+// store does. Then also:
+//
+//  6. Readers see what others changed of an application in one step, and Version
+//     moves only when all of it is seen.
+//  7. Refresh waits for no commit: neither for locks nor for claims that changes
+//     hold over theirs. So a committer may refresh the catalogue half-way, whatever
+//     is queued behind it. Whoever shows changes holds showing, and for no longer
+//     than it takes, but for Reload, which reads the store meanwhile.
+//  8. A change is made at a version, of which its batch's is not above (Basis): the
+//     store refuses what was made without knowing another's. What others' changes
+//     touch while it is under way is therefore newer, and stays as they left it.
+//     Nor can two nodes give out one number, or one uid.
+//  9. A refused change leaves the memory as it was (4), and is made again from the
+//     start where Config.Refresh is given; functions that edit a record may so be
+//     called several times.
+//
+// Not promised: health that this node stored just before another's, and applies
+// only after that one was read, stays until either changes it again.
 package catalogue
 
 import (
@@ -36,7 +57,9 @@ type Committer interface {
 	// CommitChanges stores changes and health in one batch: durable on nil,
 	// not stored on an error. Before it returns nil it has called ApplyHealth
 	// for each of health, as it does for the health that its settles change:
-	// in the order of batches, which only the committer knows.
+	// in the order of batches, which only the committer knows. With several nodes
+	// the batch's Version is not above Basis while it is built, and the error for
+	// one that another node was faster than has the code store.CodeMoved.
 	CommitChanges(ctx context.Context, changes []store.Change, health []store.HealthChange) error
 }
 
@@ -66,6 +89,21 @@ type Config struct {
 	// Replays is given the stored replays while Load runs, which are stored
 	// beside the catalogue and kept by somebody else. Nil leaves them alone.
 	Replays func(*postern.Replay)
+	// Version is up to where others' changes are part of what Load reads: that of
+	// store.Cluster's Poll before it. 0 where one node has the store to itself.
+	Version uint64
+	// ReplayChanged is given the replays that other nodes stored or deleted; one of
+	// the two is nil. Nil leaves them alone.
+	ReplayChanged func(put, deleted *postern.Replay)
+	// Learned is told of the health that other nodes stored of an endpoint, once
+	// readers see it, in the order in which they did. OnChange's rules hold for it.
+	// Nil for nobody.
+	Learned func(n postern.EndpointNumber, health postern.Health)
+	// Refresh takes over what other nodes changed, by a call of the catalogue's
+	// own Refresh or Reload. It is called between two tries of a change that the
+	// Committer refused with store.CodeMoved, with no lock held. Nil has the callers
+	// told.
+	Refresh func(ctx context.Context) error
 	// OnChange is told of every endpoint that was created, changed, deleted or
 	// disabled, once readers see it; which of these, its Entry says. It is
 	// called with locks held, sometimes by the committer: it must neither
@@ -95,6 +133,14 @@ type Catalogue struct {
 	// changingTypes and changingKeys are held over the commits of their kind.
 	// Who holds an application's lock may take changingKeys, not the reverse.
 	changingTypes, changingKeys sync.Mutex
+	// showing is held by who shows changes to readers, be they this node's or
+	// others'. It is taken last, after a commit and never over one.
+	showing sync.Mutex
+	// settling is held by who sets health, be it this node's or others'.
+	settling sync.Mutex
+	underWay underWay
+	// version is up to where others' changes are shown.
+	version atomic.Uint64
 
 	// The highest numbers given out; a number whose commit failed is skipped.
 	lastApplication, lastEndpoint atomic.Uint32
@@ -126,7 +172,9 @@ func Load(ctx context.Context, from store.Catalogue, head store.Head, config Con
 		eventTypes:   newIndex[string, *postern.EventType](compareStrings),
 		keys:         newIndex[postern.KeyID, *postern.Key](postern.KeyID.Compare),
 		keysByHash:   newIndex[[32]byte, *heldKey](nil),
+		underWay:     underWay{own: map[*ownChange]struct{}{}, readings: map[*reading]struct{}{}},
 	}
+	c.version.Store(config.Version)
 	c.lastApplication.Store(uint32(head.Applications))
 	c.lastEndpoint.Store(uint32(head.Endpoints))
 	// What the store holds may lie above a head that a failed commit did not
@@ -144,17 +192,6 @@ func Load(ctx context.Context, from store.Catalogue, head store.Head, config Con
 // batch. Read while a batch is built, they are not below any in it.
 func (c *Catalogue) Numbers() (postern.ApplicationNumber, postern.EndpointNumber) {
 	return postern.ApplicationNumber(c.lastApplication.Load()), postern.EndpointNumber(c.lastEndpoint.Load())
-}
-
-// commit makes changes durable; nothing of them may be shown before. A caller
-// that is gone already is refused. From then on its going away is not heard:
-// an answer that nobody waited for would leave it open whether the store has
-// the change (promise 4).
-func (c *Catalogue) commit(ctx context.Context, changes []store.Change, health ...store.HealthChange) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	return c.config.Committer.CommitChanges(context.WithoutCancel(ctx), changes, health)
 }
 
 // now is the time of a change: to the millisecond, which every store keeps.
@@ -183,14 +220,18 @@ func (l *loader) add(record any) error {
 	c := l.catalogue
 	switch r := record.(type) {
 	case *postern.Application:
-		a := c.place(r)
+		a := newApplication(r)
+		c.list(r, a)
+		if r.UID != "" {
+			c.byUID.put(uid{name: r.UID}, a)
+		}
 		l.snapshots[a] = a.snapshot.Load()
 	case *postern.Endpoint:
 		s, err := l.owner(r.Application)
 		if err != nil {
 			return fmt.Errorf("endpoint %s: %w", r.ID, err)
 		}
-		s.endpoints = append(s.endpoints, c.newEntry(r))
+		s.endpoints = append(s.endpoints, c.newEntry(c.byNumber.get(r.Application), r))
 	case *postern.Source:
 		s, err := l.owner(r.Application)
 		if err != nil {

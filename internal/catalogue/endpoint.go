@@ -75,108 +75,83 @@ func (c *Catalogue) Endpoints(app postern.ApplicationNumber, p postern.ListPage)
 // is 1. What is wrong with e is told in an Invalid error with its fields, a
 // uid in use is ErrConflict, an unknown application ErrNotFound.
 func (c *Catalogue) CreateEndpoint(ctx context.Context, e postern.Endpoint) (*postern.EndpointView, error) {
-	place, old, err := c.change(e.Application)
-	if err != nil {
-		return nil, err
-	}
-	defer place.changing.Unlock()
-	record := cloneEndpoint(&e)
-	if err := c.completeEndpoint(record); err != nil {
-		return nil, err
-	}
-	if err := c.checkEndpoint(record, nil); err != nil {
-		return nil, err
-	}
-	entry := c.makeEntry(place, record)
-	application := old.next()
-	err = rename(ctx, c.endpointUIDs, record.Application, "", record.UID, entry, func() error {
-		if err := c.commit(ctx, []store.Change{{Put: record}, {Put: application}}); err != nil {
-			return err
+	return change(ctx, c, func(o *ownChange) (*postern.EndpointView, error) {
+		place, old, err := o.lock(e.Application)
+		if err != nil {
+			return nil, err
 		}
-		c.endpoints.put(entry.Number, entry)
-		place.replace(func(s *Snapshot) {
-			s.Application = application
-			s.add(entry)
-		})
-		return nil
+		defer place.changing.Unlock()
+		record := cloneEndpoint(&e)
+		if err := c.completeEndpoint(record); err != nil {
+			return nil, err
+		}
+		if err := c.checkEndpoint(record, nil); err != nil {
+			return nil, err
+		}
+		record.Number = postern.EndpointNumber(c.lastEndpoint.Add(1))
+		end, err := claimUID(ctx, c.endpointUIDs, record.Application, "", record.UID)
+		if err != nil {
+			return nil, err
+		}
+		defer end()
+		if err := o.commit(ctx, []store.Change{{Put: record}, {Put: old.next()}}); err != nil {
+			return nil, err
+		}
+		return c.viewOf(record), nil
 	})
-	if err != nil {
-		return nil, err
-	}
-	c.config.OnChange(entry.Number)
-	return entry.View(), nil
 }
 
 // UpdateEndpoint hands fn a copy, checks it and stores it. ID, Number,
 // Application and CreatedAt stay whatever fn does, and the kind may not change.
 // With enable, the health that the engine gave it is cleared in the same batch.
 func (c *Catalogue) UpdateEndpoint(ctx context.Context, app postern.ApplicationNumber, n postern.EndpointNumber, enable bool, fn func(*postern.Endpoint) error) (*postern.EndpointView, error) {
-	place, old, err := c.change(app)
-	if err != nil {
-		return nil, err
-	}
-	defer place.changing.Unlock()
-	entry := c.endpoints.get(n)
-	if entry == nil || entry.application != place {
-		return nil, postern.ErrNotFound
-	}
-	before := entry.View()
-	record, err := c.editEndpoint(&before.Endpoint, fn)
-	if err != nil {
-		return nil, err
-	}
-	var health []store.HealthChange
-	if enable {
-		health = append(health, store.HealthChange{Endpoint: n})
-	}
-	application := old.next()
-	err = rename(ctx, c.endpointUIDs, app, before.UID, record.UID, entry, func() error {
-		if err := c.commit(ctx, []store.Change{{Put: record}, {Put: application}}, health...); err != nil {
-			return err
+	return change(ctx, c, func(o *ownChange) (*postern.EndpointView, error) {
+		place, old, err := o.lock(app)
+		if err != nil {
+			return nil, err
 		}
-		place.replace(func(s *Snapshot) {
-			s.Application = application
-			// Whatever health was stored meanwhile, and what this very batch
-			// cleared, is in the view by now.
-			view := *entry.View()
-			view.Endpoint = *record
-			s.renew(entry, &view)
-		})
-		return nil
+		defer place.changing.Unlock()
+		entry := c.endpoints.get(n)
+		if entry == nil || entry.application != place {
+			return nil, postern.ErrNotFound
+		}
+		before := entry.View()
+		record, err := c.editEndpoint(&before.Endpoint, fn)
+		if err != nil {
+			return nil, err
+		}
+		var health []store.HealthChange
+		if enable {
+			health = append(health, store.HealthChange{Endpoint: n})
+		}
+		end, err := claimUID(ctx, c.endpointUIDs, app, before.UID, record.UID)
+		if err != nil {
+			return nil, err
+		}
+		defer end()
+		if err := o.commit(ctx, []store.Change{{Put: record}, {Put: old.next()}}, health...); err != nil {
+			return nil, err
+		}
+		return c.viewOf(record), nil
 	})
-	if err != nil {
-		return nil, err
-	}
-	c.config.OnChange(n)
-	return entry.View(), nil
 }
 
 // DeleteEndpoint deletes an endpoint and its health. Its entry reads Deleted
 // from then on.
 func (c *Catalogue) DeleteEndpoint(ctx context.Context, app postern.ApplicationNumber, n postern.EndpointNumber) error {
-	place, old, err := c.change(app)
-	if err != nil {
-		return err
-	}
-	defer place.changing.Unlock()
-	entry := c.endpoints.get(n)
-	if entry == nil || entry.application != place {
-		return postern.ErrNotFound
-	}
-	application := old.next()
-	changes := []store.Change{{Delete: &entry.View().Endpoint}, {Put: application}}
-	if err := c.commit(ctx, changes, store.HealthChange{Endpoint: n}); err != nil {
-		return err
-	}
-	place.replace(func(s *Snapshot) {
-		at, _ := s.find(entry.ID)
-		s.Application = application
-		s.endpoints = slices.Delete(slices.Clone(s.endpoints), at, at+1)
-		entry.retire()
-		s.route()
+	return do(ctx, c, func(o *ownChange) error {
+		place, old, err := o.lock(app)
+		if err != nil {
+			return err
+		}
+		defer place.changing.Unlock()
+		entry := c.endpoints.get(n)
+		if entry == nil || entry.application != place {
+			return postern.ErrNotFound
+		}
+		changes := []store.Change{{Delete: &entry.View().Endpoint}, {Put: old.next()}}
+		return o.commit(ctx, changes, store.HealthChange{Endpoint: n})
 	})
-	c.forget(entry.View())
-	return nil
 }
 
 // ApplyHealth takes over an endpoint's health once the batch that stored it is
@@ -184,9 +159,18 @@ func (c *Catalogue) DeleteEndpoint(ctx context.Context, app postern.ApplicationN
 // CommitChanges; it never waits for a commit. An endpoint that is deleted
 // keeps what it had.
 func (c *Catalogue) ApplyHealth(n postern.EndpointNumber, health postern.Health) {
+	c.settling.Lock()
+	defer c.settling.Unlock()
+	c.underWay.stored(healthOf(n))
+	c.setHealth(n, health)
+}
+
+// setHealth shows an endpoint's health, and reports whether it was another. The
+// caller holds settling.
+func (c *Catalogue) setHealth(n postern.EndpointNumber, health postern.Health) bool {
 	entry := c.endpoints.get(n)
 	if entry == nil {
-		return
+		return false
 	}
 	place := entry.application
 	place.swapping.Lock()
@@ -194,18 +178,21 @@ func (c *Catalogue) ApplyHealth(n postern.EndpointNumber, health postern.Health)
 	snapshot := place.snapshot.Load()
 	if old.Deleted || snapshot == nil || old.Health == health {
 		place.swapping.Unlock()
-		return
+		return false
 	}
-	next := *snapshot
 	view := *old
 	view.Health = health
-	if next.renew(entry, &view) {
+	entry.view.Store(&view)
+	if reroutes(old, &view) {
+		next := *snapshot
+		next.route()
 		place.snapshot.Store(&next)
 	}
 	place.swapping.Unlock()
 	if old.Enabled() != view.Enabled() {
 		c.config.OnChange(n)
 	}
+	return true
 }
 
 // Attend tells whether the program has a function for a handler, or a pull
@@ -267,17 +254,18 @@ func (c *Catalogue) completeEndpoint(e *postern.Endpoint) error {
 	return nil
 }
 
-// makeEntry numbers a new endpoint and gives it its place, not yet findable.
-func (c *Catalogue) makeEntry(place *application, record *postern.Endpoint) *Entry {
-	record.Number = postern.EndpointNumber(c.lastEndpoint.Add(1))
-	e := &Entry{ID: record.ID, Number: record.Number, application: place}
-	e.view.Store(firstView(record))
-	return e
+// viewOf is the view of an endpoint that was just stored. Where somebody deleted
+// it already it is as it was stored.
+func (c *Catalogue) viewOf(record *postern.Endpoint) *postern.EndpointView {
+	if view := c.EndpointByNumber(record.Number); view != nil {
+		return view
+	}
+	return firstView(record)
 }
 
-// newEntry makes an endpoint known that the store holds.
-func (c *Catalogue) newEntry(record *postern.Endpoint) *Entry {
-	e := &Entry{ID: record.ID, Number: record.Number, application: c.byNumber.get(record.Application)}
+// newEntry makes an endpoint known that is stored.
+func (c *Catalogue) newEntry(a *application, record *postern.Endpoint) *Entry {
+	e := &Entry{ID: record.ID, Number: record.Number, application: a}
 	e.view.Store(firstView(record))
 	c.endpoints.put(e.Number, e)
 	raise(&c.lastEndpoint, uint32(e.Number))
@@ -293,16 +281,6 @@ func firstView(record *postern.Endpoint) *postern.EndpointView {
 	return &postern.EndpointView{Endpoint: *record, Unattended: record.Kind != postern.HTTPEndpoint}
 }
 
-// forget makes a deleted endpoint unfindable and its uid free, and tells its
-// lane.
-func (c *Catalogue) forget(view *postern.EndpointView) {
-	c.endpoints.remove(view.Number)
-	if view.UID != "" {
-		c.endpointUIDs.remove(uid{view.Application, view.UID})
-	}
-	c.config.OnChange(view.Number)
-}
-
 // retire marks the endpoint deleted. The caller holds the application's
 // swapping.
 func (e *Entry) retire() {
@@ -314,28 +292,22 @@ func (e *Entry) retire() {
 // add puts a new endpoint into the lists. It mostly comes last, as ids ascend,
 // and is appended in place then: readers of older snapshots do not look beyond
 // the ends of theirs, and only the newest snapshot is ever added to. Ten
-// thousand creations then do not copy ten thousand lists.
-func (s *Snapshot) add(e *Entry) {
+// thousand creations then do not copy ten thousand lists. It reports whether the
+// routes are to be made anew.
+func (s *Snapshot) add(e *Entry) bool {
 	if at, _ := s.find(e.ID); at < len(s.endpoints) {
 		s.endpoints = slices.Insert(slices.Clone(s.endpoints), at, e)
-		s.route()
-		return
+		return true
 	}
 	s.endpoints = append(s.endpoints, e)
 	s.Routes = s.Routes.With(e.View())
+	return false
 }
 
-// renew swaps an endpoint's view, and the routes if they depend on what
-// changed; it tells whether they do. The caller holds swapping.
-func (s *Snapshot) renew(e *Entry, view *postern.EndpointView) bool {
-	old := e.View()
-	e.view.Store(view)
-	if old.Enabled() == view.Enabled() &&
-		slices.Equal(old.EventTypes, view.EventTypes) && slices.Equal(old.Channels, view.Channels) {
-		return false
-	}
-	s.route()
-	return true
+// reroutes reports whether routes depend on what changed of an endpoint.
+func reroutes(old, view *postern.EndpointView) bool {
+	return old.Enabled() != view.Enabled() ||
+		!slices.Equal(old.EventTypes, view.EventTypes) || !slices.Equal(old.Channels, view.Channels)
 }
 
 // endpoint finds by id; nil for none, also on a nil snapshot.

@@ -45,65 +45,68 @@ func (c *Catalogue) PutEventType(ctx context.Context, t postern.EventType, repla
 	if err := all(checkEventType(&t), c.checkLongest(t.RetrySchedule)); err != nil {
 		return false, nil, err
 	}
-	c.changingTypes.Lock()
-	defer c.changingTypes.Unlock()
-	record := cloneEventType(&t)
-	record.CreatedAt = c.now()
-	record.UpdatedAt = record.CreatedAt
-	old := c.eventTypes.get(t.Name)
-	if old != nil {
-		if !replace && !old.Archived {
-			return false, nil, &postern.Error{
-				Kind: postern.Conflict, Code: "event_type_exists", Detail: "The event type " + t.Name + " exists already",
+	stored, err = change(ctx, c, func(o *ownChange) (*postern.EventType, error) {
+		c.changingTypes.Lock()
+		defer c.changingTypes.Unlock()
+		o.locked()
+		record := cloneEventType(&t)
+		record.CreatedAt = c.now()
+		record.UpdatedAt = record.CreatedAt
+		old := c.eventTypes.get(t.Name)
+		if old != nil {
+			if !replace && !old.Archived {
+				return nil, &postern.Error{
+					Kind: postern.Conflict, Code: "event_type_exists", Detail: "The event type " + t.Name + " exists already",
+				}
 			}
+			record.CreatedAt = old.CreatedAt
 		}
-		record.CreatedAt = old.CreatedAt
-	}
-	if err := c.storeEventType(ctx, record); err != nil {
+		created = old == nil || !replace
+		return record, o.commit(ctx, []store.Change{{Put: record}})
+	})
+	if err != nil {
 		return false, nil, err
 	}
-	return old == nil || !replace, record, nil
+	return created, stored, nil
 }
 
 // UpdateEventType hands fn a copy, checks it and stores it. Name and CreatedAt
 // stay whatever fn does.
 func (c *Catalogue) UpdateEventType(ctx context.Context, name string, fn func(*postern.EventType) error) (*postern.EventType, error) {
-	c.changingTypes.Lock()
-	defer c.changingTypes.Unlock()
-	old := c.eventTypes.get(name)
-	if old == nil {
-		return nil, postern.ErrNotFound
-	}
-	edited := cloneEventType(old)
-	if err := fn(edited); err != nil {
-		return nil, err
-	}
-	record := cloneEventType(edited)
-	record.Name, record.CreatedAt, record.UpdatedAt = old.Name, old.CreatedAt, c.now()
-	if err := all(checkEventType(record), c.checkLongest(record.RetrySchedule)); err != nil {
-		return nil, err
-	}
-	if err := c.storeEventType(ctx, record); err != nil {
-		return nil, err
-	}
-	return record, nil
+	return change(ctx, c, func(o *ownChange) (*postern.EventType, error) {
+		c.changingTypes.Lock()
+		defer c.changingTypes.Unlock()
+		o.locked()
+		old := c.eventTypes.get(name)
+		if old == nil {
+			return nil, postern.ErrNotFound
+		}
+		edited := cloneEventType(old)
+		if err := fn(edited); err != nil {
+			return nil, err
+		}
+		record := cloneEventType(edited)
+		record.Name, record.CreatedAt, record.UpdatedAt = old.Name, old.CreatedAt, c.now()
+		if err := all(checkEventType(record), c.checkLongest(record.RetrySchedule)); err != nil {
+			return nil, err
+		}
+		return record, o.commit(ctx, []store.Change{{Put: record}})
+	})
 }
 
 // DeleteEventType takes a type out of the catalogue. Endpoints that select it
 // go on doing so.
 func (c *Catalogue) DeleteEventType(ctx context.Context, name string) error {
-	c.changingTypes.Lock()
-	defer c.changingTypes.Unlock()
-	old := c.eventTypes.get(name)
-	if old == nil {
-		return postern.ErrNotFound
-	}
-	if err := c.commit(ctx, []store.Change{{Delete: old}}); err != nil {
-		return err
-	}
-	c.eventTypes.remove(name)
-	c.enforced.set(name, nil)
-	return nil
+	return do(ctx, c, func(o *ownChange) error {
+		c.changingTypes.Lock()
+		defer c.changingTypes.Unlock()
+		o.locked()
+		old := c.eventTypes.get(name)
+		if old == nil {
+			return postern.ErrNotFound
+		}
+		return o.commit(ctx, []store.Change{{Delete: old}})
+	})
 }
 
 // DeclareEventType describes a type that was met, unless it is known, archived
@@ -117,15 +120,4 @@ func (c *Catalogue) DeclareEventType(ctx context.Context, name, description stri
 		return nil // somebody was faster, which comes to the same
 	}
 	return err
-}
-
-// storeEventType commits a record and shows it. The caller holds changingTypes,
-// so that the record it replaces is the one the caller saw.
-func (c *Catalogue) storeEventType(ctx context.Context, record *postern.EventType) error {
-	if err := c.commit(ctx, []store.Change{{Put: record}}); err != nil {
-		return err
-	}
-	c.eventTypes.put(record.Name, record)
-	c.enforced.set(record.Name, record)
-	return nil
 }

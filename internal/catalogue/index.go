@@ -51,35 +51,51 @@ func (x *index[K, V]) len() int {
 	return len(x.records)
 }
 
-// claim reserves a key that is free; its record is still none. Who claimed it
-// puts the record or removes the key, and waits for nothing but its commit in
-// between. A key that another claims is waited for: only then is it known
-// whether it is taken, and who is told so can find the record.
-func (x *index[K, V]) claim(ctx context.Context, key K) (bool, error) {
+// claim reserves a key that is free; its record is still none. The claim ends
+// when a record is put there, whoever puts it, or with the function returned,
+// which does nothing after that. Who claimed a key waits for nothing but its
+// commit in between. A key that another claims is waited for: only then is it
+// known whether it is taken, and who is told so, which a nil function says, can
+// find the record.
+func (x *index[K, V]) claim(ctx context.Context, key K) (end func(), err error) {
 	for {
-		other, taken := x.reserve(key)
-		if other == nil {
-			return !taken, nil
+		claim, other, taken := x.reserve(key)
+		switch {
+		case claim != nil:
+			return func() { x.unclaim(key, claim) }, nil
+		case other == nil && taken:
+			return nil, nil
 		}
 		select {
 		case <-other:
 		case <-ctx.Done():
-			return false, context.Cause(ctx)
+			return nil, context.Cause(ctx)
 		}
 	}
 }
 
-// reserve is a try of claim: it returns another's claim, or whether the key has
-// a record.
-func (x *index[K, V]) reserve(key K) (other <-chan struct{}, taken bool) {
+// reserve is a try of claim: it returns the claim, or another's, or whether the
+// key has a record.
+func (x *index[K, V]) reserve(key K) (claim, other chan struct{}, taken bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if _, taken := x.records[key]; taken {
-		return x.claims[key], true
+		return nil, x.claims[key], true
 	}
+	claim = make(chan struct{})
 	var none V
-	x.records[key], x.claims[key] = none, make(chan struct{})
-	return nil, false
+	x.records[key], x.claims[key] = none, claim
+	return claim, nil, false
+}
+
+// unclaim frees a key that is still claimed as it was.
+func (x *index[K, V]) unclaim(key K, claim chan struct{}) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.claims[key] == claim {
+		delete(x.records, key)
+		x.decided(key)
+	}
 }
 
 // decided lets those go on who wait for a key. The caller holds the lock.
@@ -104,10 +120,24 @@ func (x *index[K, V]) put(key K, record V) {
 	x.decided(key)
 }
 
-// remove frees a key, whether it has a record or was claimed.
+// remove frees a key.
 func (x *index[K, V]) remove(key K) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	x.drop(key)
+}
+
+// free removes a key that leads to this record.
+func (x *index[K, V]) free(key K, record V) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.records[key] == record {
+		x.drop(key)
+	}
+}
+
+// drop is remove with the lock held.
+func (x *index[K, V]) drop(key K) {
 	delete(x.records, key)
 	x.decided(key)
 	if x.compare == nil {
@@ -165,37 +195,22 @@ func window[V any](n, at int, found, after bool, p postern.ListPage, record func
 	return page, false
 }
 
-// rename carries a change through that may rename a record; from and to may be
-// "". The new uid is claimed first, so that no two changes can both get it,
-// and leads to the record only when change, which commits it and shows it to
-// readers, has succeeded.
-func rename[V comparable](ctx context.Context, x *index[uid, V], app postern.ApplicationNumber, from, to string, record V, change func() error) error {
-	if from == to {
-		return change()
+// claimUID claims a record's uid for a change that may rename it; from and to
+// may be "". No two changes can both get one. The caller calls end when the
+// change is shown, which ends the claim, or has failed: the uid is then free
+// again.
+func claimUID[V comparable](ctx context.Context, x *index[uid, V], app postern.ApplicationNumber, from, to string) (end func(), err error) {
+	if from == to || to == "" {
+		return func() {}, nil
 	}
-	if to != "" {
-		claimed, err := x.claim(ctx, uid{app, to})
-		if err != nil {
-			return err
-		}
-		if !claimed {
-			return uidInUse(to)
-		}
+	end, err = x.claim(ctx, uid{app, to})
+	if err != nil {
+		return nil, err
 	}
-	if err := change(); err != nil {
-		// Free again, for the same change tried again as well.
-		if to != "" {
-			x.remove(uid{app, to})
-		}
-		return err
+	if end == nil {
+		return nil, uidInUse(to)
 	}
-	if to != "" {
-		x.put(uid{app, to}, record)
-	}
-	if from != "" {
-		x.remove(uid{app, from})
-	}
-	return nil
+	return end, nil
 }
 
 func compareStrings(a, b string) int { return strings.Compare(a, b) }

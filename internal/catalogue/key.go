@@ -57,45 +57,43 @@ func (c *Catalogue) Keys(p postern.ListPage) ([]*postern.Key, bool) {
 // CreateKey fills in ID and CreatedAt; ErrConflict for a token in use,
 // ErrNotFound for an application that does not exist.
 func (c *Catalogue) CreateKey(ctx context.Context, k postern.Key) (*postern.Key, error) {
-	c.changingKeys.Lock()
-	defer c.changingKeys.Unlock()
 	if err := checkKey(&k); err != nil {
 		return nil, err
 	}
-	// Under changingKeys, which a deletion of the application takes as well:
-	// no key of it is left behind.
-	if k.Application != 0 && c.Snapshot(k.Application) == nil {
-		return nil, postern.ErrNotFound
-	}
-	if c.keysByHash.get(k.Hash) != nil {
-		return nil, &postern.Error{Kind: postern.Conflict, Detail: "A key of this token exists already"}
-	}
-	id, err := c.config.IDs.Next()
-	if err != nil {
-		return nil, err
-	}
-	k.ID, k.CreatedAt = id, c.now()
-	if err := c.commit(ctx, []store.Change{{Put: &k}}); err != nil {
-		return nil, err
-	}
-	c.keys.put(k.ID, &k)
-	c.keysByHash.put(k.Hash, hold(&k))
-	return &k, nil
+	return change(ctx, c, func(o *ownChange) (*postern.Key, error) {
+		c.changingKeys.Lock()
+		defer c.changingKeys.Unlock()
+		o.locked()
+		// Under changingKeys, which a deletion of the application takes as well:
+		// no key of it is left behind.
+		if k.Application != 0 && c.Snapshot(k.Application) == nil {
+			return nil, postern.ErrNotFound
+		}
+		if c.keysByHash.get(k.Hash) != nil {
+			return nil, &postern.Error{Kind: postern.Conflict, Detail: "A key of this token exists already"}
+		}
+		id, err := c.config.IDs.Next()
+		if err != nil {
+			return nil, err
+		}
+		record := k
+		record.ID, record.CreatedAt = id, c.now()
+		return &record, o.commit(ctx, []store.Change{{Put: &record}})
+	})
 }
 
 // DeleteKey revokes a key: it is worth nothing once this returns.
 func (c *Catalogue) DeleteKey(ctx context.Context, id postern.KeyID) error {
-	c.changingKeys.Lock()
-	defer c.changingKeys.Unlock()
-	k := c.keys.get(id)
-	if k == nil {
-		return postern.ErrNotFound
-	}
-	if err := c.commit(ctx, []store.Change{{Delete: k}}); err != nil {
-		return err
-	}
-	c.dropKey(k)
-	return nil
+	return do(ctx, c, func(o *ownChange) error {
+		c.changingKeys.Lock()
+		defer c.changingKeys.Unlock()
+		o.locked()
+		k := c.keys.get(id)
+		if k == nil {
+			return postern.ErrNotFound
+		}
+		return o.commit(ctx, []store.Change{{Delete: k}})
+	})
 }
 
 // keyBatch is how many keys one commit changes, so that none grows large.
@@ -105,55 +103,54 @@ const keyBatch = 512
 // was called before. Visitors of the portal are left out: nobody asks when they
 // were there.
 func (c *Catalogue) StoreKeyUse(ctx context.Context) error {
-	c.changingKeys.Lock()
-	defer c.changingKeys.Unlock()
-	now := c.now()
-	keys, _ := c.keys.page(nil, postern.ListPage{Limit: noLimit}, func(k *postern.Key) bool {
-		return k.Scope != postern.ScopePortal && k.Live(now)
+	return do(ctx, c, func(o *ownChange) error {
+		c.changingKeys.Lock()
+		defer c.changingKeys.Unlock()
+		o.locked()
+		now := c.now()
+		used := c.selectKeys(func(k *postern.Key) bool { return k.Scope != postern.ScopePortal && k.Live(now) })
+		used = slices.DeleteFunc(used, func(k *postern.Key) bool {
+			h := c.keysByHash.get(k.Hash) // nil where another node just deleted it
+			return h == nil || !h.used.Swap(false)
+		})
+		return o.replaceKeys(ctx, used, func(k *postern.Key) { k.LastUsedAt = now })
 	})
-	used := slices.DeleteFunc(keys, func(k *postern.Key) bool { return !c.keysByHash.get(k.Hash).used.Swap(false) })
-	return c.replaceKeys(ctx, used, func(k *postern.Key) { k.LastUsedAt = now })
 }
 
 // replaceKeys changes keys, some at a time. The caller holds changingKeys.
-func (c *Catalogue) replaceKeys(ctx context.Context, keys []*postern.Key, change func(k *postern.Key)) error {
-	for part := range slices.Chunk(keys, keyBatch) {
-		changes := make([]store.Change, len(part))
-		for i, k := range part {
-			changed := *k
-			change(&changed)
-			part[i], changes[i] = &changed, store.Change{Put: &changed}
-		}
-		if err := c.commit(ctx, changes); err != nil {
-			return err
-		}
-		for _, k := range part {
-			c.keys.put(k.ID, k)
-			c.keysByHash.get(k.Hash).key.Store(k)
-		}
-	}
-	return nil
+func (o *ownChange) replaceKeys(ctx context.Context, keys []*postern.Key, edit func(k *postern.Key)) error {
+	return o.commitKeys(ctx, keys, func(k *postern.Key) store.Change {
+		edited := *k
+		edit(&edited)
+		return store.Change{Put: &edited}
+	})
 }
 
 // deleteKeys revokes keys, some at a time. The caller holds changingKeys.
-func (c *Catalogue) deleteKeys(ctx context.Context, keys []*postern.Key) error {
+func (o *ownChange) deleteKeys(ctx context.Context, keys []*postern.Key) error {
+	return o.commitKeys(ctx, keys, func(k *postern.Key) store.Change { return store.Change{Delete: k} })
+}
+
+func (o *ownChange) commitKeys(ctx context.Context, keys []*postern.Key, change func(k *postern.Key) store.Change) error {
 	for part := range slices.Chunk(keys, keyBatch) {
 		changes := make([]store.Change, len(part))
 		for i, k := range part {
-			changes[i] = store.Change{Delete: k}
+			changes[i] = change(k)
 		}
-		if err := c.commit(ctx, changes); err != nil {
+		if err := o.commit(ctx, changes); err != nil {
 			return err
-		}
-		for _, k := range part {
-			c.dropKey(k)
 		}
 	}
 	return nil
 }
 
-// dropKey takes a deleted key out of memory.
-func (c *Catalogue) dropKey(k *postern.Key) {
-	c.keysByHash.remove(k.Hash)
-	c.keys.remove(k.ID)
+// selectKeys returns keys in the order of ids.
+func (c *Catalogue) selectKeys(wanted func(k *postern.Key) bool) []*postern.Key {
+	keys, _ := c.keys.page(nil, postern.ListPage{Limit: noLimit}, wanted)
+	return keys
+}
+
+// keysOf are the keys bound to an application.
+func (c *Catalogue) keysOf(n postern.ApplicationNumber) []*postern.Key {
+	return c.selectKeys(func(k *postern.Key) bool { return k.Application == n })
 }

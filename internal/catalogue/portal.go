@@ -15,25 +15,30 @@ import (
 // at once when that has come; those of some sessions only, where any are named.
 // It makes no token last longer.
 func (c *Catalogue) ExpireVisitors(ctx context.Context, app postern.ApplicationNumber, sessions []string, at time.Time) error {
-	c.changingKeys.Lock()
-	defer c.changingKeys.Unlock()
-	keys, _ := c.keys.page(nil, postern.ListPage{Limit: noLimit}, func(k *postern.Key) bool {
-		return k.Scope == postern.ScopePortal && k.Application == app && k.Live(at) &&
-			(len(sessions) == 0 || slices.Contains(sessions, k.Portal.Session))
+	return do(ctx, c, func(o *ownChange) error {
+		c.changingKeys.Lock()
+		defer c.changingKeys.Unlock()
+		o.locked()
+		keys := c.selectKeys(func(k *postern.Key) bool {
+			return k.Scope == postern.ScopePortal && k.Application == app && k.Live(at) &&
+				(len(sessions) == 0 || slices.Contains(sessions, k.Portal.Session))
+		})
+		if !at.After(c.now()) {
+			return o.deleteKeys(ctx, keys)
+		}
+		return o.replaceKeys(ctx, keys, func(k *postern.Key) { k.ExpiresAt = at })
 	})
-	if !at.After(c.now()) {
-		return c.deleteKeys(ctx, keys)
-	}
-	return c.replaceKeys(ctx, keys, func(k *postern.Key) { k.ExpiresAt = at })
 }
 
 // DropVisitors deletes the tokens of visitors that have expired.
 func (c *Catalogue) DropVisitors(ctx context.Context) error {
-	c.changingKeys.Lock()
-	defer c.changingKeys.Unlock()
-	now := c.now()
-	keys, _ := c.keys.page(nil, postern.ListPage{Limit: noLimit}, func(k *postern.Key) bool {
-		return k.Scope == postern.ScopePortal && !k.Live(now)
+	return do(ctx, c, func(o *ownChange) error {
+		c.changingKeys.Lock()
+		defer c.changingKeys.Unlock()
+		o.locked()
+		now := c.now()
+		return o.deleteKeys(ctx, c.selectKeys(func(k *postern.Key) bool {
+			return k.Scope == postern.ScopePortal && !k.Live(now)
+		}))
 	})
-	return c.deleteKeys(ctx, keys)
 }

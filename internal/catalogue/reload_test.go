@@ -65,7 +65,7 @@ func TestWhatIsCommittedIsWhatIsSeen(t *testing.T) {
 		return nil
 	}
 	for i := range testkit.Count(1000, 20_000) {
-		err := randomChange(w, random)
+		err := randomChange(w, w.store.settle, random)
 		if kind := postern.KindOf(err); err != nil && !errors.Is(err, errDisk) && kind != postern.Conflict && kind != postern.NotFound {
 			t.Fatalf("change %d: %v", i, err)
 		}
@@ -83,7 +83,7 @@ func TestWhatIsCommittedIsWhatIsSeen(t *testing.T) {
 
 // randomChange changes something small: few applications and few uids, so that
 // changes meet.
-func randomChange(w *world, random *rand.Rand) error {
+func randomChange(w *world, settle func(postern.EndpointNumber, postern.Health), random *rand.Rand) error {
 	ctx, app, uid := w.Context(), postern.ApplicationNumber(1+random.IntN(12)), fmt.Sprint("uid", random.IntN(4))
 	switch random.IntN(12) {
 	case 0:
@@ -119,7 +119,7 @@ func randomChange(w *world, random *rand.Rand) error {
 	case 0:
 		return w.DeleteEndpoint(ctx, view.Application, n)
 	case 1:
-		w.store.settle(n, postern.Health{Disabled: postern.DisabledGone, DisabledAt: time.Now().UTC().Truncate(time.Millisecond)})
+		settle(n, postern.Health{Disabled: postern.DisabledGone, DisabledAt: time.Now().UTC().Truncate(time.Millisecond)})
 		return nil
 	}
 	_, err := w.UpdateEndpoint(ctx, view.Application, n, random.IntN(2) == 0, func(e *postern.Endpoint) error {
@@ -146,7 +146,7 @@ func TestReadersAndWritersTogether(t *testing.T) {
 		writers.Go(func() {
 			random := rand.New(rand.NewPCG(seed, i))
 			for range testkit.Count(300, 10_000) {
-				if err := randomChange(w, random); postern.KindOf(err) == postern.Internal && err != nil {
+				if err := randomChange(w, w.store.settle, random); postern.KindOf(err) == postern.Internal && err != nil {
 					t.Error(err)
 				}
 			}

@@ -59,32 +59,24 @@ func (c *Catalogue) Sources(app postern.ApplicationNumber, p postern.ListPage) (
 // by opening Token. Refusals are as CreateEndpoint's; what ValidateSource
 // finds is returned as it is.
 func (c *Catalogue) CreateSource(ctx context.Context, s postern.Source) (*postern.Source, error) {
-	place, old, err := c.change(s.Application)
-	if err != nil {
-		return nil, err
-	}
-	defer place.changing.Unlock()
-	record := cloneSource(&s)
-	if err := c.completeSource(record); err != nil {
-		return nil, err
-	}
-	if err := c.sealSettings(record); err != nil {
-		return nil, err
-	}
-	if err := c.checkSource(record, old); err != nil {
-		return nil, err
-	}
-	application := old.next()
-	if err := c.commit(ctx, []store.Change{{Put: record}, {Put: application}}); err != nil {
-		return nil, err
-	}
-	place.replace(func(s *Snapshot) {
-		at, _ := s.findSource(record.ID)
-		s.Application = application
-		s.sources = slices.Insert(slices.Clone(s.sources), at, record)
+	return change(ctx, c, func(o *ownChange) (*postern.Source, error) {
+		place, old, err := o.lock(s.Application)
+		if err != nil {
+			return nil, err
+		}
+		defer place.changing.Unlock()
+		record := cloneSource(&s)
+		if err := c.completeSource(record); err != nil {
+			return nil, err
+		}
+		if err := c.sealSettings(record); err != nil {
+			return nil, err
+		}
+		if err := c.checkSource(record, old); err != nil {
+			return nil, err
+		}
+		return record, o.commit(ctx, []store.Change{{Put: record}, {Put: old.next()}})
 	})
-	c.sources.put(record.TokenHash, record)
-	return record, nil
 }
 
 // UpdateSource hands fn a copy, checks it and stores it. ID, Application,
@@ -92,65 +84,49 @@ func (c *Catalogue) CreateSource(ctx context.Context, s postern.Source) (*poster
 // provider's settings, where nobody would think of changing it. A request that
 // came before still runs on the old record.
 func (c *Catalogue) UpdateSource(ctx context.Context, app postern.ApplicationNumber, id postern.SourceID, fn func(*postern.Source) error) (*postern.Source, error) {
-	place, old, err := c.change(app)
-	if err != nil {
-		return nil, err
-	}
-	defer place.changing.Unlock()
-	at, found := old.findSource(id)
-	if !found {
-		return nil, postern.ErrNotFound
-	}
-	before := old.sources[at]
-	edited := cloneSource(before)
-	if err := fn(edited); err != nil {
-		return nil, err
-	}
-	record := cloneSource(edited)
-	record.ID, record.Application = before.ID, before.Application
-	record.Token, record.TokenHash = before.Token, before.TokenHash
-	record.CreatedAt, record.UpdatedAt = before.CreatedAt, c.now()
-	if err := c.sealSettings(record); err != nil {
-		return nil, err
-	}
-	if err := c.checkSource(record, old); err != nil {
-		return nil, err
-	}
-	application := old.next()
-	if err := c.commit(ctx, []store.Change{{Put: record}, {Put: application}}); err != nil {
-		return nil, err
-	}
-	place.replace(func(s *Snapshot) {
-		s.Application = application
-		s.sources = slices.Clone(s.sources)
-		s.sources[at] = record
+	return change(ctx, c, func(o *ownChange) (*postern.Source, error) {
+		place, old, err := o.lock(app)
+		if err != nil {
+			return nil, err
+		}
+		defer place.changing.Unlock()
+		at, found := old.findSource(id)
+		if !found {
+			return nil, postern.ErrNotFound
+		}
+		before := old.sources[at]
+		edited := cloneSource(before)
+		if err := fn(edited); err != nil {
+			return nil, err
+		}
+		record := cloneSource(edited)
+		record.ID, record.Application = before.ID, before.Application
+		record.Token, record.TokenHash = before.Token, before.TokenHash
+		record.CreatedAt, record.UpdatedAt = before.CreatedAt, c.now()
+		if err := c.sealSettings(record); err != nil {
+			return nil, err
+		}
+		if err := c.checkSource(record, old); err != nil {
+			return nil, err
+		}
+		return record, o.commit(ctx, []store.Change{{Put: record}, {Put: old.next()}})
 	})
-	c.sources.put(record.TokenHash, record)
-	return record, nil
 }
 
 // DeleteSource deletes a source; its address leads nowhere from then on.
 func (c *Catalogue) DeleteSource(ctx context.Context, app postern.ApplicationNumber, id postern.SourceID) error {
-	place, old, err := c.change(app)
-	if err != nil {
-		return err
-	}
-	defer place.changing.Unlock()
-	at, found := old.findSource(id)
-	if !found {
-		return postern.ErrNotFound
-	}
-	record := old.sources[at]
-	application := old.next()
-	if err := c.commit(ctx, []store.Change{{Delete: record}, {Put: application}}); err != nil {
-		return err
-	}
-	place.replace(func(s *Snapshot) {
-		s.Application = application
-		s.sources = slices.Delete(slices.Clone(s.sources), at, at+1)
+	return do(ctx, c, func(o *ownChange) error {
+		place, old, err := o.lock(app)
+		if err != nil {
+			return err
+		}
+		defer place.changing.Unlock()
+		at, found := old.findSource(id)
+		if !found {
+			return postern.ErrNotFound
+		}
+		return o.commit(ctx, []store.Change{{Delete: old.sources[at]}, {Put: old.next()}})
 	})
-	c.sources.remove(record.TokenHash)
-	return nil
 }
 
 // completeSource gives a new source what its owner does not choose.

@@ -147,6 +147,8 @@ func keyOf(record any) string {
 		return r.ID.String()
 	case *postern.Key:
 		return r.ID.String()
+	case *postern.Replay:
+		return r.ID.String()
 	case *postern.EventType:
 		return "type " + r.Name
 	}

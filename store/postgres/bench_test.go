@@ -53,7 +53,7 @@ func benchmarkCommit(b *testing.B, size int) {
 			before = append(before, m)
 		}
 		head.Batch++
-		batch.Head = head
+		batch.Head, batch.Version = head, 1
 		if err := s.Commit(b.Context(), &batch); err != nil {
 			b.Fatal(err)
 		}

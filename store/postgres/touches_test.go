@@ -68,7 +68,7 @@ func touches(t *testing.T, url string) map[string]touch {
 	t.Helper()
 	rows, err := connect(t, url).Query(t.Context(), `SELECT relname::text, seq_scan, coalesce(idx_tup_read, 0)::int8 FROM pg_stat_user_tables
 		JOIN LATERAL (SELECT sum(idx_tup_read) AS idx_tup_read FROM pg_stat_user_indexes i WHERE i.relid = pg_stat_user_tables.relid) x ON true
-		WHERE relname ~ '^(message|content|attempt|final|dead)_d|^(delivery|behind|dedupe|refusal|health|catalogue)$'`)
+		WHERE relname ~ '^(message|content|attempt|final|dead)_d|^(delivery|behind|dedupe|refusal|health|catalogue|catalogue_log|catalogue_version)$'`)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -103,7 +103,8 @@ func (c *committer) everything() *store.Batch {
 	attempt := &postern.Attempt{ID: postern.AttemptID(m.ID), Message: m.ID, Application: 1, Endpoint: 1, N: 1, Started: c.head.LastTime}
 	refusal := &postern.Refusal{ID: postern.RefusalID(m.ID), Source: postern.SourceID{2}}
 	source := &postern.Source{ID: postern.SourceID{3}, Application: 1}
-	b.Accepts[0].Dedupe = []store.DedupeRecord{{Scope: store.ScopeEvent, Digest: store.Digest(m.ID[4:]), Message: m.ID}}
+	b.Accepts[0].Dedupe = []store.DedupeRecord{{Scope: store.ScopeEvent, Digest: store.Digest(m.ID[4:]), Message: m.ID, Since: time.UnixMilli(0)}}
+	b.Version = 1 << 40 // newer than any
 	b.Attempts, b.Redacted = []*postern.Attempt{attempt}, []*postern.Attempt{attempt}
 	b.Finals = []postern.Final{{Endpoint: 1, Application: 1, Message: m.ID}}
 	b.Behind = []store.BehindChange{{Row: store.BehindRow{Endpoint: 1, Application: 1, From: m.ID}}, {Row: store.BehindRow{Endpoint: 2}, Delete: true}}

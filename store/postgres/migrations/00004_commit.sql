@@ -79,7 +79,8 @@ BEGIN
         INSERT INTO catalogue_log SELECT _seq, 'd', 0, '', _author, _now WHERE _rare ? 'drop_day';
         UPDATE catalogue_version v SET seq = _seq,
             routing = CASE WHEN _rare ? 'routing' THEN _seq ELSE v.routing END,
-            author = CASE WHEN _rare ? 'routing' THEN _author ELSE v.author END;
+            author = CASE WHEN _rare ? 'routing' THEN _author ELSE v.author END
+            WHERE v.id;
         PERFORM pg_notify('postern', ''); -- whoever listens reads it
     END IF;
     IF _rare ? 'refusals' THEN

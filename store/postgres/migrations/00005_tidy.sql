@@ -49,6 +49,6 @@ DECLARE
 BEGIN
     IF _upto IS NOT NULL THEN
         DELETE FROM catalogue_log l WHERE l.seq <= _upto;
-        UPDATE catalogue_version v SET trimmed = greatest(v.trimmed, _upto);
+        UPDATE catalogue_version v SET trimmed = greatest(v.trimmed, _upto) WHERE v.id;
     END IF;
 END $$;

@@ -115,7 +115,7 @@ var goroutineOwners = map[string]string{
 	"internal/bench":       "load and receivers of a measurement, waited for at its end",
 	"internal/demo":        "a receiver that lives as long as its server",
 	"store/embedded":       "frees the disk of dropped days, reads what digests there are, closes when it failed; Close waits for them",
-	"store/postgres":       "keeps the journal's lease and tidies the tables; Close waits for both",
+	"store/postgres":       "keeps journals' leases, listens to other nodes and tidies the tables; Close waits for all",
 	"store/storetest":      "publishes side by side to provoke races and waits for all",
 	"outbox":               "applications side by side, and what listens; a round and Run wait for them",
 	"posterntest":          "a receiver that the test's cleanup stops",

@@ -26,7 +26,8 @@ const (
 
 // Ask implements store.Cluster.
 func (s *Store) Ask(ctx context.Context, journal uint16, request []byte) ([]byte, error) {
-	if err := bounded("request", request); err != nil {
+	request, err := bounded("request", request)
+	if err != nil {
 		return nil, err
 	}
 	if s.opts.ReadOnly {
@@ -37,7 +38,7 @@ func (s *Store) Ask(ctx context.Context, journal uint16, request []byte) ([]byte
 	id := random63()
 	answered := s.node.expect(id)
 	defer s.node.forget(id)
-	_, err := s.node.control.Exec(ctx, "SELECT postern_ask($1::int8, $2::int2, $3::bytea, $4::int8)", id, int16(journal), request, answerWithin.Milliseconds())
+	_, err = s.node.control.Exec(ctx, "SELECT postern_ask($1::int8, $2::int2, $3::bytea, $4::int8)", id, int16(journal), request, answerWithin.Milliseconds())
 	if err == nil {
 		var answer []byte
 		if answer, err = s.await(ctx, id, answered); err == nil {
@@ -90,24 +91,25 @@ func (s *Store) withdraw(ctx context.Context, id int64) {
 
 // Answer implements store.Cluster. That nobody waits any more is no error.
 func (s *Store) Answer(ctx context.Context, id uint64, answer []byte) error {
-	if err := bounded("answer", answer); err != nil {
+	answer, err := bounded("answer", answer)
+	if err != nil {
 		return err
-	}
-	if answer == nil {
-		answer = []byte{} // nil would be NULL, which is none
 	}
 	ctx, cancel := context.WithTimeout(ctx, pollTimeout)
 	defer cancel()
-	_, err := s.node.control.Exec(ctx, "SELECT postern_answer($1::int8, $2::bytea)", int64(id), answer)
+	_, err = s.node.control.Exec(ctx, "SELECT postern_answer($1::int8, $2::bytea)", int64(id), answer)
 	return s.unread(err)
 }
 
-// bounded refuses what is too large to go through a table.
-func bounded(what string, body []byte) error {
-	if len(body) <= maxRequest {
-		return nil
+// bounded refuses what is too large to go through a table. Nil would be NULL there.
+func bounded(what string, body []byte) ([]byte, error) {
+	switch {
+	case body == nil:
+		return []byte{}, nil
+	case len(body) <= maxRequest:
+		return body, nil
 	}
-	return &postern.Error{Kind: postern.TooLarge, Detail: fmt.Sprintf("a %s to another node has %d bytes, and may have %d", what, len(body), maxRequest)}
+	return nil, &postern.Error{Kind: postern.TooLarge, Detail: fmt.Sprintf("a %s to another node has %d bytes, and may have %d", what, len(body), maxRequest)}
 }
 
 // expect has told send to the channel when a request is answered.

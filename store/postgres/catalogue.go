@@ -94,7 +94,8 @@ func (s *Store) loadGone(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.day.Store(parseDay(value))
+	for day, known := parseDay(value), s.day.Load(); day > known && !s.day.CompareAndSwap(known, day); known = s.day.Load() {
+	}
 	rows, err := s.reads.Query(ctx, "SELECT application FROM tombstone")
 	if err != nil {
 		return err

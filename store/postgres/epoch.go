@@ -164,7 +164,7 @@ func (s *Store) beat(ctx context.Context) {
 		case err == nil:
 			s.outage.end(s, byRenewal)
 			wait, pause = renewEvery, pauses{}
-			if fn := s.hold.renewed.Load(); fn != nil {
+			if fn := s.hold.renewed.Load(); fn != nil && !s.Leased().IsZero() {
 				(*fn)()
 			}
 		}

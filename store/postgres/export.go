@@ -156,6 +156,9 @@ func (e *export) head(ctx context.Context) (store.Head, error) {
 	if err != nil {
 		return store.Head{}, err
 	}
+	if e.s.opts.Journal != store.SoleJournal {
+		return store.Head{}, &postern.Error{Kind: postern.Conflict, Detail: fmt.Sprintf("the database's journal is number %d, of several that there were, and cannot be copied as one store", e.s.opts.Journal)}
+	}
 	if others > 0 {
 		return store.Head{}, &postern.Error{Kind: postern.Conflict, Detail: fmt.Sprintf("the database has journals of %d other nodes, and cannot be copied as one store", others)}
 	}

@@ -16,8 +16,9 @@ const (
 	// quiet is how long nothing may be heard before the connection is asked whether
 	// it is still there.
 	quiet = 10 * time.Second
-	// proveWithin is how long the own words may take to be heard.
-	proveWithin = 2 * time.Second
+	// proveWithin is how long the own words may take to be heard, deafFor how long it
+	// then lasts until the next try.
+	proveWithin, deafFor = 2 * time.Second, time.Minute
 )
 
 // errDeaf is what a listener learns that does not hear itself.
@@ -28,36 +29,24 @@ var errDeaf = errors.New("what is notified is not heard, as behind a pooler of t
 func (s *Store) hear(ctx context.Context) {
 	var pause pauses
 	for {
-		if a := s.listener(); a != nil {
-			err := s.listenOn(ctx, a, func() { pause = pauses{} })
-			if s.node.listening.Swap(false) {
-				poke(s.node.heard)
-			}
-			if errors.Is(err, errDeaf) {
-				return
-			}
+		err := s.listenOn(ctx, func() { pause = pauses{} })
+		if s.node.listening.Swap(false) {
+			poke(s.node.heard)
 		}
-		if !pause.wait(ctx, s.closing) {
+		wait := pause.grow()
+		if errors.Is(err, errDeaf) {
+			wait = deafFor
+		}
+		if !rest(ctx, s.closing, wait) {
 			return
 		}
 	}
 }
 
-// listener is where to listen: nil where nothing would be heard.
-func (s *Store) listener() *address {
-	if s.listen != nil {
-		return s.listen
-	}
-	if s.address.unnamed.Load() {
-		return nil
-	}
-	return s.address
-}
-
 // listenOn listens over one connection until it breaks; begun is called once it is
 // known to hear.
-func (s *Store) listenOn(ctx context.Context, a *address, begun func()) error {
-	conn, err := a.connect(ctx)
+func (s *Store) listenOn(ctx context.Context, begun func()) error {
+	conn, err := s.listener(ctx)
 	if err != nil {
 		return err
 	}
@@ -78,8 +67,33 @@ func (s *Store) listenOn(ctx context.Context, a *address, begun func()) error {
 	}
 }
 
-// prove has another session say something that only this listener waits for: a
-// pooler would take LISTEN and pass nothing on.
+// listener connects to where something may be heard. A pooler is left alone, whose
+// sessions would go on listening: it gives its clients other numbers than the
+// processes have that serve them.
+func (s *Store) listener(ctx context.Context) (*pgx.Conn, error) {
+	if s.listen != nil {
+		return s.listen.connect(ctx)
+	}
+	if s.address.unnamed.Load() {
+		return nil, errDeaf
+	}
+	conn, err := s.address.connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var process uint32
+	err = conn.QueryRow(ctx, "SELECT pg_backend_pid()::oid").Scan(&process)
+	if err == nil && process == conn.PgConn().PID() {
+		return conn, nil
+	}
+	_ = conn.Close(context.WithoutCancel(ctx)) // nothing is expected of it any more
+	if err == nil {
+		err = errDeaf
+	}
+	return nil, err
+}
+
+// prove has another session say something that only this listener waits for.
 func (s *Store) prove(ctx context.Context, conn *pgx.Conn) error {
 	word := "p" + strconv.FormatInt(random63(), 10)
 	ctx, cancel := context.WithTimeout(ctx, proveWithin)

@@ -80,7 +80,7 @@ func (n *node) held(journal uint16, held bool) {
 	}
 }
 
-// numbers are the journals as the tables have them, all or those that are want.
+// numbers are the journals as the tables have them.
 func (n *node) numbers() []int16 {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -108,19 +108,6 @@ func (s *Store) Now() time.Time { return s.node.clock.now() }
 
 // Wake implements store.Cluster.
 func (s *Store) Wake() <-chan struct{} { return s.node.woken }
-
-// reload reads anew which history is not to be read: other nodes drop days and
-// delete applications as well.
-func (s *Store) reload(ctx context.Context) error {
-	before := s.dropped()
-	if err := s.loadGone(ctx); err != nil {
-		return err
-	}
-	if s.dropped() != before {
-		s.wake()
-	}
-	return nil
-}
 
 // first reports whether no other node that lives has a main journal of a smaller
 // number: what one node is enough for is that one's to do. Two may believe it at

@@ -140,7 +140,12 @@ func (p *pauses) grow() time.Duration {
 
 // wait reports false when the store is closed meanwhile.
 func (p *pauses) wait(ctx context.Context, closing <-chan struct{}) bool {
-	timer := time.NewTimer(p.grow())
+	return rest(ctx, closing, p.grow())
+}
+
+// rest reports false when the store is closed, or ctx ends, before a time has passed.
+func rest(ctx context.Context, closing <-chan struct{}, d time.Duration) bool {
+	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:

@@ -147,7 +147,14 @@ func (s *Store) wake() {
 	}
 }
 
-// tidy does all of it once, the rest also where one fails.
+// tidy does all of it once, the rest also where one fails. What is for all nodes is
+// done by one; where two believe that they are it, one of them finds it done, or
+// locked, and tries again.
 func (s *Store) tidy(ctx context.Context) error {
-	return errors.Join(s.prepareDays(ctx), s.dropDays(ctx), s.eraseApplications(ctx), s.sweepDedupe(ctx))
+	err := s.prepareDays(ctx)
+	first, asked := s.first(ctx)
+	if !first {
+		return errors.Join(err, asked)
+	}
+	return errors.Join(err, s.dropDays(ctx), s.eraseApplications(ctx), s.sweepDedupe(ctx), s.trimLog(ctx))
 }

@@ -30,9 +30,13 @@ func (p *part) Done(err error) {
 
 // store has a part committed and waits for it. When ctx ends first, the part
 // may or may not be stored.
-func (e *Engine) store(ctx context.Context, size int, build func(*store.Batch), stored func()) error {
+func (e *Engine) store(ctx context.Context, size int, build func(*store.Batch)) error {
+	return e.enqueue(ctx, journal.Command, size, build, nil)
+}
+
+func (e *Engine) enqueue(ctx context.Context, class journal.Class, size int, build func(*store.Batch), stored func()) error {
 	p := &part{build: build, stored: stored, done: make(chan error, 1)}
-	if err := e.shards.main.committer.Enqueue(journal.Command, p, size); err != nil {
+	if err := e.shards.main.committer.Enqueue(class, p, size); err != nil {
 		return err
 	}
 	select {
@@ -49,7 +53,8 @@ type records struct{ *Engine }
 
 // CommitChanges implements catalogue.Committer.
 func (e records) CommitChanges(ctx context.Context, changes []store.Change, health []store.HealthChange) error {
-	return e.store(ctx, 512*len(changes), func(b *store.Batch) {
+	return e.enqueue(ctx, journal.Change, 512*len(changes), func(b *store.Batch) {
+		b.Version = min(b.Version, e.catalogue.Basis())
 		b.Changes = append(b.Changes, changes...)
 		b.Health = append(b.Health, health...)
 		for _, h := range health {
@@ -61,6 +66,7 @@ func (e records) CommitChanges(ctx context.Context, changes []store.Change, heal
 	}, func() {
 		for _, h := range health {
 			e.catalogue.ApplyHealth(h.Endpoint, h.Health)
+			e.shards.reset(h.Endpoint, h.Health)
 		}
 	})
 }
@@ -81,13 +87,13 @@ func (e records) KeepAnswer(ctx context.Context, record store.DedupeRecord) erro
 		// Position 0 is no message's: the id tells the time and nothing else.
 		record.Message = postern.NewMessageID(b.Head.LastTime, b.Head.Journal, 0, 0)
 		b.Answers = append(b.Answers, record)
-	}, nil)
+	})
 }
 
 // Redact implements api.Expunger: it stores an attempt anew, whose response was
 // deleted.
 func (e records) Redact(ctx context.Context, a postern.Attempt) error {
-	return e.store(ctx, len(a.Response), func(b *store.Batch) { b.Redacted = append(b.Redacted, &a) }, nil)
+	return e.store(ctx, len(a.Response), func(b *store.Batch) { b.Redacted = append(b.Redacted, &a) })
 }
 
 // MessageByEventID implements api.EventIDs.
@@ -101,5 +107,5 @@ func (e *Engine) keepRefusal(ctx context.Context, r *postern.Refusal, drop []*po
 	return e.store(ctx, 512+len(r.Body), func(b *store.Batch) {
 		b.Refusals = append(b.Refusals, r)
 		b.DropRefusals = append(b.DropRefusals, drop...)
-	}, nil)
+	})
 }

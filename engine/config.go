@@ -86,7 +86,8 @@ type Config struct {
 	Log *slog.Logger
 	// Observer is told what happens, for metrics; nobody by default.
 	Observer Observer
-	// Now is the clock of stored times; time.Now by default.
+	// Now is the clock of stored times; by default the one that the nodes of a shared
+	// store have in common, else time.Now.
 	Now func() time.Time
 
 	// sender replaces sending, in tests.
@@ -115,6 +116,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if cluster, ok := c.Store.(store.Cluster); ok && c.Now == nil {
+		c.Now = cluster.Now
 	}
 	if c.Now == nil {
 		c.Now = time.Now

@@ -31,6 +31,7 @@ type Engine struct {
 	cfg       Config
 	catalogue *catalogue.Catalogue
 	shards    shards
+	nodes     *nodes // nil for a store of one process
 	lines     dispatch.Sender
 	publisher *accept.Publisher
 	client    *deliver.Client
@@ -71,6 +72,7 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 		return nil, fmt.Errorf("reading the journal's head: %w", err)
 	}
 	e.newest.Store(head.Newest.UnixMilli())
+	e.nodes = e.newNodes()
 	e.replays = e.newReplays()
 	if err := e.loadCatalogue(ctx, head); err != nil {
 		return nil, err
@@ -87,7 +89,10 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 }
 
 func (e *Engine) loadCatalogue(ctx context.Context, head store.Head) error {
-	var err error
+	version, err := e.nodes.version(ctx) // what changes while it is read is read again
+	if err != nil {
+		return err
+	}
 	e.catalogue, err = catalogue.Load(ctx, e.cfg.Store, head, catalogue.Config{
 		Committer:      records{e},
 		IDs:            &postern.IDSource{Now: e.cfg.Now, Random: rand.Reader},
@@ -97,6 +102,14 @@ func (e *Engine) loadCatalogue(ctx context.Context, head store.Head) error {
 		MaxSchedule: e.cfg.Retention,
 		Replays:     e.replays.Add,
 		OnChange:    e.shards.changed,
+		Version:     version, Learned: e.shards.learned, Refresh: e.refresher(),
+		ReplayChanged: func(put, deleted *postern.Replay) {
+			if deleted != nil {
+				e.replays.Forgotten(deleted.ID)
+				return
+			}
+			e.replays.Learned(put)
+		},
 	})
 	return err
 }
@@ -139,8 +152,9 @@ func (e *Engine) wire(head store.Head) {
 		Accept: func(p accept.Part, size int) error {
 			return main.committer.Enqueue(journal.Accept, p, size)
 		},
-		Hurry: main.committer.Hurry,
-		Now:   e.clock.Now, Accepted: e.accepted,
+		Version: e.version(),
+		Hurry:   main.committer.Hurry,
+		Now:     e.clock.Now, Accepted: e.accepted,
 	})
 	e.refusals = intake.NewQuota(intake.QuotaConfig{History: e.cfg.Store, Keep: e.keepRefusal, Now: e.clock.Now})
 	e.sweeper = &sweeper{engine: e, dropped: head.Dropped}
@@ -177,11 +191,8 @@ func (e *Engine) Run(ctx context.Context) error {
 	e.pulls.Close()
 	stopWork()
 	e.drain(ctx, failure != nil, abort)
-	main.committer.Close()
-	late := time.AfterFunc(storeGrace, main.committer.Abandon)
-	defer late.Stop()
-	if <-main.done; failure == nil {
-		failure = main.err
+	if err := e.shards.finish(); failure == nil {
+		failure = err
 	}
 	if failure == nil {
 		e.cfg.Log.Info("stopped: everything that ended is stored")
@@ -197,9 +208,11 @@ func (e *Engine) work(ctx, attempts context.Context) (stop func()) {
 	close(e.attending)
 	stopReplays := e.startReplays(context.WithoutCancel(ctx))
 	stopSweeping := e.sweeper.start(context.WithoutCancel(ctx))
+	stopNodes := e.nodes.start(context.WithoutCancel(ctx), attempts)
 	return func() {
 		stopReplays()
 		stopSweeping()
+		stopNodes()
 	}
 }
 
@@ -273,30 +286,11 @@ func (e *Engine) admit() error {
 	return e.shards.main.committer.Full()
 }
 
-// Resend starts a delivery anew, whatever became of it so far: its schedule begins
-// again, and the next attempt is marked as manual. It returns once that is durable.
-// postern.ErrNotFound for a message that is not there, or has no payload any more.
-func (e *Engine) Resend(ctx context.Context, d store.DeliveryKey) error {
-	return e.shards.main.dispatcher.Resend(ctx, d)
-}
-
-// Cancel ends an unfinished delivery, and returns once that is durable. An attempt
-// under way goes on, and is the last. postern.ErrConflict for a finished one.
-func (e *Engine) Cancel(ctx context.Context, d store.DeliveryKey) error {
-	return e.shards.main.dispatcher.Cancel(ctx, d)
-}
-
-// Expunge deletes a message's payload and ends its unfinished deliveries as
-// canceled. The message itself stays. postern.ErrNotFound for none.
-func (e *Engine) Expunge(ctx context.Context, app postern.ApplicationNumber, id postern.MessageID) error {
-	return e.shards.main.dispatcher.Expunge(ctx, app, id)
-}
-
 // ExpungeAll has the payloads of all messages that an application has by now
 // deleted as Expunge does, and returns once that is sure to happen, also over
 // restarts.
 func (e *Engine) ExpungeAll(ctx context.Context, app postern.ApplicationNumber) (*postern.Replay, error) {
-	return e.replays.ExpungeAll(ctx, app)
+	return e.lead(ctx, order{Op: orderExpungeAll, Application: app})
 }
 
 // Stats reads the state of the engine and of its store.

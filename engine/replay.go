@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/postern-dev/postern"
-	"github.com/postern-dev/postern/internal/dispatch"
 	"github.com/postern-dev/postern/internal/replay"
 	"github.com/postern-dev/postern/internal/route"
 	"github.com/postern-dev/postern/store"
@@ -16,7 +15,23 @@ import (
 // durable: it goes on over restarts until it has ended. Application, To and
 // Selection.Since are required.
 func (e *Engine) Replay(ctx context.Context, r postern.Replay) (*postern.Replay, error) {
-	return e.replays.CreateReplay(ctx, r)
+	return e.lead(ctx, order{Op: orderCreateReplay, Replay: &r})
+}
+
+// replays is what the API does with them: one node changes those of all.
+type replays struct {
+	*replay.Runner
+	engine *Engine
+}
+
+// CreateReplay implements api.Replays.
+func (r replays) CreateReplay(ctx context.Context, in postern.Replay) (*postern.Replay, error) {
+	return r.engine.Replay(ctx, in)
+}
+
+// SetReplayState implements api.Replays.
+func (r replays) SetReplayState(ctx context.Context, app postern.ApplicationNumber, id postern.ReplayID, state postern.ReplayState) (*postern.Replay, error) {
+	return r.engine.lead(ctx, order{Op: orderSetReplay, Application: app, Replay: &postern.Replay{ID: id, State: state}})
 }
 
 // newReplays joins replays to the stages; what they need is there by the time
@@ -24,16 +39,14 @@ func (e *Engine) Replay(ctx context.Context, r postern.Replay) (*postern.Replay,
 func (e *Engine) newReplays() *replay.Runner {
 	return replay.New(replay.Config{
 		Store: e.cfg.Store,
-		Start: func(s replay.Slice) (taken, started int, err error) {
-			return e.shards.main.dispatcher.Replay(dispatch.Slice(s))
-		},
+		Start: e.startSlice, Leads: e.nodes.leads,
 		Expunge: func(ctx context.Context, app postern.ApplicationNumber, ids []postern.MessageID) error {
-			_, err := e.shards.main.dispatcher.ExpungeSome(ctx, app, ids) // retention was faster with the others
+			_, err := e.expunge(ctx, app, ids) // retention was faster with the others
 			return err
 		},
 		Commit: func(ctx context.Context, changes ...store.Change) error {
 			// One that was queued is not given up with its caller.
-			return e.store(context.WithoutCancel(ctx), 512*len(changes), func(b *store.Batch) { b.Changes = append(b.Changes, changes...) }, nil)
+			return e.store(context.WithoutCancel(ctx), 512*len(changes), func(b *store.Batch) { b.Changes = append(b.Changes, changes...) })
 		},
 		Endpoint: func(n postern.EndpointNumber) *postern.EndpointView { return e.catalogue.EndpointByNumber(n) },
 		Alive:    func(app postern.ApplicationNumber) bool { return e.catalogue.ApplicationByNumber(app) != nil },
@@ -41,10 +54,23 @@ func (e *Engine) newReplays() *replay.Runner {
 			matched, _ := route.Explain(v, eventType, channels)
 			return matched
 		},
-		Newest: func() time.Time { return time.UnixMilli(e.newest.Load()) },
+		Newest: e.newestOfAll,
 		IDs:    &postern.IDSource{Now: e.cfg.Now, Random: rand.Reader},
 		Now:    e.cfg.Now, Log: e.cfg.Log,
 	})
+}
+
+// newestOfAll is a time that no acknowledged message's is above. Clocks of nodes
+// differ by a part of a round trip to the database.
+func (e *Engine) newestOfAll() time.Time {
+	newest := time.UnixMilli(e.newest.Load())
+	if e.nodes == nil {
+		return newest
+	}
+	if now := e.nodes.cluster.Now().Add(time.Second); now.After(newest) {
+		newest = now
+	}
+	return newest
 }
 
 // startReplays walks replays until the returned function is called, which waits

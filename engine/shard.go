@@ -5,6 +5,7 @@ import (
 	"errors"
 	"runtime"
 	"sync"
+	"time"
 
 	"github.com/postern-dev/postern"
 	"github.com/postern-dev/postern/internal/dispatch"
@@ -22,12 +23,18 @@ type shard struct {
 	// done is closed when the committer has ended, with err: why it failed.
 	done chan struct{}
 	err  error
+	said uint64 // the claims that the lease says, summed up
 }
 
 // newShard makes a shard that goes on where the journal stands. Nothing of it
 // runs; recover and start follow.
 func (e *Engine) newShard(st store.Store, head store.Head) *shard {
 	sh := &shard{journal: head.Journal, store: st, done: make(chan struct{})}
+	var leased func() time.Time
+	if cluster, ok := st.(store.Cluster); ok {
+		leased = cluster.Leased
+		cluster.Renewed(func() { sh.dispatcher.Renewed() })
+	}
 	sh.dispatcher = dispatch.New(dispatch.Config{
 		Store: st, Catalogue: e.catalogue, Sender: e.lines,
 		Settle: func(p dispatch.Part, size int) error {
@@ -37,6 +44,7 @@ func (e *Engine) newShard(st store.Store, head store.Head) *shard {
 			return sh.committer.Enqueue(journal.Command, p, 0)
 		},
 		Schedule: e.cfg.RetrySchedule, Places: e.cfg.MaxInFlight, Failing: e.failing(),
+		Leased: leased, Share: e.shareOf(head.Journal),
 		Now: e.cfg.Now, Log: e.cfg.Log,
 		Events: dispatch.Events{Attempted: e.attempted, Ended: e.cfg.Observer.Ended, Canceled: e.tail.Canceled, Waiting: e.pulls.Waiting},
 	}, head)
@@ -44,7 +52,8 @@ func (e *Engine) newShard(st store.Store, head store.Head) *shard {
 		Store: st, Cover: sh.dispatcher, Now: e.cfg.Now,
 		AlwaysLinger: runtime.GOMAXPROCS(0) == 1,
 		MaxBytes:     st.Capabilities().MaxBatchBytes,
-		Observe:      e.committed,
+		Version:      e.version(), Refresh: e.refresher(),
+		Observe: e.committed,
 	}, head)
 	return sh
 }
@@ -55,6 +64,29 @@ func (sh *shard) run(ctx context.Context) {
 		defer close(sh.done)
 		sh.err = sh.committer.Run(ctx)
 	}()
+}
+
+// failed reports whether the shard stores nothing any more.
+func (sh *shard) failed() bool {
+	select {
+	case <-sh.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// idle reports whether nothing of the journal is left to do.
+func (sh *shard) idle() bool { return false }
+
+// finish has the shard store what it has, for which a store that is away has some
+// seconds, and returns why it failed, if it did.
+func (sh *shard) finish() error {
+	sh.committer.Close()
+	late := time.AfterFunc(storeGrace, sh.committer.Abandon)
+	defer late.Stop()
+	<-sh.done
+	return sh.err
 }
 
 // shards are those of an engine: its main one, whose journal accepts, and those
@@ -74,6 +106,22 @@ func (s *shards) of(journal uint16) *shard {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return s.adopted[journal]
+}
+
+// add makes an adopted shard known, and remove forgets it.
+func (s *shards) add(sh *shard) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.adopted == nil {
+		s.adopted = make(map[uint16]*shard)
+	}
+	s.adopted[sh.journal] = sh
+}
+
+func (s *shards) remove(sh *shard) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.adopted, sh.journal)
 }
 
 // all lists the shards, the main one first.
@@ -100,10 +148,41 @@ func (s *shards) stop(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
+// finish has all shards store what they have, and lets go of the journals that
+// were adopted. It returns why the main one failed, if it did.
+func (s *shards) finish() error {
+	all := s.all()
+	var finishing sync.WaitGroup
+	for _, sh := range all[1:] {
+		finishing.Go(func() {
+			_ = sh.finish() // whoever adopts the journal next goes on with what was not stored
+			_ = sh.store.Close()
+		})
+	}
+	err := s.main.finish()
+	finishing.Wait()
+	return err
+}
+
 // changed has all lanes of an endpoint follow its new configuration.
 func (s *shards) changed(n postern.EndpointNumber) {
 	for _, sh := range s.all() {
 		sh.dispatcher.Changed(n)
+	}
+}
+
+// learned has lanes know the health that another node found an endpoint in.
+func (s *shards) learned(n postern.EndpointNumber, h postern.Health) {
+	for _, sh := range s.all() {
+		sh.dispatcher.Reset(n, h)
+	}
+}
+
+// reset has the lanes of adopted journals know a health that the main shard stored,
+// whose own do already.
+func (s *shards) reset(n postern.EndpointNumber, h postern.Health) {
+	for _, sh := range s.all()[1:] {
+		sh.dispatcher.Reset(n, h)
 	}
 }
 

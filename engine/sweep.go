@@ -59,6 +59,9 @@ func (s *sweeper) start(ctx context.Context) (stop func()) {
 
 func (s *sweeper) sweep(ctx context.Context) error {
 	s.watchClock()
+	if !s.engine.nodes.leads() {
+		return nil // another node does it for all
+	}
 	return errors.Join(s.dropDay(ctx), s.dropRefusals(ctx), s.engine.catalogue.DropVisitors(ctx), s.engine.cfg.Store.Purge(ctx))
 }
 
@@ -99,7 +102,7 @@ func (s *sweeper) dropDay(ctx context.Context) error {
 	err = e.shards.main.dispatcher.Expire(ctx, oldest, func(ctx context.Context) error {
 		return e.store(ctx, 0, func(b *store.Batch) {
 			b.DropDay, b.Head.Dropped = oldest, now.UTC().Truncate(time.Millisecond)
-		}, nil)
+		})
 	})
 	if err == nil {
 		s.dropped = now
@@ -150,7 +153,7 @@ func (s *sweeper) dropExpired(ctx context.Context, source postern.SourceID) erro
 		if err != nil || len(old) == 0 {
 			return err
 		}
-		err = s.engine.store(ctx, 0, func(b *store.Batch) { b.DropRefusals = append(b.DropRefusals, old...) }, nil)
+		err = s.engine.store(ctx, 0, func(b *store.Batch) { b.DropRefusals = append(b.DropRefusals, old...) })
 		if err != nil {
 			return err
 		}

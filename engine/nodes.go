@@ -1,0 +1,341 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/postern-dev/postern"
+	"github.com/postern-dev/postern/store"
+)
+
+const (
+	// lookEvery is how often a node looks at the others where nothing has it look
+	// earlier: leases run out without a word.
+	lookEvery = time.Second
+	// mostRequests bounds what is done for other nodes at once.
+	mostRequests = 64
+)
+
+// nodes keeps an engine in step with the others that share its store. It adopts
+// journals whose holders are gone, follows the catalogue, does what others ask
+// for, and divides rate limits. There is none on a store of one process.
+type nodes struct {
+	engine  *Engine
+	cluster store.Cluster
+
+	state atomic.Pointer[store.ClusterState]
+	rates shares
+
+	// adopting is held while a shard is added. work has one begin; nil before the
+	// engine works, and once that ends.
+	adopting sync.Mutex
+	work     func(*shard)
+
+	// working counts requests that are carried out and shards that are let go.
+	working sync.WaitGroup
+	mu      sync.Mutex
+	// underWay are those requests, by their ids.
+	underWay map[uint64]struct{}
+}
+
+// newNodes is nil for a store that one process has to itself.
+func (e *Engine) newNodes() *nodes {
+	cluster, ok := e.cfg.Store.(store.Cluster)
+	if !ok {
+		return nil
+	}
+	n := &nodes{engine: e, cluster: cluster, underWay: make(map[uint64]struct{})}
+	n.state.Store(&store.ClusterState{})
+	return n
+}
+
+// start keeps step until the returned function is called, which waits for what
+// is under way. The shards go on: their attempts are the engine's to end.
+func (n *nodes) start(ctx, attempts context.Context) (stop func()) {
+	if n == nil {
+		return func() {}
+	}
+	n.adopting.Lock()
+	n.work = func(sh *shard) {
+		sh.run(ctx)
+		sh.dispatcher.Start(attempts)
+	}
+	n.adopting.Unlock()
+	steps, cancel := context.WithCancelCause(ctx)
+	done := make(chan struct{})
+	go func() { // ends with steps, by stop alone
+		defer close(done)
+		n.run(steps)
+	}()
+	return func() {
+		cancel(errStopping)
+		<-done
+		n.working.Wait()
+		n.adopting.Lock()
+		n.work = nil
+		n.adopting.Unlock()
+	}
+}
+
+func (n *nodes) run(ctx context.Context) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-n.cluster.Wake():
+		case <-timer.C:
+		}
+		// The store tells itself when it is away; what failed is looked at again.
+		if err := n.step(ctx); err != nil && ctx.Err() == nil && !errors.Is(err, postern.ErrUnavailable) {
+			n.engine.cfg.Log.Error("keeping step with other nodes", "error", err)
+		}
+		timer.Reset(lookEvery)
+	}
+}
+
+// step looks once at what concerns all nodes, and does what follows.
+func (n *nodes) step(ctx context.Context) error {
+	state, err := n.look(ctx)
+	if err != nil {
+		return err
+	}
+	n.divide(state)
+	for _, request := range state.Requests {
+		n.begin(ctx, request)
+	}
+	n.retire(ctx)
+	return n.adoptAll(ctx, state)
+}
+
+// look reads the state and brings the catalogue up to it.
+func (n *nodes) look(ctx context.Context) (*store.ClusterState, error) {
+	state, err := n.cluster.Poll(ctx)
+	if err != nil {
+		return nil, err
+	}
+	n.state.Store(&state)
+	return &state, n.follow(ctx, state.Version)
+}
+
+// follow takes over what other nodes changed of the catalogue, up to a version.
+func (n *nodes) follow(ctx context.Context, version uint64) error {
+	c := n.engine.catalogue
+	if c.Version() >= version {
+		return nil
+	}
+	err := c.Refresh(ctx, n.cluster)
+	if errors.Is(err, postern.ErrConflict) { // too long ago
+		var head store.Head
+		if head, err = n.cluster.Head(ctx); err == nil {
+			err = c.Reload(ctx, n.cluster, head, version)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("following the catalogue: %w", err)
+	}
+	return nil
+}
+
+// refresh follows the catalogue up to what is there now: a batch was refused.
+func (n *nodes) refresh(ctx context.Context) error {
+	state, err := n.cluster.Poll(ctx)
+	if err != nil {
+		return err
+	}
+	return n.follow(ctx, state.Version)
+}
+
+// leads reports whether what one node does for all is this one's: it has the
+// first of the journals that accept.
+func (n *nodes) leads() bool {
+	if n == nil {
+		return true
+	}
+	journal, ok := n.leader()
+	return ok && journal == n.engine.shards.main.journal
+}
+
+// leader is the main journal of the node that leads; false where none holds one.
+func (n *nodes) leader() (uint16, bool) {
+	leases, now := n.state.Load().Leases, n.cluster.Now()
+	for i := range leases {
+		if leases[i].Main && leases[i].Held(now) {
+			return leases[i].Journal, true
+		}
+	}
+	return 0, false
+}
+
+// adoptAll takes the journals that nobody holds and that somebody has to.
+func (n *nodes) adoptAll(ctx context.Context, state *store.ClusterState) error {
+	now := n.cluster.Now()
+	var failed error
+	for i := range state.Leases {
+		lease := &state.Leases[i]
+		if lease.Held(now) || lease.Idle || n.engine.shards.of(lease.Journal) != nil {
+			continue
+		}
+		if _, err := n.adopt(ctx, lease.Journal); err != nil && !errors.Is(err, postern.ErrConflict) {
+			failed = errors.Join(failed, err)
+		}
+	}
+	return failed
+}
+
+// holder is the shard of a journal: nil where another node has it.
+func (n *nodes) holder(ctx context.Context, journal uint16) (*shard, error) {
+	now := n.cluster.Now()
+	for i := range n.state.Load().Leases {
+		if lease := &n.state.Load().Leases[i]; lease.Journal == journal && lease.Held(now) {
+			return nil, nil
+		}
+	}
+	sh, err := n.adopt(ctx, journal)
+	if errors.Is(err, postern.ErrConflict) {
+		return nil, nil // somebody was faster, or its holder may yet be there
+	}
+	return sh, err
+}
+
+// adopt takes a journal over and goes on where it stands. postern.ErrConflict
+// where it has a holder.
+func (n *nodes) adopt(ctx context.Context, journal uint16) (*shard, error) {
+	e := n.engine
+	n.adopting.Lock()
+	defer n.adopting.Unlock()
+	if n.work == nil {
+		return nil, errStopping
+	}
+	if sh := e.shards.of(journal); sh != nil {
+		return sh, nil
+	}
+	cluster, err := n.cluster.Adopt(ctx, journal)
+	if err != nil {
+		return nil, err
+	}
+	sh, err := n.open(ctx, cluster)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("adopting journal %d: %w", journal, err), cluster.Close())
+	}
+	e.cfg.Log.Info("adopted a journal: its deliveries go on here", "journal", journal)
+	return sh, nil
+}
+
+// open has a shard work on a store.
+func (n *nodes) open(ctx context.Context, cluster store.Cluster) (*shard, error) {
+	head, err := cluster.Head(ctx)
+	if err != nil {
+		return nil, err
+	}
+	sh := n.engine.newShard(cluster, head)
+	if err := sh.dispatcher.Recover(ctx, head.Low); err != nil {
+		return nil, err
+	}
+	n.engine.shards.add(sh)
+	n.work(sh)
+	return sh, nil
+}
+
+// retire lets go of adopted journals that have nothing left to do, and of those
+// that somebody else has taken.
+func (n *nodes) retire(ctx context.Context) {
+	for _, sh := range n.engine.shards.all() {
+		if sh == n.engine.shards.main || !sh.failed() && !sh.idle() {
+			continue
+		}
+		n.engine.shards.remove(sh)
+		n.working.Go(func() { n.letGo(ctx, sh) })
+	}
+}
+
+// letGo ends an adopted shard that nobody finds any more, and releases its
+// journal. Of one that is somebody else's by now nothing is stored, however its
+// attempts end.
+func (n *nodes) letGo(ctx context.Context, sh *shard) {
+	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), abortTimeout, errDrained)
+	defer cancel()
+	if err := errors.Join(sh.dispatcher.Stop(ctx), sh.finish(), sh.store.Close()); err != nil {
+		n.engine.cfg.Log.Warn("an adopted journal is let go", "journal", sh.journal, "error", err)
+	}
+}
+
+// begin carries out a request beside everything else, once.
+func (n *nodes) begin(ctx context.Context, request store.Request) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if _, ok := n.underWay[request.ID]; ok || len(n.underWay) >= mostRequests {
+		return
+	}
+	n.underWay[request.ID] = struct{}{}
+	n.working.Go(func() {
+		err := n.engine.answer(context.WithoutCancel(ctx), request)
+		if err != nil {
+			n.engine.cfg.Log.Warn("another node is not told what came of its request", "error", err)
+		}
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		delete(n.underWay, request.ID)
+	})
+}
+
+// divide follows the shares of rates, and has the leases say what this node's
+// shards have to send.
+func (n *nodes) divide(state *store.ClusterState) {
+	all := n.engine.shards.all()
+	demand := make(map[uint16]map[postern.EndpointNumber]float64, len(all))
+	for _, sh := range all {
+		demand[sh.journal] = make(map[postern.EndpointNumber]float64)
+		sh.dispatcher.Demand(demand[sh.journal])
+	}
+	say := n.rates.divide(state.Leases, demand, n.cluster.Now())
+	for _, sh := range all {
+		text, err := json.Marshal(say[sh.journal])
+		if err != nil {
+			n.engine.cfg.Log.Error("rates are not divided", "error", err)
+			continue
+		}
+		claims := say[sh.journal].claims()
+		sh.store.(store.Cluster).Tell(text, claims != sh.said) //nolint:forcetypeassert // a cluster's shards all have one
+		sh.said = claims
+	}
+}
+
+// version is the newest change of the catalogue.
+func (n *nodes) version(ctx context.Context) (uint64, error) {
+	if n == nil {
+		return 0, nil
+	}
+	state, err := n.cluster.Poll(ctx)
+	return state.Version, err
+}
+
+// The hooks of stages on what nodes have in common; on a store of one process
+// they are nil, and cost nothing.
+
+func (e *Engine) shareOf(journal uint16) func(postern.EndpointNumber) float64 {
+	if e.nodes == nil {
+		return nil
+	}
+	return func(n postern.EndpointNumber) float64 { return e.nodes.rates.of(journal, n) }
+}
+
+func (e *Engine) version() func() uint64 {
+	if e.nodes == nil {
+		return nil
+	}
+	return e.catalogue.Version
+}
+
+func (e *Engine) refresher() func(context.Context) error {
+	if e.nodes == nil {
+		return nil
+	}
+	return e.nodes.refresh
+}

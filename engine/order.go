@@ -1,0 +1,275 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"maps"
+	"slices"
+
+	"github.com/postern-dev/postern"
+	"github.com/postern-dev/postern/internal/dispatch"
+	"github.com/postern-dev/postern/internal/replay"
+	"github.com/postern-dev/postern/store"
+)
+
+// order is something that the holder of a journal does: this node, or another that
+// is asked by way of the store.
+type order struct {
+	Op          orderOp                   `json:"op"`
+	Application postern.ApplicationNumber `json:"application"`
+	Endpoint    postern.EndpointNumber    `json:"endpoint,omitempty"`
+	Messages    []postern.MessageID       `json:"messages,omitempty"` // of the journal
+	// Replay is the record before a slice of it, one to be made, or one whose
+	// state is to be set.
+	Replay *postern.Replay `json:"replay,omitempty"`
+}
+
+// orderOp says what is to be done.
+type orderOp string
+
+const (
+	orderResend  orderOp = "resend"
+	orderCancel  orderOp = "cancel"
+	orderExpunge orderOp = "expunge"
+	orderReplay  orderOp = "replay"
+	// What follows is for the node that leads.
+	orderCreateReplay orderOp = "create_replay"
+	orderSetReplay    orderOp = "set_replay"
+	orderExpungeAll   orderOp = "expunge_all"
+)
+
+// result is what came of an order.
+type result struct {
+	// Missing counts messages that were not there to be expunged, Started the
+	// deliveries that a replay's slice started.
+	Missing int `json:"missing,omitempty"`
+	Started int `json:"started,omitempty"`
+	// Replay is one that was made or changed.
+	Replay *postern.Replay `json:"replay,omitempty"`
+	// Failure is why it was not done, as far as it was not.
+	Failure *failure `json:"failure,omitempty"`
+}
+
+// failure is an error on its way between nodes.
+type failure struct {
+	Kind   postern.Kind `json:"kind"`
+	Code   string       `json:"code,omitempty"`
+	Detail string       `json:"detail"`
+}
+
+// Resend starts a delivery anew, whatever became of it so far: its schedule begins
+// again, and the next attempt is marked as manual. It returns once that is durable.
+// postern.ErrNotFound for a message that is not there, or has no payload any more.
+func (e *Engine) Resend(ctx context.Context, d store.DeliveryKey) error {
+	_, err := e.do(ctx, d.Message.Journal(), order{Op: orderResend, Application: d.Application, Endpoint: d.Endpoint, Messages: []postern.MessageID{d.Message}})
+	return err
+}
+
+// Cancel ends an unfinished delivery, and returns once that is durable. An attempt
+// under way goes on, and is the last. postern.ErrConflict for a finished one.
+func (e *Engine) Cancel(ctx context.Context, d store.DeliveryKey) error {
+	_, err := e.do(ctx, d.Message.Journal(), order{Op: orderCancel, Application: d.Application, Endpoint: d.Endpoint, Messages: []postern.MessageID{d.Message}})
+	return err
+}
+
+// Expunge deletes a message's payload and ends its unfinished deliveries as
+// canceled. The message itself stays. postern.ErrNotFound for none.
+func (e *Engine) Expunge(ctx context.Context, app postern.ApplicationNumber, id postern.MessageID) error {
+	missing, err := e.expunge(ctx, app, []postern.MessageID{id})
+	if err == nil && missing > 0 {
+		return postern.ErrNotFound
+	}
+	return err
+}
+
+// expunge is Expunge for some messages; it tells how many are not there.
+func (e *Engine) expunge(ctx context.Context, app postern.ApplicationNumber, ids []postern.MessageID) (missing int, err error) {
+	for journal, some := range byJournal(ids) {
+		r, err := e.do(ctx, journal, order{Op: orderExpunge, Application: app, Messages: some})
+		missing += r.Missing
+		if err != nil {
+			return missing, err
+		}
+	}
+	return missing, nil
+}
+
+// startSlice has a slice of a replay started, each delivery by its journal's
+// holder. The record goes with the last of them, so that it is never ahead; what
+// was started elsewhere is judged again where this node ends before.
+func (e *Engine) startSlice(s replay.Slice) (taken, started int, err error) {
+	own := s.Messages
+	elsewhere := 0
+	if e.nodes != nil {
+		if own, elsewhere, err = e.startElsewhere(s); err != nil {
+			return 0, 0, err
+		}
+	}
+	reached := func(taken int) int { // of all messages, when so many of the own are dealt with
+		if taken == len(own) {
+			return len(s.Messages)
+		}
+		return slices.Index(s.Messages, own[taken])
+	}
+	record := func(taken, started int) *postern.Replay { return s.Record(reached(taken), started+elsewhere) }
+	if len(own) == 0 {
+		err = e.store(context.Background(), 512, func(b *store.Batch) { // as all of a slice, it is not given up half-way
+			b.Changes = append(b.Changes, store.Change{Put: record(0, 0)})
+		})
+	} else {
+		taken, started, err = e.shards.main.dispatcher.Replay(dispatch.Slice{
+			Replay: s.Replay, Application: s.Application, Endpoint: s.Endpoint, Messages: own, Wants: s.Wants, Record: record,
+		})
+	}
+	if err != nil && taken == 0 {
+		return 0, 0, err
+	}
+	return reached(taken), started + elsewhere, err
+}
+
+// startElsewhere has those of a slice's messages dealt with that are of other
+// journals than the main one, and returns the rest.
+func (e *Engine) startElsewhere(s replay.Slice) (own []postern.MessageID, started int, err error) {
+	before, err := e.replays.Task(s.Application, s.Replay)
+	if err != nil {
+		return nil, 0, err
+	}
+	journals := byJournal(s.Messages)
+	own = journals[e.shards.main.journal]
+	delete(journals, e.shards.main.journal)
+	for _, journal := range slices.Sorted(maps.Keys(journals)) {
+		r, err := e.do(context.Background(), journal, order{
+			Op: orderReplay, Application: s.Application, Endpoint: s.Endpoint, Messages: journals[journal], Replay: before,
+		})
+		if err != nil {
+			return nil, 0, err
+		}
+		started += r.Started
+	}
+	return own, started, nil
+}
+
+// byJournal sorts messages by the journal that they are of, in their order.
+func byJournal(ids []postern.MessageID) map[uint16][]postern.MessageID {
+	journals := make(map[uint16][]postern.MessageID, 1)
+	for _, id := range ids {
+		journals[id.Journal()] = append(journals[id.Journal()], id)
+	}
+	return journals
+}
+
+// lead has an order carried out by the node that leads.
+func (e *Engine) lead(ctx context.Context, o order) (*postern.Replay, error) {
+	journal := e.shards.main.journal
+	if e.nodes != nil {
+		var ok bool
+		if journal, ok = e.nodes.leader(); !ok {
+			return nil, &postern.Error{Kind: postern.Unavailable, Detail: "no node leads at the moment: try again"}
+		}
+	}
+	r, err := e.do(ctx, journal, o)
+	return r.Replay, err
+}
+
+// do has an order carried out by the holder of a journal.
+func (e *Engine) do(ctx context.Context, journal uint16, o order) (result, error) {
+	sh, err := e.holder(ctx, journal)
+	if err != nil {
+		return result{}, err
+	}
+	if sh != nil {
+		return e.carryOut(ctx, sh, o)
+	}
+	body, err := json.Marshal(o)
+	if err != nil {
+		return result{}, err
+	}
+	answer, err := e.nodes.cluster.Ask(ctx, journal, body)
+	if err != nil {
+		return result{}, err
+	}
+	var r result
+	if err := json.Unmarshal(answer, &r); err != nil {
+		return result{}, &postern.Error{Kind: postern.Internal, Detail: "another node's answer cannot be read", Err: err}
+	}
+	if r.Failure != nil {
+		err = &postern.Error{Kind: r.Failure.Kind, Code: r.Failure.Code, Detail: r.Failure.Detail}
+	}
+	return r, err
+}
+
+// holder is the shard that has a journal; nil where another node has it. A
+// journal that nobody needed any more is taken.
+func (e *Engine) holder(ctx context.Context, journal uint16) (*shard, error) {
+	if e.nodes == nil {
+		return e.shards.main, nil // whose ids are of another journal were copied from elsewhere
+	}
+	if sh := e.shards.of(journal); sh != nil {
+		return sh, nil
+	}
+	return e.nodes.holder(ctx, journal)
+}
+
+// carryOut does what an order asks for.
+func (e *Engine) carryOut(ctx context.Context, sh *shard, o order) (r result, err error) {
+	key := func(id postern.MessageID) store.DeliveryKey {
+		return store.DeliveryKey{Application: o.Application, Endpoint: o.Endpoint, Message: id}
+	}
+	switch o.Op {
+	case orderResend:
+		err = sh.dispatcher.Resend(ctx, key(o.Messages[0]))
+	case orderCancel:
+		err = sh.dispatcher.Cancel(ctx, key(o.Messages[0]))
+	case orderExpunge:
+		r.Missing, err = sh.dispatcher.ExpungeSome(ctx, o.Application, o.Messages)
+	case orderReplay:
+		_, r.Started, err = sh.dispatcher.Replay(dispatch.Slice{
+			Replay: o.Replay.ID, Application: o.Application, Endpoint: o.Endpoint, Messages: o.Messages, Wants: replay.Wants(o.Replay),
+		})
+	case orderCreateReplay:
+		r.Replay, err = e.replays.CreateReplay(ctx, *o.Replay)
+	case orderSetReplay:
+		r.Replay, err = e.replays.SetReplayState(ctx, o.Application, o.Replay.ID, o.Replay.State)
+	case orderExpungeAll:
+		r.Replay, err = e.replays.ExpungeAll(ctx, o.Application)
+	default:
+		err = &postern.Error{Kind: postern.Unavailable, Detail: "a node of an older version does not know \"" + string(o.Op) + "\""}
+	}
+	return r, err
+}
+
+// answer carries out what another node asks for, and tells it what came of it.
+func (e *Engine) answer(ctx context.Context, request store.Request) error {
+	var o order
+	var r result
+	err := json.Unmarshal(request.Body, &o)
+	if err == nil {
+		r, err = e.obey(ctx, request.Journal, o)
+	}
+	if err != nil {
+		r.Failure = failureOf(err)
+	}
+	body, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	return e.nodes.cluster.Answer(ctx, request.ID, body)
+}
+
+func (e *Engine) obey(ctx context.Context, journal uint16, o order) (result, error) {
+	sh := e.shards.of(journal)
+	if sh == nil || slices.ContainsFunc(o.Messages, func(id postern.MessageID) bool { return id.Journal() != journal }) {
+		return result{}, &postern.Error{Kind: postern.Unavailable, Detail: "the node does not hold the message's journal: try again"}
+	}
+	return e.carryOut(ctx, sh, o)
+}
+
+// failureOf leaves out what is of this process alone.
+func failureOf(err error) *failure {
+	known, ok := errors.AsType[*postern.Error](err)
+	if !ok {
+		return &failure{Kind: postern.Internal, Detail: err.Error()}
+	}
+	return &failure{Kind: known.Kind, Code: known.Code, Detail: known.Detail}
+}

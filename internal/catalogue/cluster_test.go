@@ -29,6 +29,7 @@ type cluster struct {
 	entries map[string]*logged // the newest for each key
 	routed  map[*node]uint64   // each node's newest change that may refuse others'
 	head    store.Head
+	loaded  func() // runs when everything was loaded and nobody knows it; nil for nothing
 }
 
 // logged is the newest change of a record.
@@ -265,22 +266,48 @@ func (s saved) change() any {
 // Load is store.Catalogue's.
 func (c *cluster) Load(_ context.Context, fn func(record any) error) error {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, rank := range []int{0, 1} {
-		for _, e := range c.entries {
-			if e.saved.delete || e.saved.rank() != rank {
-				continue
-			}
-			record := e.saved.open()
-			if h, is := record.(*store.HealthChange); is {
-				record = *h
-			}
-			if err := fn(record); err != nil {
-				return err
-			}
+	var records []saved
+	for _, e := range c.entries {
+		if h, is := e.saved.open().(*store.HealthChange); !e.saved.delete && (!is || h.Health != (postern.Health{})) {
+			records = append(records, e.saved)
+		}
+	}
+	c.mu.Unlock()
+	if c.loaded != nil {
+		c.loaded()
+	}
+	slices.SortFunc(records, func(a, b saved) int { return cmp.Compare(a.rank(), b.rank()) })
+	for _, s := range records {
+		record := s.open()
+		if h, is := record.(*store.HealthChange); is {
+			record = *h
+		}
+		if err := fn(record); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// slow is a node's log that is read at once, and whose reader then waits.
+type slow struct {
+	*node
+	read, goOn chan struct{}
+}
+
+// Changed is catalogue.Log's.
+func (s slow) Changed(ctx context.Context, since uint64, fn func(change any) error) (uint64, error) {
+	var changes []any
+	version, err := s.node.Changed(ctx, since, func(change any) error {
+		changes = append(changes, change)
+		return nil
+	})
+	if err != nil {
+		return 0, err
+	}
+	s.read <- struct{}{} // capacity 1, for a second reading that nobody watches
+	<-s.goOn
+	return given{version, changes}.Changed(ctx, since, fn)
 }
 
 // given is a log that says just this.

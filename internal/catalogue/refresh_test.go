@@ -1,9 +1,11 @@
 package catalogue_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"sync"
 	"testing"
@@ -149,6 +151,10 @@ func TestWhatIsTheSameChangesNothing(t *testing.T) {
 	before := two.Snapshot(app.Number).Routes
 	if err := two.Reload(t.Context(), two.cluster, two.cluster.numbers(), two.Version()); err != nil {
 		t.Fatal(err)
+	}
+	same := *must[*postern.EndpointView](t)(two.Endpoint(app.Number, "main"))
+	if err := two.Refresh(t.Context(), given{two.Version() + 1, []any{store.Change{Put: &same.Endpoint}}}); err != nil {
+		t.Error(err)
 	}
 	if told := two.tellings(); told != nil || two.Snapshot(app.Number).Routes != before {
 		t.Errorf("told %v", told)
@@ -325,6 +331,15 @@ func TestOvertakenChanges(t *testing.T) {
 				return errors.Join(rename(n, app.Number, "c"), err, rename(n, 2, "b"))
 			},
 		},
+		"uid taken": {
+			func(n *node, app *postern.Application, _ *postern.EndpointView) error {
+				return rename(n, app.Number, "b")
+			},
+			func(n *node, _ *postern.Application, _ *postern.EndpointView) error {
+				_, err := n.CreateApplication(n.t.Context(), postern.Application{Name: "x", UID: "a"})
+				return err
+			},
+		},
 		"uid back again": {
 			func(n *node, app *postern.Application, _ *postern.EndpointView) error {
 				return rename(n, app.Number, "b")
@@ -444,6 +459,66 @@ func TestNumbersAreGivenOutOnce(t *testing.T) {
 	two.same(one)
 }
 
+func TestNumbersOfWhatIsGoneAreTaken(t *testing.T) {
+	_, two := pair(t)
+	gone := given{5, []any{
+		store.Change{Delete: &postern.Application{Number: 30}}, store.Change{Delete: &postern.Endpoint{Number: 40, Application: 30}},
+	}}
+	if err := two.Refresh(t.Context(), gone); err != nil {
+		t.Fatal(err)
+	}
+	if apps, endpoints := two.Numbers(); apps != 30 || endpoints != 40 {
+		t.Errorf("numbers %d and %d", apps, endpoints)
+	}
+}
+
+// TestUsesDoNotKeepKeys: another node notes the use of a key that is being revoked.
+func TestUsesDoNotKeepKeys(t *testing.T) {
+	one, two := pair(t)
+	key := must[*postern.Key](t)(one.CreateKey(t.Context(), postern.Key{Scope: postern.ScopeAdmin, Hash: [32]byte{1}}))
+	two.catchUp()
+	two.before = func() {
+		one.KeyByHash(key.Hash)
+		if err := one.StoreKeyUse(t.Context()); err != nil {
+			t.Error(err)
+		}
+		two.catchUp()
+	}
+	if err := two.DeleteKey(t.Context(), key.ID); err != nil {
+		t.Fatal(err)
+	}
+	if two.before = nil; two.KeyByHash(key.Hash) != nil {
+		t.Error("a revoked key works")
+	}
+	two.same(one)
+}
+
+// TestReloadBesideChanges: a change is stored and not yet shown, and another waits
+// for it, when everything is loaded anew. That one comes after what was loaded.
+func TestReloadBesideChanges(t *testing.T) {
+	one, two := pair(t)
+	var second sync.WaitGroup
+	two.after = func() {
+		two.after = nil
+		second.Go(func() {
+			if err := two.DeleteEventType(t.Context(), "a.b"); err != nil {
+				t.Error(err)
+			}
+		})
+		for two.UnderWay() < 2 {
+			runtime.Gosched()
+		}
+		if err := two.Reload(t.Context(), two.cluster, two.cluster.numbers(), two.cluster.newest()); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := two.DeclareEventType(t.Context(), "a.b", "ours"); err != nil {
+		t.Fatal(err)
+	}
+	second.Wait()
+	two.same(one)
+}
+
 // TestRefusedChangesAreTold where nobody makes them again.
 func TestRefusedChangesAreTold(t *testing.T) {
 	one, two := pair(t)
@@ -453,14 +528,13 @@ func TestRefusedChangesAreTold(t *testing.T) {
 		t.Fatal(err)
 	}
 	theirs := one.application("acme")
-	for range 2 {
-		made, err := two.CreateApplication(t.Context(), postern.Application{Name: "x", UID: "mine"})
-		var told *postern.Error
-		switch {
-		case made != nil && err == nil && two.refusals == 1: // the refusal refreshed
-		case !errors.As(err, &told) || told.Code != store.CodeMoved || made != nil:
-			t.Fatalf("%v, %v", made, err)
-		}
+	made, err := two.CreateApplication(t.Context(), postern.Application{Name: "x", UID: "mine"})
+	known, is := errors.AsType[*postern.Error](err)
+	if !is || known.Code != store.CodeMoved || made != nil {
+		t.Errorf("%v, %v", made, err)
+	}
+	if _, err := two.CreateApplication(t.Context(), postern.Application{Name: "x", UID: "mine"}); err != nil {
+		t.Errorf("the second try: %v", err)
 	}
 	if got, err := two.Application("acme"); err != nil || got.ID != theirs.ID {
 		t.Errorf("%v, %v", got, err)
@@ -496,6 +570,128 @@ func TestWhatWasReadMayBeOlder(t *testing.T) {
 	}
 	two.same(one)
 }
+
+// TestRevokedKeysStayRevoked though the last of the readings that were given up
+// for others' health has a use of the key that is revoked meanwhile.
+func TestRevokedKeysStayRevoked(t *testing.T) {
+	one, two := pair(t)
+	view := one.endpoint(one.application("acme"), "")
+	key := must[*postern.Key](t)(one.CreateKey(t.Context(), postern.Key{Scope: postern.ScopeAdmin, Hash: [32]byte{1}}))
+	two.catchUp()
+	one.KeyByHash(key.Hash)
+	if err := one.StoreKeyUse(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	one.settle(view.Number, postern.Health{Failures: 1})
+	readings := 0
+	two.between = func() {
+		readings++
+		two.settle(view.Number, postern.Health{Failures: 2})
+		one.settle(view.Number, postern.Health{Failures: 3 + readings})
+		if readings == 4 {
+			if err := two.DeleteKey(t.Context(), key.ID); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	two.catchUp()
+	if two.between = nil; readings != 4 {
+		t.Errorf("%d readings, want 4", readings)
+	}
+	if two.KeyByHash(key.Hash) != nil {
+		t.Error("a revoked key works again")
+	}
+	two.same(one)
+}
+
+// TestSlowReadersShowNothingOld: one reading is shown while another waits, whose
+// version is higher for what this node stored, and then a change of this node.
+func TestSlowReadersShowNothingOld(t *testing.T) {
+	one, two := pair(t)
+	view := one.endpoint(one.application("first"), "")
+	two.catchUp()
+	rename := func(n *node, uid string) {
+		t.Helper()
+		must[*postern.Application](t)(n.UpdateApplication(t.Context(), 1, func(a *postern.Application) error { a.UID = uid; return nil }))
+	}
+	var group sync.WaitGroup
+	begin := func() (end func()) {
+		s := slow{two, make(chan struct{}, 1), make(chan struct{})}
+		done := make(chan error)
+		group.Go(func() { done <- two.Refresh(t.Context(), s) })
+		<-s.read
+		return func() {
+			close(s.goOn)
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	rename(one, "second")
+	endFirst := begin()
+	two.settle(view.Number, postern.Health{Failures: 1})
+	endSecond := begin()
+	endFirst()
+	rename(two, "third")
+	endSecond()
+	group.Wait()
+	if _, err := two.Application("third"); err != nil {
+		t.Errorf("the newest uid: %v", err)
+	}
+	two.same(one)
+}
+
+// TestReload has a node that missed everything know it, but for what it stored
+// itself meanwhile.
+func TestReload(t *testing.T) {
+	one, two := pair(t)
+	ctx := t.Context()
+	gone, kept := one.application("gone"), one.application("kept")
+	lost, changed, ill, well := one.endpoint(gone, "a"), one.endpoint(kept, "b"), one.endpoint(kept, "c"), one.endpoint(kept, "d")
+	one.settle(well.Number, postern.Health{Failures: 5})
+	key := must[*postern.Key](t)(one.CreateKey(ctx, postern.Key{Scope: postern.ScopeAdmin, Hash: [32]byte{1}}))
+	two.catchUp()
+	two.tellings()
+	one.settle(ill.Number, postern.Health{Failures: 1})
+	one.settle(well.Number, postern.Health{})
+	one.settle(changed.Number, postern.Health{Failures: 2})
+	made := one.endpoint(kept, "e")
+	_, err := one.UpdateEndpoint(ctx, kept.Number, changed.Number, false, func(e *postern.Endpoint) error { e.Paused = true; return nil })
+	if err := errors.Join(err, one.DeleteApplication(ctx, gone.Number), one.DeleteKey(ctx, key.ID), one.DeclareEventType(ctx, "a.b", "")); err != nil {
+		t.Fatal(err)
+	}
+	fails := errors.New("no connection")
+	if err := two.Reload(ctx, failingLoad{fails}, store.Head{}, 99); !errors.Is(err, fails) || two.Version() == 99 {
+		t.Errorf("a store that fails: %v", err)
+	}
+	two.cluster.loaded = func() { two.settle(changed.Number, postern.Health{Failures: 3}) }
+	version := two.cluster.newest()
+	if err := two.Reload(ctx, two.cluster, store.Head{Applications: 7, Endpoints: 9}, version); err != nil {
+		t.Fatal(err)
+	}
+	two.cluster.loaded = nil
+	if two.Version() != version {
+		t.Errorf("version %d, want %d", two.Version(), version)
+	}
+	one.ApplyHealth(changed.Number, postern.Health{Failures: 3})
+	if diff := cmp.Diff(picture(one.Catalogue), picture(two.Catalogue)); diff != "" {
+		t.Errorf("(-who changed it +who loads it)\n%s", diff)
+	}
+	if told, want := two.tellings(), []postern.EndpointNumber{lost.Number, changed.Number, made.Number}; !slices.Equal(told, want) {
+		t.Errorf("told %v, want %v", told, want)
+	}
+	if apps, endpoints := two.Numbers(); apps != 7 || endpoints != 9 {
+		t.Errorf("numbers %d and %d", apps, endpoints)
+	}
+	if two.KeyByHash(key.Hash) != nil {
+		t.Error("a revoked key works")
+	}
+}
+
+// failingLoad is a store that cannot be read.
+type failingLoad struct{ err error }
+
+func (f failingLoad) Load(context.Context, func(record any) error) error { return f.err }
 
 // TestNodesAgreeInTheEnd has nodes change the same few records at once, each with
 // several changes under way, while others' are taken over at any moment, now and

@@ -4,14 +4,15 @@ import "github.com/postern-dev/postern"
 
 // A batch that the store refused, on account of what another node has stored, is
 // amended between Close and a second Close. Only its own messages change, and what
-// Close put into it stays right: rows cover what they did.
+// Close put into it stays right: rows cover what they did, and what happened since
+// is put behind.
 
 // Reopen takes Low back to before the batch, whose first position is from: it may
 // have gone past messages that had no routes.
 func (d *Dispatcher) Reopen(from uint64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.cover.low = min(d.cover.low, from)
+	d.cover.retreat(from)
 }
 
 // Rerouted has a message of the batch count for other deliveries than before.

@@ -116,7 +116,7 @@ func (d *Dispatcher) mark(l *lane) {
 }
 
 // Close completes a batch: behind rows first, then Low, which counts all that
-// they do not cover.
+// they do not cover. Where the batch is refused and amended, it is called again.
 func (d *Dispatcher) Close(b *store.Batch) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -132,7 +132,7 @@ func (d *Dispatcher) Close(b *store.Batch) {
 	}
 	clear(d.dirty[len(again):])
 	d.dirty = again
-	b.Head.Low = d.cover.advance(b.Head.Next)
+	b.Head.Low, d.next = d.cover.advance(b.Head.Next), b.Head.Next
 }
 
 // checkAge lets a lane whose oldest delivery waits too long go behind, and
@@ -176,7 +176,9 @@ func (d *Dispatcher) buildRow(b *store.Batch, l *lane, now time.Time) bool {
 	if l.fed && !l.counting && (l.open.head == nil || now.Sub(l.open.head.since) < recovered) {
 		d.count(l)
 	}
-	if l.fed && l.counting && oldest.Position() >= d.cover.low && view.Deliverable() {
+	// Without open claims all that was handed over is settled; Low can be past that,
+	// where messages left their batch.
+	if l.fed && l.counting && (l.open.head == nil || oldest.Position() >= d.cover.low) && view.Deliverable() {
 		d.count(l)
 		l.rowState, l.row = rowNone, store.BehindRow{}
 		b.Behind = append(b.Behind, store.BehindChange{Row: store.BehindRow{Endpoint: l.number, Application: l.app.app}, Delete: true})

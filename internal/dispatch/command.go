@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -44,6 +45,9 @@ func (d *Dispatcher) Cancel(ctx context.Context, key store.DeliveryKey) error {
 }
 
 func (d *Dispatcher) command(ctx context.Context, cmd *command) error {
+	if err := d.own(cmd.key.Message); err != nil {
+		return err
+	}
 	cmd.d, cmd.done = d, make(chan error, 1)
 	if err := d.cfg.Command(cmd); err != nil {
 		return err
@@ -54,6 +58,17 @@ func (d *Dispatcher) command(ctx context.Context, cmd *command) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
+}
+
+// own refuses messages of other journals, whose holders are to be asked: deliveries
+// are known by positions, which say nothing about these.
+func (d *Dispatcher) own(ids ...postern.MessageID) error {
+	for _, id := range ids {
+		if id.Journal() != d.journal {
+			return &postern.Error{Kind: postern.Internal, Detail: fmt.Sprintf("a message of journal %d is none of journal %d", id.Journal(), d.journal)}
+		}
+	}
+	return nil
 }
 
 // Build runs the command on the delivery as it stands at this place in the

@@ -19,17 +19,36 @@ func (c *cover) extend(next uint64) {
 	if next <= c.next {
 		return
 	}
-	if size := next - c.low; size > uint64(len(c.counts)) {
-		grown := make([]int32, ceilPow2(size))
-		for p := c.low; p < c.next; p++ {
-			grown[p%uint64(len(grown))] = c.counts[p%uint64(len(c.counts))]
-		}
-		c.counts = grown
-	}
+	c.fit(next - c.low)
 	for p := c.next; p < next; p++ {
 		c.counts[p%uint64(len(c.counts))] = 0
 	}
 	c.next = next
+}
+
+// fit has the ring hold so many positions.
+func (c *cover) fit(size uint64) {
+	if size <= uint64(len(c.counts)) {
+		return
+	}
+	grown := make([]int32, ceilPow2(size))
+	for p := c.low; p < c.next; p++ {
+		grown[p%uint64(len(grown))] = c.counts[p%uint64(len(c.counts))]
+	}
+	c.counts = grown
+}
+
+// retreat moves low back to a position, if it is past it. What it went past counts
+// for nothing.
+func (c *cover) retreat(to uint64) {
+	if to >= c.low {
+		return
+	}
+	c.fit(c.next - to)
+	for p := to; p < c.low; p++ {
+		c.counts[p%uint64(len(c.counts))] = 0
+	}
+	c.low = to
 }
 
 // add has n more deliveries count at a position, which must not be below low.

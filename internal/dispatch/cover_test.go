@@ -17,10 +17,18 @@ func TestCoverIsAMapOfCounts(t *testing.T) {
 	low := uint64(1 + r.IntN(5000))
 	c, counts, next := newCover(low, low), map[uint64]int{}, low
 	for range 50_000 {
-		switch r.IntN(4) {
+		switch r.IntN(5) {
 		case 0:
 			next += uint64(r.IntN(40))
 			c.extend(next)
+		case 4: // positions that it went past count again, if rarely
+			if back := low - min(low-1, uint64(r.IntN(2000)/(1+r.IntN(1000)))); back < low {
+				low = back
+				c.retreat(low)
+				c.retreat(next) // not ahead
+				c.add(low, 1)
+				counts[low]++
+			}
 		case 1:
 			if next > low {
 				p, n := low+uint64(r.Int64N(int64(next-low))), r.IntN(3)

@@ -109,6 +109,7 @@ func (e *Events) waiting(n postern.EndpointNumber) {
 // Dispatcher holds all lanes.
 type Dispatcher struct {
 	cfg      Config
+	journal  uint16
 	places   int
 	troubles troubles
 
@@ -121,6 +122,7 @@ type Dispatcher struct {
 	waiting ring[*lane]     // slow lanes that wait for a place
 	dirty   []*lane
 	cover   *cover
+	next    uint64 // the position after the last batch
 	// handed is the id that follows everything that was handed over to all: ids
 	// of later messages are not below it. See handedTo.
 	handed   postern.MessageID
@@ -138,6 +140,7 @@ type Dispatcher struct {
 	refills    refills
 	workers    workers
 	healths    []store.HealthChange // stored, to be made visible
+	unsynced   []*lane              // whose health the batch in hand stores
 	told       []*claim             // settled, to be told to Events
 	expiry     *expiry              // under way; nil for none
 	dropped    postern.MessageID    // messages below it are gone
@@ -145,8 +148,8 @@ type Dispatcher struct {
 	stopReads  func() // nil before Start
 }
 
-// New makes a dispatcher for a journal that stands at head. Recover must be
-// called before anything is handed over.
+// New makes a dispatcher for a journal that stands at head, and for messages of
+// that journal alone. Recover must be called before anything is handed over.
 func New(cfg Config, head store.Head) *Dispatcher {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
@@ -164,10 +167,10 @@ func New(cfg Config, head store.Head) *Dispatcher {
 	cfg.MaxBytes = orDefault(cfg.MaxBytes, 64<<20)
 	low, next := max(head.Low, 1), max(head.Next, 1)
 	d := &Dispatcher{
-		cfg: cfg, places: cfg.Places,
+		cfg: cfg, journal: head.Journal, places: cfg.Places,
 		lanes: make(map[postern.EndpointNumber]*lane), limited: make(map[*lane]struct{}),
 		rotas: make(map[postern.ApplicationNumber]*rotation),
-		cover: newCover(low, next),
+		cover: newCover(low, next), next: next,
 	}
 	d.handed = postern.NewMessageID(head.LastTime, head.Journal, next, 0)
 	d.census.presume(cfg.Failing, d.now())
@@ -192,6 +195,7 @@ func (d *Dispatcher) Synced() {
 	d.mu.Lock()
 	healths, told := d.healths, d.told
 	d.healths, d.told = nil, nil
+	d.healthsSynced()
 	d.mu.Unlock()
 	for _, h := range healths {
 		d.cfg.Catalogue.ApplyHealth(h.Endpoint, h.Health)
@@ -219,16 +223,6 @@ func (d *Dispatcher) Changed(n postern.EndpointNumber) {
 	d.refills.want(l)
 	d.offer(l)
 	d.pump()
-}
-
-// Reset sets an endpoint's health in commit order: it is called while the batch
-// is built that stores it.
-func (d *Dispatcher) Reset(n postern.EndpointNumber, h postern.Health) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if view := d.cfg.Catalogue.EndpointByNumber(n); view != nil {
-		d.lane(n, view.Application).health = h // also for a lane made before the batch is synced
-	}
 }
 
 // feed queues a delivery that counts at its position, or leaves it to a behind

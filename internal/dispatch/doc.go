@@ -17,6 +17,10 @@
 //     covered.
 //  5. What was read from the store is queued only if nothing happened to the
 //     delivery since the read began (the lane's touched set).
+//  6. An attempt starts only while the journal's lease has time left, and within
+//     this dispatcher's share of its endpoint's rate.
+//  7. A batch that is refused and amended keeps to all of these: Low goes back
+//     to before it, and Close has the last word.
 //
 // All state is under one mutex, held for short and never while waiting. Build
 // methods run on the committer's goroutine, attempts on workers, reads from the

@@ -26,6 +26,9 @@ func (d *Dispatcher) Expunge(ctx context.Context, app postern.ApplicationNumber,
 // ExpungeSome is Expunge for some messages in as few batches as that takes. It
 // tells how many of them are not there.
 func (d *Dispatcher) ExpungeSome(ctx context.Context, app postern.ApplicationNumber, ids []postern.MessageID) (missing int, err error) {
+	if err := d.own(ids...); err != nil {
+		return 0, err
+	}
 	parts := make([]*expunging, 0, len(ids))
 	for _, id := range ids {
 		x := &expunging{d: d, key: store.ContentKey{Application: app, Message: id}, done: make(chan error, 1)}

@@ -83,6 +83,7 @@ type lane struct {
 	throttle throttle
 	pace     pace
 	health   postern.Health // in commit order
+	unsynced bool           // the batch in hand stores it
 
 	line atomic.Pointer[lineOf] // how deliveries are sent
 
@@ -97,8 +98,11 @@ func newLane(number postern.EndpointNumber, app *rotation) *lane {
 }
 
 // idle reports whether nothing would be lost with the lane.
-func (l *lane) idle() bool {
-	return len(l.set) == 0 && l.rowState == rowNone && !l.hasRows && !l.refilling && !l.dirty && l.wakeAt.IsZero() && len(l.ordered) == 0
+func (l *lane) idle() bool { return l.rests() && l.wakeAt.IsZero() }
+
+// rests reports whether the lane has nothing to do.
+func (l *lane) rests() bool {
+	return len(l.set) == 0 && l.rowState == rowNone && !l.hasRows && !l.refilling && !l.dirty && len(l.ordered) == 0
 }
 
 // oldest is the smallest id that a behind row of the lane has to cover: of the

@@ -50,15 +50,17 @@ func runModel(t *testing.T, seed, run uint64) bool {
 // model is one run.
 type model struct {
 	*rig
-	r      *rand.Rand
-	fs     *vfs.MemFS
-	oracle *oracle
-	batch  *batch // the one under way; nil between two
-	stage  int    // how far it is
-	told   int    // parts of it that were told
-	ready  []Part // accepts that wait for a batch
-	expiry *expiry
-	trace  []string
+	r       *rand.Rand
+	fs      *vfs.MemFS
+	oracle  *oracle
+	batch   *batch // the one under way; nil between two
+	stage   int    // how far it is
+	told    int    // parts of it that were told
+	refused bool   // it is to be amended
+	held    lease
+	ready   []Part // accepts that wait for a batch
+	expiry  *expiry
+	trace   []string
 }
 
 func (m *model) note(format string, args ...any) {
@@ -68,7 +70,8 @@ func (m *model) note(format string, args ...any) {
 func (m *model) run(t *testing.T) {
 	st := m.open(t)
 	m.rig = &rig{t: t, st: &heldStore{Store: st}, cat: &catalogue{views: map[postern.EndpointNumber]*postern.EndpointView{}}}
-	m.rig.cfg = Config{Places: 6, QueueLength: 4, MaxClaims: 9}
+	m.rig.cfg = Config{Places: 6, QueueLength: 4, MaxClaims: 9, Leased: m.held.end}
+	m.held.renew(time.Hour)
 	if m.byHand = m.r.IntN(2) == 0; m.byHand {
 		m.rig.cfg.Slice = 1
 	}
@@ -114,7 +117,7 @@ func (m *model) step() {
 	}{
 		{8, m.accepted}, {30, m.advance}, {20, m.answer}, {6, m.wait},
 		{6, m.hold}, {8, m.st.release}, {5, m.resend}, {5, m.cancel}, {3, m.replay},
-		{3, m.configure}, {1, m.setClock}, {2, m.expire}, {1, m.crash}, {25, func() { m.spread() }},
+		{3, m.configure}, {1, m.setClock}, {2, m.expire}, {1, m.crash}, {4, m.lease}, {25, func() { m.spread() }},
 	}
 	sum := 0
 	for _, s := range steps {
@@ -132,17 +135,21 @@ func (m *model) step() {
 
 // accepted has a message wait for the next batch.
 func (m *model) accepted() {
-	var routes []postern.EndpointNumber
 	owner := postern.ApplicationNumber(1 + m.r.IntN(2))
+	a := m.accept(m.routes(owner)...)
+	a.m.Application = owner
+	m.ready = append(m.ready, a)
+}
+
+// routes are some endpoints of an application.
+func (m *model) routes(owner postern.ApplicationNumber) (routes []postern.EndpointNumber) {
 	for _, n := range m.cat.numbers() {
 		v := m.cat.EndpointByNumber(n)
 		if v.Application == owner && v.Enabled() && m.r.IntN(4) > 0 {
 			routes = append(routes, n)
 		}
 	}
-	a := m.accept(routes...)
-	a.m.Application = owner
-	m.ready = append(m.ready, a)
+	return routes
 }
 
 // advance takes the batch under way one stage on: built, stored, each part
@@ -151,6 +158,12 @@ func (m *model) advance() {
 	switch {
 	case m.batch == nil:
 		m.takeParts()
+	case m.refused:
+		m.amend()
+	case m.stage == 0 && m.r.IntN(6) == 0:
+		m.note("batch %d is refused", m.batch.Head.Batch)
+		m.batch.reopen()
+		m.refused = true
 	case m.stage == 0:
 		m.batch.store()
 		m.note("batch %d is stored", m.head.Batch)
@@ -188,6 +201,35 @@ func (m *model) takeParts() {
 	m.batch, m.stage, m.told = m.buildOf(parts...), 0, 0
 	m.oracle.built(m.batch)
 	m.note("batch %d: %d parts, low %d%s", m.batch.Head.Batch, len(parts), m.batch.Head.Low, contents(m.batch.Batch))
+}
+
+// amend has the accepts of a refused batch leave it, or go elsewhere.
+func (m *model) amend() {
+	for _, p := range slices.Clone(m.batch.parts) {
+		a, ok := p.(*accepting)
+		switch {
+		case !ok:
+		case m.r.IntN(5) == 0:
+			m.batch.withdraw(a)
+		case m.r.IntN(2) == 0:
+			m.batch.reroute(a, m.routes(a.m.Application)...)
+		}
+	}
+	m.batch.close()
+	m.refused = false
+	m.note("batch %d is amended: low %d%s", m.batch.Head.Batch, m.batch.Head.Low, contents(m.batch.Batch))
+}
+
+// lease ends the lease, or renews it.
+func (m *model) lease() {
+	if m.d.leased() {
+		m.note("no lease")
+		m.held.without()
+		return
+	}
+	m.note("lease")
+	m.held.renew(time.Hour)
+	m.d.Renewed()
 }
 
 // contents is a batch in the words of the trace.
@@ -332,7 +374,7 @@ func (m *model) crash() {
 	if err := old.Close(); err != nil {
 		m.t.Error(err)
 	}
-	m.fs, m.batch, m.ready, m.expiry = clone, nil, nil, nil
+	m.fs, m.batch, m.refused, m.ready, m.expiry = clone, nil, false, nil, nil
 	m.st = &heldStore{Store: m.open(m.t)}
 	var err error
 	if m.head, err = m.st.Head(m.t.Context()); err != nil {
@@ -350,6 +392,9 @@ func (m *model) crash() {
 func (m *model) watch() {
 	for _, y := range m.under() {
 		if m.oracle.started(m.t, y) {
+			if !m.d.leased() {
+				m.t.Errorf("%v starts without a lease", delivery{y.message, y.endpoint})
+			}
 			m.note("start %v attempt %d", delivery{y.message, y.endpoint}, y.attempt.N)
 		}
 	}
@@ -369,6 +414,8 @@ func (m *model) watch() {
 // Batches come only of what happens: a quiet system makes none.
 func (m *model) heal() {
 	m.note("--- heal")
+	m.held.renew(1000 * time.Hour)
+	m.d.Renewed()
 	m.st.release()
 	if m.expiry != nil {
 		m.expire()

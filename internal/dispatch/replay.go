@@ -14,7 +14,7 @@ type Slice struct {
 	Replay      postern.ReplayID
 	Application postern.ApplicationNumber
 	Endpoint    postern.EndpointNumber
-	// Messages ascend. They need not have been routed to the endpoint: the row
+	// Messages ascend, and are of this journal. They need not have been routed to the endpoint: the row
 	// alone covers a delivery that was not.
 	Messages []postern.MessageID
 	// Wants tells whether a delivery is still to start, as it stands at its place
@@ -41,6 +41,9 @@ type slice struct {
 // is fewer than all, and what it says is durable all the same;
 // postern.ErrNotFound is an endpoint that is gone.
 func (d *Dispatcher) Replay(s Slice) (taken, started int, err error) {
+	if err := d.own(s.Messages...); err != nil {
+		return 0, 0, err
+	}
 	part := &slice{Slice: s, d: d, done: make(chan error, 1)}
 	if err := d.cfg.Command(part); err != nil {
 		return 0, 0, err

@@ -224,7 +224,7 @@ type accepting struct {
 }
 
 func (a *accepting) Build(b *store.Batch) {
-	a.m.ID = postern.NewMessageID(b.Head.LastTime, 0, b.Head.Next, b.Head.Next*7919)
+	a.m.ID = postern.NewMessageID(b.Head.LastTime, b.Head.Journal, b.Head.Next, b.Head.Next*7919)
 	b.Head.Next++
 	a.c.Payload = []byte("{}")
 	b.Accepts = append(b.Accepts, store.Accept{Message: a.m, Content: &a.c})
@@ -293,6 +293,26 @@ func (r *rig) visit(p Part, do func()) {
 		defer r.d.Release()
 	}
 	do()
+}
+
+// reopen begins to amend the batch, as after a commit that was refused; close
+// ends it.
+func (b *batch) reopen() { b.r.d.Reopen(b.r.head.Next) }
+
+func (b *batch) close() { b.r.d.Close(b.Batch) }
+
+// reroute matches a message of the batch anew.
+func (b *batch) reroute(a *accepting, routes ...postern.EndpointNumber) {
+	before := a.m.Routes
+	a.m.Routes = routes
+	b.r.d.Rerouted(a.m, before)
+}
+
+// withdraw has a message leave the batch.
+func (b *batch) withdraw(a *accepting) {
+	b.Accepts = slices.DeleteFunc(b.Accepts, func(in store.Accept) bool { return in.Message == a.m })
+	b.parts = slices.DeleteFunc(b.parts, func(p Part) bool { return p == Part(a) })
+	b.r.d.Withdrawn(a.m)
 }
 
 // store makes the batch durable; nobody is told yet.

@@ -96,7 +96,8 @@ func (c *claim) Build(b *store.Batch) {
 		b.Dead = append(b.Dead, store.DeadChange{Key: c.key()})
 	}
 	if out.Health != c.lane.health {
-		c.lane.health, c.unhealthy = out.Health, true
+		d.setHealth(c.lane, out.Health)
+		c.unhealthy = true
 		b.Health = append(b.Health, store.HealthChange{Endpoint: c.lane.number, Health: out.Health})
 	}
 	d.settled(c)

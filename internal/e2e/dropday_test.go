@@ -200,7 +200,7 @@ func (d *database) fill(day store.Day, count int) {
 	}
 	next, last := count+kept+1, (day + 2).Start().Add(23*time.Hour).UnixMilli()
 	d.exec("INSERT INTO journal VALUES (0, 0, '')")
-	d.exec("INSERT INTO heartbeat VALUES (0, 0, '', 0, true)")
+	d.exec("INSERT INTO heartbeat VALUES (0, 0, '', true, 0, 0, 0, true)")
 	d.exec("INSERT INTO head VALUES (0, 0, $1::int8, $1::int8, $2::int8, $2::int8, 0, 0, 0, 0)", next, last)
 }
 

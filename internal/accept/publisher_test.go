@@ -11,15 +11,11 @@ import (
 	"testing/synctest"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/postern-dev/postern"
 	"github.com/postern-dev/postern/internal/journal"
 	"github.com/postern-dev/postern/store"
 	"github.com/postern-dev/postern/store/embedded"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // world is a publisher on a store in memory, in a bubble. The test is its
 // committer.

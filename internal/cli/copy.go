@@ -97,7 +97,7 @@ func (c *copyCmd) openTarget(ctx context.Context, settings *config.Config, p *Pr
 			return nil, err
 		}
 	}
-	st, secrets, err := openStore(ctx, &as, p.newLogger(&as))
+	st, secrets, err := openStore(ctx, &as, identity{name: processName()}, p.newLogger(&as))
 	if err != nil {
 		return nil, err
 	}

@@ -66,7 +66,7 @@ func openDatabase(ctx context.Context, url string) (store.Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return postgres.Open(ctx, address, postgres.Options{Node: nodeName(), NoMigrate: true})
+	return postgres.Open(ctx, address, postgres.Options{Node: processName(), NoMigrate: true})
 }
 
 // openFolder opens the folder of a server that has stopped.

@@ -175,17 +175,6 @@ func TestOperationsFaults(t *testing.T) {
 	}
 }
 
-// The second server on a database ends the first, with the code that the page names.
-func TestOperationsSecondServer(t *testing.T) {
-	store := cluster.Database(t)
-	first := start(t, t.TempDir(), "--store", store, "--admin-key", "demo")
-	start(t, t.TempDir(), "--store", store, "--admin-key", "demo")
-	first.stderr.await(t, `another node has (taken) the journal over`)
-	if code := first.stop(); code != 3 {
-		t.Errorf("the first ends with code %d", code)
-	}
-}
-
 // The way round a pooler is an address that serve takes.
 func TestOperationsPooler(t *testing.T) {
 	var settings struct {

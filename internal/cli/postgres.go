@@ -5,7 +5,6 @@ import (
 	"errors"
 	"log/slog"
 	"net/url"
-	"os"
 	"strings"
 
 	"github.com/postern-dev/postern/engine"
@@ -19,12 +18,12 @@ const databaseRing = "keyring"
 
 // openPostgres opens a database, and the key ring that is kept in it unless the
 // settings have one.
-func openPostgres(ctx context.Context, c *config.Config, log *slog.Logger) (*postgres.Store, engine.Secrets, error) {
+func openPostgres(ctx context.Context, c *config.Config, as identity, log *slog.Logger) (*postgres.Store, engine.Secrets, error) {
 	address, listen, err := splitAddress(c.Store.Reveal())
 	if err != nil {
 		return nil, nil, err
 	}
-	st, err := postgres.Open(ctx, address, postgres.Options{Logger: log, Node: nodeName(), Reclaim: true, ListenURL: listen})
+	st, err := postgres.Open(ctx, address, postgres.Options{Logger: log, Node: as.name, Reclaim: as.reclaim, ListenURL: listen})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -66,16 +65,6 @@ func splitAddress(location string) (address, listen string, err error) {
 		return location, "", nil // byte for byte what was written
 	}
 	return u.String(), listen, nil
-}
-
-// nodeName is the same for all servers of a machine: one that is started again takes
-// its journal back at once.
-func nodeName() string {
-	host, err := os.Hostname()
-	if err != nil {
-		return "postern"
-	}
-	return host
 }
 
 func isPostgres(location string) bool {

@@ -3,9 +3,9 @@ package cli
 import (
 	"context"
 	"fmt"
-	"log/slog"
 
 	"github.com/postern-dev/postern"
+	"github.com/postern-dev/postern/engine"
 	"github.com/postern-dev/postern/internal/config"
 )
 
@@ -29,16 +29,17 @@ func (c *serveCmd) Run(ctx context.Context, p *Program) error {
 	if err != nil {
 		return err
 	}
-	return s.run(ctx, func(ctx context.Context) error { return p.greet(ctx, s, log) })
+	first := s.node.Load()
+	return s.run(ctx, func(ctx context.Context) error { return p.greet(ctx, s, first.engine) })
 }
 
 // greet says where the server is, and makes the first key of a new store.
-func (p *Program) greet(ctx context.Context, s *server, log *slog.Logger) error {
-	log.Info("serving", "url", s.url(), "store", s.settings.Store.String())
-	if s.settings.AdminKey.IsSet() || s.engine.HasKeys() {
+func (p *Program) greet(ctx context.Context, s *server, eng *engine.Engine) error {
+	s.log.Info("serving", "url", s.url(), "store", s.settings.Store.String())
+	if s.settings.AdminKey.IsSet() || eng.HasKeys() {
 		return nil
 	}
-	token, err := s.engine.NewKey(ctx, postern.Key{Name: "first admin key", Scope: postern.ScopeAdmin})
+	token, err := eng.NewKey(ctx, postern.Key{Name: "first admin key", Scope: postern.ScopeAdmin})
 	if err != nil {
 		return fmt.Errorf("making the first API key: %w", err)
 	}

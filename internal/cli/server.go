@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/postern-dev/postern/engine"
@@ -20,14 +21,16 @@ import (
 	"github.com/postern-dev/postern/telemetry"
 )
 
-// server is an engine behind a listening socket.
+// server is a listening socket, and the node that answers there.
 type server struct {
 	settings *config.Config
+	version  string
 	log      *slog.Logger
-	store    store.Store
-	engine   *engine.Engine
 	listener net.Listener
 	http     *http.Server
+	observer engine.Observer
+	// node is nil while it is replaced.
+	node atomic.Pointer[node]
 }
 
 const (
@@ -41,43 +44,35 @@ const (
 // openServer opens the store and the socket, in this order: a folder that is
 // in use is the commoner mistake, and its error says more.
 func openServer(ctx context.Context, settings *config.Config, version string, log *slog.Logger) (*server, error) {
-	s := &server{settings: settings, log: log}
-	st, secrets, err := openStore(ctx, settings, log)
+	s := &server{settings: settings, version: version, log: log}
+	st, secrets, err := openStore(ctx, settings, identityOf(settings), log)
 	if err != nil {
 		return nil, diskCode(err)
 	}
-	s.store = st
-	if err := s.build(ctx, version, secrets); err != nil {
-		return nil, diskCode(errors.Join(err, st.Close()))
+	l, err := listen(settings.Listen)
+	if err != nil {
+		return nil, errors.Join(err, st.Close())
+	}
+	s.build(l)
+	if err := s.install(ctx, st, secrets); err != nil {
+		return nil, diskCode(errors.Join(err, l.Close(), st.Close()))
 	}
 	return s, nil
 }
 
-// build makes everything but the store.
-func (s *server) build(ctx context.Context, version string, secrets engine.Secrets) error {
-	var err error
-	if s.listener, err = listen(s.settings.Listen); err != nil {
-		return err
-	}
-	cfg, err := s.engineConfig(version, secrets)
-	if err != nil {
-		return errors.Join(err, s.listener.Close())
-	}
-	observer, metrics := telemetry.NewPrometheus(func(ctx context.Context) (engine.Stats, error) { return s.engine.Stats(ctx) })
-	cfg.Observer = observer
-	if s.engine, err = engine.New(ctx, cfg); err != nil {
-		return errors.Join(err, s.listener.Close())
-	}
-	inbound := newBoundedListener(s.listener, inboundPlaces(), s.log)
+// build makes everything but the node.
+func (s *server) build(l net.Listener) {
+	inbound := newBoundedListener(l, inboundPlaces(), s.log)
 	s.listener = inbound
+	observer, metrics := telemetry.NewPrometheus(s.stats)
+	s.observer = observer
 	s.http = &http.Server{
 		ConnState:         inbound.connState,
-		Handler:           withMetrics(s.engine.Handler(), metrics),
+		Handler:           withMetrics(http.HandlerFunc(s.answer), metrics),
 		ReadHeaderTimeout: headerTimeout, ReadTimeout: bodyTimeout, IdleTimeout: idleTimeout,
 		MaxHeaderBytes: maxHeaders,
 		ErrorLog:       slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
-	return nil
 }
 
 // run serves until ctx ends, then drains. ready is called once requests are
@@ -89,7 +84,7 @@ func (s *server) run(ctx context.Context, ready func(context.Context) error) err
 	if tuneProcess() {
 		go newThrift().watch(ctx) // ends with ctx, which is canceled below
 	}
-	go func() { ran <- s.engine.Run(ctx) }()
+	go func() { ran <- s.work(ctx) }()
 	go func() { served <- s.http.Serve(s.listener) }()
 	var failure error
 	ranErr := errStillRunning
@@ -105,10 +100,10 @@ func (s *server) run(ctx context.Context, ready func(context.Context) error) err
 	if errors.Is(ranErr, errStillRunning) {
 		ranErr = <-ran
 	}
-	if ranErr != nil {
-		ranErr = withCode(ExitDisk, ranErr)
+	if n := s.node.Load(); n != nil {
+		failure = errors.Join(failure, n.store.Close())
 	}
-	return errors.Join(failure, ranErr, s.store.Close())
+	return errors.Join(failure, ranErr)
 }
 
 var (
@@ -131,17 +126,17 @@ func (s *server) shutdown(ctx context.Context) {
 func (s *server) url() string { return "http://" + s.listener.Addr().String() }
 
 // engineConfig turns settings into the engine's.
-func (s *server) engineConfig(version string, secrets engine.Secrets) (engine.Config, error) {
+func (s *server) engineConfig(st store.Store, secrets engine.Secrets) (engine.Config, error) {
 	c := s.settings
 	cfg := engine.Config{
-		Store: s.store, Secrets: secrets, AdminKey: c.AdminKey.Reveal(), JWTSecret: c.JWTSecret.Reveal(),
-		PublicURL: c.PublicURL, Version: version, Providers: c.Catalogue,
+		Store: st, Secrets: secrets, AdminKey: c.AdminKey.Reveal(), JWTSecret: c.JWTSecret.Reveal(),
+		PublicURL: c.PublicURL, Version: s.version, Providers: c.Catalogue,
 		RetrySchedule: c.RetrySchedule, Retention: c.Retention,
 		MaxBody: int64(c.MaxBody), InboundMaxBody: int64(c.InboundMaxBody),
 		DrainTimeout: c.DrainTimeout, EgressAllow: c.EgressAllow, TrustedProxies: c.TrustedProxies,
-		Log: s.log,
+		Log: s.log, Observer: s.observer,
 	}
-	cfg.Backup = backupOf(s.store, c.Store.Reveal(), version)
+	cfg.Backup = backupOf(st, c.Store.Reveal(), s.version)
 	if cfg.PublicURL == "" {
 		cfg.PublicURL = s.url()
 	}
@@ -161,10 +156,10 @@ func (s *server) engineConfig(version string, secrets engine.Secrets) (engine.Co
 }
 
 // openStore opens what --store names, and the key ring that goes with it.
-func openStore(ctx context.Context, c *config.Config, log *slog.Logger) (store.Store, engine.Secrets, error) {
+func openStore(ctx context.Context, c *config.Config, as identity, log *slog.Logger) (store.Store, engine.Secrets, error) {
 	location := c.Store.Reveal()
 	if isPostgres(location) {
-		return openPostgres(ctx, c, log)
+		return openPostgres(ctx, c, as, log)
 	}
 	var secrets engine.Secrets
 	var err error

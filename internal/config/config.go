@@ -30,6 +30,9 @@ type Config struct {
 	// Store names the storage: file:DIR, memory: or postgres://... Default
 	// file:postern-data. Empty is refused.
 	Store Location
+	// Node names this server among those that share its store. Default empty: the
+	// host's name and the process's number, which are new at each start.
+	Node string
 	// AdminKey is accepted as an API key that may do everything. Default
 	// empty: a key is made at the first start and printed once.
 	AdminKey Secret

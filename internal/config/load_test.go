@@ -51,7 +51,7 @@ func TestDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := map[string]string{
-		"listen": "127.0.0.1:8080", "store": "file:postern-data", "admin-key": "", "secret-key": "",
+		"listen": "127.0.0.1:8080", "store": "file:postern-data", "node": "", "admin-key": "", "secret-key": "",
 		"public-url": "", "egress-allow": "", "egress-proxy": "", "egress-ca": "",
 		"retry-schedule": "5s,5m,30m,2h,5h,10h,10h", "retention": "30d", "max-body": "1MiB",
 		"inbound-max-body": "25MiB", "drain-timeout": "20s", "jwt-secret": "", "trusted-proxies": "",
@@ -173,6 +173,7 @@ func TestMistakes(t *testing.T) {
 		"a network":              {args: []string{"--egress-allow=10.0.0.0/40"}, want: []string{`--egress-allow: "10.0.0.0/40" is not a network; write a CIDR such as 10.0.0.0/8 or an address`}},
 		"IPv4 as IPv6":           {args: []string{"--egress-allow=::ffff:10.0.0.1"}, want: []string{`--egress-allow: "::ffff:10.0.0.1" is IPv4 written as IPv6; write it as IPv4`}},
 		"an admin key":           {environ: []string{"POSTERN_ADMIN_KEY=a.b"}, want: []string{"POSTERN_ADMIN_KEY: holds a dot, a space or a character that is not ASCII; write letters, digits, '-' and '_'"}},
+		"a node of two words":    {args: []string{"--node=my node"}, want: []string{"--node: is longer than 100 characters, or has a space or one that is not ASCII; write a name such as node-1"}},
 		"a format":               {args: []string{"--log-format=xml"}, want: []string{`--log-format: "xml" is not a format; write auto, text or json`}},
 		"a schedule":             {args: []string{"--retry-schedule=1s,0s"}, want: []string{"--retry-schedule: retry schedule: a wait of 0s is outside 1ms to 168h0m0s"}},
 		"a key twice":            {file: "listen: :1\nlisten: :2\n", want: []string{"postern.yaml: config: not YAML: [2:1] mapping key \"listen\" already defined at [1:1]"}},

@@ -37,6 +37,8 @@ func (c *Config) settings() []setting {
 			help: "Address of the HTTP server. Port 0 takes a free one."},
 		{name: "store", form: "URL", preset: "file:postern-data", secret: true, binding: location(&c.Store),
 			help: "Where everything is kept: file:DIR (one machine, nothing to install), memory: (gone at exit) or postgres://USER:PASSWORD@HOST/DATABASE."},
+		{name: "node", form: "NAME", binding: text(&c.Node),
+			help: "Name of this server among those on one database. No two that run may have the same: one that starts has what its namesake had, at once. Unset, HOST/PID."},
 		{name: "admin-key", form: "KEY", secret: true, binding: secret(&c.AdminKey),
 			help: "Accepted as an API key that may do everything. Unset, a key is made at the first start and printed once."},
 		{name: "secret-key", form: "ID:BASE64,...", list: true, secret: true, binding: secret(&c.SecretKey),

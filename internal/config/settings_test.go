@@ -17,6 +17,7 @@ func samples() map[string][2]string {
 	return map[string][2]string{
 		"listen":           {"0.0.0.0:80", "0.0.0.0:80"},
 		"store":            {"postgres://me:pw@db/p", "postgres://me:********@db/p"},
+		"node":             {"hooks/1", "hooks/1"},
 		"admin-key":        {"k-1", "********"},
 		"secret-key":       {ring, "********"},
 		"public-url":       {"https://hooks.example.com", "https://hooks.example.com"},

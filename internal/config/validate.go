@@ -20,6 +20,8 @@ const (
 	maxDrain = time.Hour
 	// slack is added to the longest schedule for the attempts themselves.
 	slack = time.Hour
+	// maxNode is what a table of nodes has room for, in bytes.
+	maxNode = 100
 )
 
 // Validate checks values and how they go together. Its error joins one *Error
@@ -31,6 +33,7 @@ func (c *Config) Validate() error {
 	}{
 		{"listen", c.checkListen},
 		{"store", c.checkStore},
+		{"node", c.checkNode},
 		{"admin-key", c.checkAdminKey},
 		{"secret-key", c.checkSecretKey},
 		{"public-url", c.checkPublicURL},
@@ -76,6 +79,14 @@ func (c *Config) checkStore() string {
 		return ""
 	}
 	return "no such store; write file:DIR, memory: or postgres://USER:PASSWORD@HOST/DATABASE"
+}
+
+// checkNode keeps a name to what logs and tables show as it is.
+func (c *Config) checkNode() string {
+	if len(c.Node) > maxNode || strings.ContainsFunc(c.Node, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return fmt.Sprintf("is longer than %d characters, or has a space or one that is not ASCII; write a name such as node-1", maxNode)
+	}
+	return ""
 }
 
 // checkAdminKey refuses what could not be told from a token of another kind:

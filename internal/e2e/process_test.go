@@ -149,10 +149,11 @@ func serve(t *testing.T, store string, flags ...string) *server {
 	return &server{p, newClient(t, base)}
 }
 
-// serveArgs is a command line of serve; later flags win.
+// serveArgs is a command line of serve; later flags win. A server that is started
+// again goes on with its journal at once, however the last one ended.
 func serveArgs(store string, flags ...string) []string {
 	return append([]string{
-		"serve", "--listen=127.0.0.1:0", "--store=" + store, "--admin-key=" + adminKey, "--egress-allow=127.0.0.0/8", "--log-format=json",
+		"serve", "--listen=127.0.0.1:0", "--store=" + store, "--node=alone", "--admin-key=" + adminKey, "--egress-allow=127.0.0.0/8", "--log-format=json",
 	}, flags...)
 }
 

@@ -50,7 +50,7 @@ func (s *Store) raised(ctx context.Context, epoch *int64, asked time.Time) error
 	s.hold.epoch = *epoch
 	s.hold.prolonged(asked)
 	s.hold.mu.Unlock()
-	s.node.held(s.opts.Journal, true)
+	s.node.hold(s)
 	// The clock is known before anything is made by it.
 	return s.renew(ctx)
 }
@@ -58,7 +58,7 @@ func (s *Store) raised(ctx context.Context, epoch *int64, asked time.Time) error
 // occupied is the error for a journal that somebody has.
 func (s *Store) occupied(ctx context.Context) error {
 	var node string
-	if err := s.writer.conn.QueryRow(ctx, "SELECT coalesce(max(node), '') FROM heartbeat WHERE journal = $1::int2", int16(s.opts.Journal)).Scan(&node); err != nil {
+	if err := s.node.control.QueryRow(ctx, "SELECT coalesce(max(node), '') FROM heartbeat WHERE journal = $1::int2", int16(s.opts.Journal)).Scan(&node); err != nil {
 		return err
 	}
 	return &postern.Error{Kind: postern.Conflict, Code: "journal_held", Detail: fmt.Sprintf("journal %d is held by node %q", s.opts.Journal, node)}
@@ -93,19 +93,16 @@ func (s *Store) sibling(journal uint16) *Store {
 	a.main, a.listen, a.reads, a.work = s, s.listen, s.reads, s.work
 	a.began, a.mono = s.began, s.mono
 	a.writer.args.author = s.writer.args.author
-	a.writer.args.author = s.writer.args.author
 	return a
 }
 
-// adopt takes the journal on behalf of a node's main store.
-func (s *Store) adopt(ctx context.Context, by *Store) (err error) {
+// adopt takes the journal on behalf of a node's main store. Its connection is made
+// for the first batch.
+func (s *Store) adopt(ctx context.Context, by *Store) error {
 	taking, cancel := context.WithTimeout(ctx, takeTimeout)
 	defer cancel()
-	if s.writer.conn, err = s.address.connect(taking); err != nil {
-		return err
-	}
 	asked, epoch := time.Now(), new(int64)
-	err = s.writer.conn.QueryRow(taking, "SELECT postern_adopt($1::int2, $2::text, $3::int2, $4::int8, $5::int8)",
+	err := s.node.control.QueryRow(taking, "SELECT postern_adopt($1::int2, $2::text, $3::int2, $4::int8, $5::int8)",
 		int16(s.opts.Journal), s.opts.Node, int16(by.opts.Journal), by.hold.current(), lease.Milliseconds()).Scan(&epoch)
 	if err != nil {
 		return err
@@ -122,16 +119,4 @@ func (s *Store) adopt(ctx context.Context, by *Store) (err error) {
 	s.stop = stop
 	s.tending.Go(func() { s.beat(background) })
 	return nil
-}
-
-// newStore is a store without a journal or connections.
-func newStore(o Options, a *address, n *node, k *known) *Store {
-	s := &Store{
-		opts: o, address: a, node: n, known: k, stop: func() {},
-		down: make(chan struct{}), closing: make(chan struct{}), work: make(chan struct{}, 1),
-	}
-	s.hold.again = make(chan struct{}, 1)
-	s.writer.args = newArguments()
-	s.writer.statement = s.writer.args.statement()
-	return s
 }

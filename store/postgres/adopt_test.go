@@ -144,6 +144,9 @@ func TestAdopt(t *testing.T) {
 	if until := time.Until(shard.Leased()); until <= 0 || until > lease {
 		t.Errorf("leased for %v", until)
 	}
+	if _, err := heir.Adopt(t.Context(), 0); !errors.Is(err, postern.ErrConflict) || len(heir.node.numbers()) != 2 {
+		t.Errorf("adopted again: %v; it holds %v", err, heir.node.numbers())
+	}
 	if err := old.renew(t.Context()); !errors.Is(err, errFenced) {
 		t.Errorf("the old holder renews: %v", err)
 	}
@@ -160,6 +163,9 @@ func TestAdopt(t *testing.T) {
 	}
 	if query(t, url, "SELECT count(*) FROM heartbeat WHERE journal = 0 AND released AND NOT main AND node = 'heir'") != 1 {
 		t.Error("closed, it did not give the journal back")
+	}
+	if held := heir.node.numbers(); len(held) != 1 || held[0] != 1 {
+		t.Errorf("the node holds %v", held)
 	}
 	if _, err := heir.Poll(t.Context()); err != nil {
 		t.Errorf("its closing ended more than itself: %v", err)

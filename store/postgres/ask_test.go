@@ -186,6 +186,61 @@ func TestPoll(t *testing.T) {
 	}
 }
 
+// Callers at the same time share a read, but none that began before they called.
+func TestPollsAreShared(t *testing.T) {
+	url := cluster.Database(t)
+	s := still(t, url, "one")
+	p := &s.node.polls
+	p.turn <- struct{}{} // as if one were reading
+	began := p.begun.Add(1)
+	const callers = 20
+	found := make(chan uint64, callers)
+	for range callers {
+		go func() {
+			state, err := s.Poll(t.Context())
+			if err != nil {
+				t.Error(err)
+			}
+			found <- uint64(len(state.Leases))
+		}()
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := s.Poll(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("a caller that gives up waits: %v", err)
+	}
+	p.of = began // with a state that is empty
+	<-p.turn
+	for range callers {
+		if n := <-found; n != 1 {
+			t.Errorf("%d leases: what was read before the call", n)
+		}
+	}
+	if n := p.begun.Load() - began; n < 1 || n >= callers {
+		t.Errorf("%d reads for %d callers", n, callers)
+	}
+}
+
+// The end of a lease is looked at when it comes.
+func TestLapse(t *testing.T) {
+	url := cluster.Database(t)
+	still(t, url, "one")
+	s := still(t, url, "two")
+	do(t, url, "UPDATE heartbeat SET expires_ms = postern_now() + 300 WHERE journal = 0")
+	select {
+	case <-s.Wake():
+	default:
+	}
+	state, err := s.Poll(t.Context())
+	if err != nil || !state.Leases[0].Held(s.Now()) {
+		t.Fatalf("%+v, %v", state, err)
+	}
+	<-s.Wake()
+	if state.Leases[0].Held(s.Now()) || !state.Leases[1].Held(s.Now()) {
+		t.Error("rung too early, or too late")
+	}
+}
+
 // Idle is a journal of which nothing is left at all.
 func TestIdle(t *testing.T) {
 	url := cluster.Database(t)

@@ -144,7 +144,7 @@ func (n *node) told(word string) {
 	defer n.mu.Unlock()
 	switch word[0] {
 	case 'r':
-		if n.journals[uint16(number)] {
+		if n.journals[uint16(number)] != nil {
 			n.ring()
 		}
 	case 'a':

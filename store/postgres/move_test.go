@@ -112,6 +112,11 @@ func TestExportRefuses(t *testing.T) {
 	if err := export(""); postern.KindOf(err) != postern.Conflict {
 		t.Errorf("of two journals: %v, want a conflict", err)
 	}
+	do(t, url, "UPDATE head SET batch = 0 WHERE journal = 0")
+	s = open(t, url, Options{ReadOnly: true})
+	if err := export(""); s.opts.Journal != 1 || postern.KindOf(err) != postern.Conflict {
+		t.Errorf("of journal %d: %v, want a conflict", s.opts.Journal, err)
+	}
 }
 
 // TestImportIsFenced: a copy that another one took over writes nothing any more.

@@ -27,10 +27,14 @@ type node struct {
 	listening atomic.Bool
 	heard     chan struct{}
 
+	polls polls
+	// lapse rings when the next lease runs out that Poll has seen.
+	lapse *time.Timer
+
 	mu sync.Mutex
-	// journals are those that are held, and asks, by their number, what was asked
+	// journals has the stores of those that are held, and asks, by their number, what was asked
 	// and is not answered: its channel is sent to when it is.
-	journals map[uint16]bool
+	journals map[uint16]*Store
 	asks     map[int64]chan struct{}
 }
 
@@ -48,10 +52,13 @@ type known struct {
 }
 
 func newNode(now func() time.Time) *node {
-	return &node{
+	n := &node{
 		clock: clock{wall: now(), mono: time.Now()}, woken: make(chan struct{}, 1), heard: make(chan struct{}, 1),
-		journals: map[uint16]bool{}, asks: map[int64]chan struct{}{},
+		polls: polls{turn: make(chan struct{}, 1)}, journals: map[uint16]*Store{}, asks: map[int64]chan struct{}{},
 	}
+	n.lapse = time.AfterFunc(time.Hour, n.ring)
+	n.lapse.Stop()
+	return n
 }
 
 // controlConns is how many connections the control pool may have.
@@ -69,14 +76,19 @@ func (a *address) controls(ctx context.Context) (*pgxpool.Pool, error) {
 	return pool, nil
 }
 
-// held notes that a journal is, or is no longer, one of the node's.
-func (n *node) held(journal uint16, held bool) {
+// hold notes that a store holds its journal.
+func (n *node) hold(s *Store) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if held {
-		n.journals[journal] = true
-	} else {
-		delete(n.journals, journal)
+	n.journals[s.opts.Journal] = s
+}
+
+// drop notes that a store has let go of its journal, which another one may hold.
+func (n *node) drop(s *Store) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.journals[s.opts.Journal] == s {
+		delete(n.journals, s.opts.Journal)
 	}
 }
 

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"encoding/hex"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -16,6 +17,8 @@ const (
 	pollEvery, netEvery = 500 * time.Millisecond, 2 * time.Second
 	// pollTimeout bounds one look.
 	pollTimeout = 5 * time.Second
+	// lapseGrace is added to the end of a lease, since clocks differ a little.
+	lapseGrace = 20 * time.Millisecond
 	// requestsRead is how many requests one look returns.
 	requestsRead = 64
 )
@@ -28,9 +31,44 @@ const (
 		WHERE r.journal = ANY ($1::int2[]) AND r.answer IS NULL AND r.at_ms > postern_now() - $2::int8 ORDER BY r.at_ms, r.id LIMIT $3::int8`
 )
 
-// Poll implements store.Cluster. It is one round trip. Of journals whose lease holds
-// it does not tell whether they are idle.
-func (s *Store) Poll(ctx context.Context) (state store.ClusterState, err error) {
+// polls has callers of Poll share what one of them reads.
+type polls struct {
+	// turn is held by who reads; begun counts reads.
+	turn  chan struct{}
+	begun atomic.Uint64
+	// state is of the read with the number of; of whoever's turn it is.
+	state store.ClusterState
+	of    uint64
+}
+
+// Poll implements store.Cluster. It is one round trip, and those who call at the
+// same time share one, so that however many there are, nobody waits for more than
+// two; what it returns is not to be changed. Of journals whose lease holds it does
+// not tell whether they are idle.
+func (s *Store) Poll(ctx context.Context) (store.ClusterState, error) {
+	p := &s.node.polls
+	before := p.begun.Load()
+	select {
+	case p.turn <- struct{}{}:
+	case <-ctx.Done():
+		return store.ClusterState{}, s.unread(ctx.Err())
+	}
+	defer func() { <-p.turn }()
+	if p.of > before { // begun after the call, by somebody else
+		return p.state, nil
+	}
+	number := p.begun.Add(1)
+	state, err := s.poll(ctx)
+	if err != nil {
+		return store.ClusterState{}, s.unread(err)
+	}
+	p.state, p.of = state, number
+	s.node.watch(state.Leases)
+	return state, nil
+}
+
+// poll reads the state.
+func (s *Store) poll(ctx context.Context) (state store.ClusterState, err error) {
 	ctx, cancel := context.WithTimeout(ctx, pollTimeout)
 	defer cancel()
 	var b pgx.Batch
@@ -43,10 +81,22 @@ func (s *Store) Poll(ctx context.Context) (state store.ClusterState, err error) 
 		state.Requests, err = pgx.CollectRows(rows, scanRequest)
 		return err
 	})
-	if err := s.node.control.SendBatch(ctx, &b).Close(); err != nil {
-		return store.ClusterState{}, s.unread(err)
+	return state, s.node.control.SendBatch(ctx, &b).Close()
+}
+
+// watch rings when the next lease runs out.
+func (n *node) watch(leases []store.Lease) {
+	now := n.clock.now()
+	var next time.Duration
+	for i := range leases {
+		if l := &leases[i]; l.Held(now) && (next == 0 || l.Expires.Sub(now) < next) {
+			next = l.Expires.Sub(now)
+		}
 	}
-	return state, nil
+	n.lapse.Stop()
+	if next > 0 {
+		n.lapse.Reset(next + lapseGrace)
+	}
 }
 
 func scanLease(row pgx.CollectableRow) (l store.Lease, err error) {

@@ -151,6 +151,18 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 	return s, nil
 }
 
+// newStore is a store without a journal or connections.
+func newStore(o Options, a *address, n *node, k *known) *Store {
+	s := &Store{
+		opts: o, address: a, node: n, known: k, stop: func() {},
+		down: make(chan struct{}), closing: make(chan struct{}), work: make(chan struct{}, 1),
+	}
+	s.hold.again = make(chan struct{}, 1)
+	s.writer.args = newArguments()
+	s.writer.statement = s.writer.args.statement()
+	return s
+}
+
 // errReadOnly is what a store answers that was opened to be read.
 var errReadOnly = &postern.Error{Kind: postern.Conflict, Detail: "the store was opened to be read only"}
 
@@ -237,11 +249,12 @@ func (s *Store) Close() error {
 	s.closed.Do(func() {
 		close(s.closing)
 		s.end()
-		s.node.held(s.opts.Journal, false)
+		s.node.drop(s)
 		if s.hold.epoch > 0 && !errors.Is(s.failed(), errFenced) {
 			s.release(context.Background())
 		}
 		if s.main == nil {
+			s.node.lapse.Stop()
 			s.node.control.Close()
 			s.reads.Close()
 		}

@@ -77,7 +77,7 @@ func (sh *shard) failed() bool {
 }
 
 // idle reports whether nothing of the journal is left to do.
-func (sh *shard) idle() bool { return false }
+func (sh *shard) idle() bool { return sh.committer.Rows() == 0 && sh.dispatcher.Idle() }
 
 // finish has the shard store what it has, for which a store that is away has some
 // seconds, and returns why it failed, if it did.

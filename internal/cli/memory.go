@@ -157,14 +157,15 @@ func counted(name string) uint64 {
 	return sample[0].Value.Uint64()
 }
 
-// tuneProcess sets what only a program may set for itself, not a library. It
-// reports whether the collector is ours to steer, rather than the operator's.
-func tuneProcess() bool {
+// tuneProcess sets what only a program may set for itself, not a library. What is
+// stored in memory has no place in a budget that is made for the rest. It reports
+// whether the collector is ours to steer, rather than the operator's.
+func tuneProcess(storesInMemory bool) bool {
 	if runtime.GOMAXPROCS(0) == 1 {
 		// A blocking fsync holds the only processor, and batches shrink to one.
 		runtime.GOMAXPROCS(2)
 	}
-	if os.Getenv("GOMEMLIMIT") == "" {
+	if os.Getenv("GOMEMLIMIT") == "" && !storesInMemory {
 		debug.SetMemoryLimit(memoryLimit)
 	}
 	ours := os.Getenv("GOGC") == ""

@@ -81,7 +81,7 @@ func (s *server) run(ctx context.Context, ready func(context.Context) error) err
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	ran, served := make(chan error, 1), make(chan error, 1)
-	if tuneProcess() {
+	if tuneProcess(s.settings.Store.Reveal() == "memory:") {
 		go newThrift().watch(ctx) // ends with ctx, which is canceled below
 	}
 	go func() { ran <- s.work(ctx) }()

@@ -195,12 +195,12 @@ func (d *Dispatcher) Synced() {
 	d.mu.Lock()
 	healths, told := d.healths, d.told
 	d.healths, d.told = nil, nil
-	d.healthsSynced()
 	d.mu.Unlock()
 	for _, h := range healths {
 		d.cfg.Catalogue.ApplyHealth(h.Endpoint, h.Health)
 	}
 	d.mu.Lock()
+	d.healthsSynced()
 	d.pump()
 	d.mu.Unlock()
 	for _, c := range told {
@@ -311,7 +311,7 @@ func (d *Dispatcher) lane(n postern.EndpointNumber, app postern.ApplicationNumbe
 	r.count++
 	l := newLane(n, r)
 	if view := d.cfg.Catalogue.EndpointByNumber(n); view != nil {
-		l.health, l.pulled = view.Health, view.Kind == postern.PullEndpoint
+		l.pulled = view.Kind == postern.PullEndpoint
 	}
 	l.lastUsed = d.now()
 	d.lanes[n] = l

@@ -2,35 +2,17 @@ package dispatch
 
 import "github.com/postern-dev/postern"
 
-// Reset sets an endpoint's health in commit order: it is called while the batch
-// is built that stores it.
-func (d *Dispatcher) Reset(n postern.EndpointNumber, h postern.Health) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if view := d.cfg.Catalogue.EndpointByNumber(n); view != nil {
-		d.setHealth(d.lane(n, view.Application), h) // also for a lane made before the batch is synced
+// health is an endpoint's in commit order: what the batch in hand stores, else what
+// everybody sees, be it this dispatcher's doing or somebody else's. Called with the
+// lock held.
+func (d *Dispatcher) health(l *lane) postern.Health {
+	if l.unsynced {
+		return l.health
 	}
-}
-
-// Unset takes back what Reset did for a part that left its batch: the endpoint's
-// lane goes by the health that everybody sees.
-func (d *Dispatcher) Unset(n postern.EndpointNumber) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if l, view := d.lanes[n], d.cfg.Catalogue.EndpointByNumber(n); l != nil && view != nil {
-		l.health = view.Health
+	if view := d.cfg.Catalogue.EndpointByNumber(l.number); view != nil {
+		return view.Health
 	}
-}
-
-// Learned has a lane go by a health that somebody else than this dispatcher has
-// stored, and the catalogue shows. Attempts under way are settled by it. Where the
-// batch in hand stores one as well, that is the later one.
-func (d *Dispatcher) Learned(n postern.EndpointNumber, h postern.Health) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if l := d.lanes[n]; l != nil && !l.unsynced {
-		l.health = h
-	}
+	return postern.Health{}
 }
 
 // setHealth is for a health that the batch in hand stores. Called with the lock
@@ -43,7 +25,27 @@ func (d *Dispatcher) setHealth(l *lane, h postern.Health) {
 	}
 }
 
-// healthsSynced ends what setHealth began. Called with the lock held.
+// Reset sets an endpoint's health in commit order: it is called while the batch
+// is built that stores it, and who stores it makes it visible.
+func (d *Dispatcher) Reset(n postern.EndpointNumber, h postern.Health) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if view := d.cfg.Catalogue.EndpointByNumber(n); view != nil {
+		d.setHealth(d.lane(n, view.Application), h) // also for a lane made before the batch is synced
+	}
+}
+
+// Unset takes back what Reset did for a part that left its batch.
+func (d *Dispatcher) Unset(n postern.EndpointNumber) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if l := d.lanes[n]; l != nil {
+		l.unsynced = false
+	}
+}
+
+// healthsSynced has lanes go by what everybody sees again. Called with the lock
+// held.
 func (d *Dispatcher) healthsSynced() {
 	for _, l := range d.unsynced {
 		l.unsynced = false

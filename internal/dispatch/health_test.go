@@ -8,35 +8,28 @@ import (
 	"github.com/postern-dev/postern/store"
 )
 
-// learn has another node's health be known here.
-func (r *rig) learn(n postern.EndpointNumber, h postern.Health) {
-	r.cat.ApplyHealth(n, h)
-	r.d.Learned(n, h)
-}
-
 // An attempt under way is settled by the health that another node stored meanwhile.
-func TestLearnedHealth(t *testing.T) {
+func TestHealthOfOthers(t *testing.T) {
 	bubble(t, Config{}, func(r *rig) {
 		n := r.endpoint(app, nil)
 		since := r.now().Add(-time.Hour).UTC().Truncate(time.Millisecond)
 		r.publish(n)
 		y := r.only()
-		r.learn(n, postern.Health{FailingSince: since, Failures: 3})
+		r.cat.ApplyHealth(n, postern.Health{FailingSince: since, Failures: 3})
 		r.say(answer{code: 500}, y)
 		b := r.commit()
 		want := postern.Health{FailingSince: since, Failures: 4}
 		if len(b.Health) != 1 || b.Health[0].Health != want {
 			t.Fatalf("%+v, want %+v", b.Health, want)
 		}
-		r.learn(n, postern.Health{}) // it answered another node
+		r.cat.ApplyHealth(n, postern.Health{}) // it answered another node
 		r.pass(15 * time.Second)
 		r.say(answer{code: 200}, r.only())
 		if b := r.commit(); len(b.Health) > 0 {
 			t.Errorf("stored again: %+v", b.Health)
 		}
-		r.d.Learned(99, want) // no lane
 		r.publish(n)
-		r.learn(n, postern.Health{Disabled: postern.DisabledGone, DisabledAt: since})
+		r.cat.ApplyHealth(n, postern.Health{Disabled: postern.DisabledGone, DisabledAt: since})
 		r.say(answer{code: 500}, r.only())
 		r.commit()
 		if r.pass(time.Minute); len(r.under()) > 0 {
@@ -56,15 +49,18 @@ func TestOwnHealthIsLater(t *testing.T) {
 		r.say(answer{code: 500}, tries[0])
 		b := r.build()
 		own := b.Health[0].Health
-		r.learn(n, postern.Health{})
+		r.cat.ApplyHealth(n, postern.Health{})
 		b.store().tell()
 		r.say(answer{code: 200}, tries[1])
 		if b := r.commit(); len(b.Health) != 1 || own == (postern.Health{}) || b.Health[0].Health != (postern.Health{}) {
 			t.Errorf("%+v after %+v: the success is not stored", b.Health, own)
 		}
-		h := postern.Health{FailingSince: r.now().UTC(), Failures: 5}
-		if r.learn(n, h); r.d.lanes[n].health != h {
-			t.Error("nothing is learned any more")
+		r.publish(n)
+		h := postern.Health{FailingSince: own.FailingSince, Failures: 5}
+		r.cat.ApplyHealth(n, h) // between two batches it is what there is
+		r.say(answer{code: 500}, r.only())
+		if b := r.commit(); len(b.Health) != 1 || b.Health[0].Health.Failures != 6 {
+			t.Errorf("%+v after %+v", b.Health, h)
 		}
 	})
 }
@@ -74,10 +70,10 @@ func TestResetIsTakenBack(t *testing.T) {
 	bubble(t, Config{}, func(r *rig) {
 		n := r.endpoint(app, nil)
 		since := r.now().Add(-time.Hour).UTC().Truncate(time.Millisecond)
-		r.learn(n, postern.Health{FailingSince: since, Failures: 3})
+		r.cat.ApplyHealth(n, postern.Health{FailingSince: since, Failures: 3})
 		b := r.build(&partFunc{build: func(*store.Batch) { r.d.Reset(n, postern.Health{}) }})
-		if r.d.lanes[n].health != (postern.Health{}) {
-			t.Fatal("not reset")
+		if h := r.d.health(r.d.lanes[n]); h != (postern.Health{}) {
+			t.Fatalf("%+v is not reset", h)
 		}
 		b.reopen()
 		r.d.Unset(n)

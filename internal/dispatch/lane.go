@@ -82,8 +82,8 @@ type lane struct {
 	failing  bool // its endpoint counts among those that fail
 	throttle throttle
 	pace     pace
-	health   postern.Health // in commit order
-	unsynced bool           // the batch in hand stores it
+	health   postern.Health // what the batch in hand stores, while unsynced
+	unsynced bool
 
 	line atomic.Pointer[lineOf] // how deliveries are sent
 

@@ -76,7 +76,7 @@ func (c *claim) Build(b *store.Batch) {
 	}
 	d.learn(c)
 	delivery := postern.Delivery{
-		State: postern.Sending, Tries: c.start.Tries, Resent: c.resent, Health: c.lane.health,
+		State: postern.Sending, Tries: c.start.Tries, Resent: c.resent, Health: d.health(c.lane),
 	}
 	if c.ended.Final() {
 		delivery.State, delivery.Reason = c.ended, c.reason
@@ -95,7 +95,7 @@ func (c *claim) Build(b *store.Batch) {
 	if out.State == postern.Dead && !c.ended.Final() {
 		b.Dead = append(b.Dead, store.DeadChange{Key: c.key()})
 	}
-	if out.Health != c.lane.health {
+	if out.Health != delivery.Health {
 		d.setHealth(c.lane, out.Health)
 		c.unhealthy = true
 		b.Health = append(b.Health, store.HealthChange{Endpoint: c.lane.number, Health: out.Health})

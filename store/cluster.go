@@ -95,6 +95,10 @@ func (l *Lease) Held(now time.Time) bool { return !l.Released && now.Before(l.Ex
 // and may be tried again.
 const CodeMoved = "catalogue_moved"
 
+// CodeRepeated is the code of the error, of kind Unavailable, for a request whose
+// idempotency key another node has answered meanwhile: its record is there now.
+const CodeRepeated = "repeated_elsewhere"
+
 // Amend is an error of Cluster's Commit: the batch was refused as it is, and
 // nothing of it written. Amended it can be committed again, under the same number.
 type Amend struct {

@@ -7,11 +7,7 @@ import (
 	"github.com/postern-dev/postern/store"
 )
 
-// CodeRepeated is the code of the error, of kind Unavailable, for a request whose
-// idempotency key another node has answered meanwhile: the answer is there now.
-const CodeRepeated = "repeated_elsewhere"
-
-var errRepeated = &postern.Error{Kind: postern.Unavailable, Code: CodeRepeated, Detail: "another node has just answered the same request: try again"}
+var errRepeated = &postern.Error{Kind: postern.Unavailable, Code: store.CodeRepeated, Detail: "another node has just answered the same request: try again"}
 
 // taken is what becomes of a message of which another node has stored a copy.
 type taken struct{ first postern.MessageID }

@@ -79,7 +79,7 @@ func TestRepeatedElsewhere(t *testing.T) {
 			elsewhere(store.ScopeIdempotency, store.Digest{4}), elsewhere(store.ScopeEvent, eventDigest(1, "1")),
 		}})
 		known, ok := errors.AsType[*postern.Error](w.now(out).err)
-		if !ok || known.Code != CodeRepeated || known.Kind != postern.Unavailable || len(b.b.Accepts) != 0 {
+		if !ok || known.Code != store.CodeRepeated || known.Kind != postern.Unavailable || len(b.b.Accepts) != 0 {
 			t.Errorf("%v, with %d left", known, len(b.b.Accepts))
 		}
 	})

@@ -84,8 +84,10 @@ func (s *server) work(ctx context.Context) error {
 		}
 		s.log.Warn("this node was paused or cut off for longer than its lease, and another one goes on with its journal: starting anew")
 		err = s.rejoin(ctx)
-		if ctx.Err() != nil {
+		select {
+		case <-ctx.Done():
 			return nil // what was to be drained is the other node's
+		default:
 		}
 		if err != nil {
 			return err

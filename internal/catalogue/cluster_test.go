@@ -32,11 +32,10 @@ type cluster struct {
 	loaded  func() // runs when everything was loaded and nobody knows it; nil for nothing
 }
 
-// logged is the newest change of a record.
+// logged is the newest change of a record, with the version of each node's newest.
 type logged struct {
-	version uint64
-	by      *node
-	saved   saved
+	saved    saved
+	versions map[*node]uint64
 }
 
 // node is a catalogue of a cluster, with a committer.
@@ -180,12 +179,11 @@ func (c *cluster) commit(by *node, version uint64, changes []store.Change, healt
 		case gone && !s.delete && s.kind != reflect.TypeFor[postern.EventType]():
 			by.t.Errorf("%s is back", s.key())
 		}
-		c.entries[s.key()] = &logged{c.version, by, s}
+		c.note(by, s)
 	}
 	for _, h := range health {
 		text, _ := json.Marshal(h)
-		s := saved{kind: reflect.TypeOf(h), record: text}
-		c.entries[s.key()] = &logged{c.version, by, s}
+		c.note(by, saved{kind: reflect.TypeOf(h), record: text})
 	}
 	apps, endpoints := by.Numbers()
 	c.head.Applications, c.head.Endpoints = max(c.head.Applications, apps), max(c.head.Endpoints, endpoints)
@@ -193,6 +191,26 @@ func (c *cluster) commit(by *node, version uint64, changes []store.Change, healt
 		by.ApplyHealth(h.Endpoint, h.Health)
 	}
 	return true
+}
+
+// note logs a change. The caller holds the lock.
+func (c *cluster) note(by *node, s saved) {
+	e := c.entries[s.key()]
+	if e == nil {
+		e = &logged{versions: map[*node]uint64{}}
+		c.entries[s.key()] = e
+	}
+	e.saved, e.versions[by] = s, c.version
+}
+
+// othersAfter reports whether others than a node changed the record after a version.
+func (l *logged) othersAfter(n *node, since uint64) bool {
+	for by, version := range l.versions {
+		if by != n && version > since {
+			return true
+		}
+	}
+	return false
 }
 
 // keyUse reports whether a change only says when a key was used.
@@ -217,13 +235,14 @@ func (s saved) open() any {
 	return record
 }
 
-// Changed is catalogue.Log's: what is newest of what others changed.
+// Changed is catalogue.Log's: what has become of what others changed, be it by the
+// node itself.
 func (n *node) Changed(_ context.Context, since uint64, fn func(change any) error) (uint64, error) {
 	n.cluster.mu.Lock()
-	var changes []logged
+	var changes []saved
 	for _, e := range n.cluster.entries {
-		if e.by != n && e.version > since {
-			changes = append(changes, *e)
+		if e.othersAfter(n, since) {
+			changes = append(changes, e.saved)
 		}
 	}
 	version := n.cluster.version
@@ -231,11 +250,9 @@ func (n *node) Changed(_ context.Context, since uint64, fn func(change any) erro
 	if n.between != nil {
 		n.between()
 	}
-	slices.SortFunc(changes, func(a, b logged) int {
-		return cmp.Or(cmp.Compare(a.saved.rank(), b.saved.rank()), cmp.Compare(a.version, b.version))
-	})
-	for _, c := range changes {
-		if err := fn(c.saved.change()); err != nil {
+	slices.SortFunc(changes, func(a, b saved) int { return cmp.Compare(a.rank(), b.rank()) })
+	for _, s := range changes {
+		if err := fn(s.change()); err != nil {
 			return 0, err
 		}
 	}

@@ -26,21 +26,13 @@ func (d *Dispatcher) setHealth(l *lane, h postern.Health) {
 }
 
 // Reset sets an endpoint's health in commit order: it is called while the batch
-// is built that stores it, and who stores it makes it visible.
+// is built that stores it, and who stores it makes it visible. Should it leave the
+// batch, it is forgotten with that.
 func (d *Dispatcher) Reset(n postern.EndpointNumber, h postern.Health) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if view := d.cfg.Catalogue.EndpointByNumber(n); view != nil {
 		d.setHealth(d.lane(n, view.Application), h) // also for a lane made before the batch is synced
-	}
-}
-
-// Unset takes back what Reset did for a part that left its batch.
-func (d *Dispatcher) Unset(n postern.EndpointNumber) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if l := d.lanes[n]; l != nil {
-		l.unsynced = false
 	}
 }
 

@@ -220,6 +220,12 @@ func (w *crashWorld) measureCommits(base string) {
 		return // killed meanwhile
 	}
 	w.behind = max(w.behind, samples["postern_lanes_behind"])
+	w.longest = max(w.longest, longestCommit(w.t, samples))
+}
+
+// longestCommit is that of a server's life so far, rounded up to a bucket.
+func longestCommit(t *testing.T, samples map[string]float64) time.Duration {
+	t.Helper()
 	const name, infinite = `postern_commit_duration_seconds_bucket{le="`, "+Inf"
 	bounds := map[float64]float64{} // counts by upper bound, cumulative
 	for series, count := range samples {
@@ -227,8 +233,9 @@ func (w *crashWorld) measureCommits(base string) {
 			text = strings.TrimSuffix(text, `"}`)
 			bound := math.Inf(1)
 			if text != infinite {
+				var err error
 				if bound, err = strconv.ParseFloat(text, 64); err != nil {
-					w.t.Errorf("bucket %q", series)
+					t.Errorf("bucket %q", series)
 				}
 			}
 			bounds[bound] = count
@@ -243,7 +250,7 @@ func (w *crashWorld) measureCommits(base string) {
 	if math.IsInf(longest, 1) {
 		longest = 60 // over the last bucket nothing is known but that it was long
 	}
-	w.longest = max(w.longest, time.Duration(longest*float64(time.Second)))
+	return time.Duration(longest * float64(time.Second))
 }
 
 // publishers publish, some hundred messages a second each, until the returned

@@ -23,6 +23,7 @@ type link struct {
 	mu    sync.Mutex
 	delay time.Duration // of all that passes, in either direction
 	free  chan struct{} // closed while anything passes
+	gone  bool          // nobody is let in
 	conns map[net.Conn]bool
 	// lost is closed for the connections that are there, of which nothing passes
 	// ever again: no end of them, either.
@@ -99,13 +100,26 @@ func (l *link) lose() {
 	l.lost = make(chan struct{})
 }
 
-// cut breaks all connections.
+// cut breaks all connections. sever refuses more of them until mend.
 func (l *link) cut() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for c := range l.conns {
 		_ = c.Close()
 	}
+}
+
+func (l *link) sever() {
+	l.mu.Lock()
+	l.gone = true
+	l.mu.Unlock()
+	l.cut()
+}
+
+func (l *link) mend() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.gone = false
 }
 
 // join joins a client to the database until either ends.
@@ -117,8 +131,11 @@ func (l *link) join(client net.Conn) {
 	}
 	l.mu.Lock()
 	l.conns[client], l.conns[server] = true, true
-	lost := l.lost
+	lost, gone := l.lost, l.gone
 	l.mu.Unlock()
+	if gone {
+		_ = client.Close()
+	}
 	var both sync.WaitGroup
 	both.Go(func() { l.pass(client, server, lost) })
 	l.pass(server, client, lost)

@@ -21,6 +21,10 @@ func TestServer(t *testing.T) {
 	if l := limits["page.entries"]; l.Value != 250 || l.Unit != postern.UnitCount || l.Description == "" || len(limits) < 20 {
 		t.Errorf("limits: %+v", limits)
 	}
+	nodes := must[[]client.Node](t)(w.Nodes(ctx))
+	if len(nodes) != 1 || nodes[0].Name == "" || !nodes[0].Live || !nodes[0].Leader || !nodes[0].Self || len(nodes[0].Journals) != 1 || !nodes[0].Journals[0].Main {
+		t.Errorf("nodes: %+v", nodes)
+	}
 	w.front = func(rw http.ResponseWriter, _ *http.Request) bool {
 		rw.WriteHeader(http.StatusServiceUnavailable)
 		return true

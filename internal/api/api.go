@@ -57,6 +57,9 @@ type Config struct {
 	// Backup copies the store into a folder of this name, which must not exist;
 	// optional.
 	Backup func(ctx context.Context, name string) (postern.Backup, error)
+	// Nodes are the servers that share the store; optional: without it the one that
+	// answers is the only one.
+	Nodes func(ctx context.Context) ([]postern.Node, error)
 	// Limits are the bounds in force besides the API's own.
 	Limits []postern.Limit
 	// Version is the program's, for GET /health.
@@ -91,6 +94,8 @@ type handler struct {
 	unserved *node
 	calls    sync.Pool // of *call
 	answered answered
+	// began is when the handler was made.
+	began time.Time
 	// jsonType is the value of Content-Type, shared by all answers.
 	jsonType []string
 	// document is what GET /openapi.json answers.
@@ -114,6 +119,7 @@ func New(config Config) http.Handler {
 	}
 	return &handler{
 		Config:   config,
+		began:    config.Now(),
 		routes:   newRoutes(table()),
 		unserved: unserved(),
 		calls:    sync.Pool{New: func() any { return new(call) }},

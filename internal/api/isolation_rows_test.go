@@ -30,7 +30,7 @@ func rowNeeds() map[string][]string {
 		"administer": {
 			"event-type.create", "event-type.put", "event-type.patch", "event-type.retry-schedule.put", "event-type.delete",
 			"application.create", "application.put", "application.patch", "application.delete",
-			"key.list", "key.create", "key.get", "key.delete", "backup.create",
+			"key.list", "key.create", "key.get", "key.delete", "node.list", "backup.create",
 			"auth.app-portal-access", "auth.dashboard-access", "auth.expire-all",
 		},
 		"read all": {"application.list"},

@@ -397,6 +397,8 @@ func special(name string) string { //nolint:funlen // it is a table
 		return "How many deliveries a replay would start"
 	case "attempt.list-of-delivery":
 		return "List the attempts of a message at an endpoint"
+	case "node.list":
+		return "List the servers that share the store, and the journals that they hold"
 	case "backup.create":
 		return "Copy the server's store into a folder on its machine, while it serves"
 	case "auth.app-portal-access":

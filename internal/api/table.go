@@ -106,6 +106,8 @@ func table() []row { //nolint:funlen // it is a table
 		op[none, keyOut]{"key.get", "GET", "/key/{key}", administration, 200, (*handler).getKey},
 		op[none, none]{"key.delete", "DELETE", "/key/{key}", administration, 204, (*handler).deleteKey},
 
+		op[none, listing[nodeOut]]{"node.list", "GET", "/node", administration, 200, (*handler).listNodes},
+
 		op[backupIn, backupOut]{"backup.create", "POST", "/backup", administration, 201, (*handler).createBackup},
 
 		op[portalIn, portalOut]{"auth.app-portal-access", "POST", "/auth/app-portal-access/{app}", global, 200, (*handler).openPortal},

@@ -54,6 +54,9 @@ type world struct {
 	// backups are the names that were asked for, backupFails what comes of it.
 	backups     []string
 	backupFails error
+	// nodes are all that there are, nodesFail why they are not known.
+	nodes     []postern.Node
+	nodesFail error
 
 	mu     sync.Mutex
 	head   store.Head
@@ -100,6 +103,7 @@ func newWorld(t testing.TB) *world {
 		Health:    func(context.Context) error { return w.unhealthy },
 		Admit:     func(int64) error { return w.refuseAll },
 		Backup:    w.backup,
+		Nodes:     func(context.Context) ([]postern.Node, error) { return w.nodes, w.nodesFail },
 		Version:   "1.2.3",
 		PublicURL: publicURL, MaxBody: maxBody, Now: w.clock,
 		Logger:  slog.New(slog.NewTextHandler(w.log, nil)),

@@ -51,6 +51,7 @@ type commands struct {
 	Bench     benchCmd     `cmd:"" help:"Measure this binary on this machine."`
 	BenchRole benchRoleCmd `cmd:"" name:"bench-role" hidden:"" passthrough:""`
 	Key       keyCmd       `cmd:"" help:"Make, list and revoke API keys."`
+	Nodes     nodesCmd     `cmd:"" help:"List the servers that share a database, and what each one has."`
 	Backup    backupCmd    `cmd:"" help:"Copy a server's store into a folder while it serves, or that of a stopped one."`
 	Restore   restoreCmd   `cmd:"" help:"Check a backup, and put it in place."`
 	Copy      copyCmd      `cmd:"" help:"Copy a store that no server holds into another one, and compare the two."`

@@ -107,7 +107,7 @@ func TestVersion(t *testing.T) {
 }
 
 func TestHelpIsTheFlag(t *testing.T) {
-	for _, command := range []string{"serve", "demo", "bench", "key", "backup", "restore", "copy", "verify", "providers", "config", "version"} {
+	for _, command := range []string{"serve", "demo", "bench", "key", "nodes", "backup", "restore", "copy", "verify", "providers", "config", "version"} {
 		byFlag, _, code := run(t, nil, command, "--help")
 		if code != cli.ExitOK || !strings.HasPrefix(byFlag, "Usage: postern "+command) {
 			t.Errorf("%s --help: exit %d\n%s", command, code, byFlag)

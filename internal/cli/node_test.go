@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/postern-dev/postern"
+	"github.com/postern-dev/postern/client"
 	"github.com/postern-dev/postern/internal/config"
 )
 
@@ -62,6 +63,22 @@ func TestRejoinWaits(t *testing.T) {
 	}
 	if err := again.node.Load().store.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// What the list of nodes says of one in words.
+func TestNodeInWords(t *testing.T) {
+	for _, test := range []struct {
+		node            client.Node
+		state, journals string
+	}{
+		{client.Node{}, "gone", ""},
+		{client.Node{Live: true, Journals: []client.Journal{{Number: 1}, {Number: 3, Main: true}}}, "live", "1 (adopted), 3"},
+		{client.Node{Live: true, Leader: true, Self: true, Journals: []client.Journal{{Main: true}}}, "live, leads, answers", "0"},
+	} {
+		if state, journals := stateOf(&test.node), journalsOf(&test.node); state != test.state || journals != test.journals {
+			t.Errorf("%+v: %q with %q", test.node, state, journals)
+		}
 	}
 }
 

@@ -1,11 +1,13 @@
 package cli_test
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/postern-dev/postern/client"
 	"github.com/postern-dev/postern/internal/cli"
 	"github.com/postern-dev/postern/store/postgres"
 )
@@ -42,6 +44,24 @@ func TestFencedServerGoesOn(t *testing.T) {
 	if live := journalsOf(t, database, "a"); live != 1 {
 		t.Errorf("%d journals are held after the stop, want the rival's", live)
 	}
+}
+
+// TestNodesCommand: as a table, as JSON, and what keeps it from knowing.
+func TestNodesCommand(t *testing.T) {
+	server := serve(t, nil, "--store", "memory:", "--admin-key", "admin")
+	place := []string{"nodes", "--url", server.url, "--key", "admin"}
+	if out := must(t, place...); !strings.HasPrefix(out, "NODE ") || strings.Count(out, "\n") != 2 || !strings.Contains(out, "live, leads, answers") {
+		t.Errorf("printed\n%s", out)
+	}
+	var out struct{ Nodes []client.Node }
+	if err := json.Unmarshal([]byte(must(t, append(place, "--json")...)), &out); err != nil || len(out.Nodes) != 1 || !out.Nodes[0].Self {
+		t.Errorf("as JSON: %+v, %v", out, err)
+	}
+	refused(t, cli.ExitUsage, "which key", "nodes", "--url", server.url)
+	refused(t, cli.ExitUsage, "--url and --key", "nodes", "--url", "ftp://x", "--key", "admin")
+	refused(t, cli.ExitError, "Invalid or missing token", "nodes", "--url", server.url, "--key", "other")
+	server.stop()
+	refused(t, cli.ExitError, "is a server running at", place...)
 }
 
 // TestServersShareADatabase: each has a journal of its own, without a setting.

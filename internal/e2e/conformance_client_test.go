@@ -93,6 +93,7 @@ func (d *clientDriver) server() {
 	ctx := d.t.Context()
 	d.does(errorOf(d.Health(ctx)))
 	d.does(errorOf(d.Limits(ctx)))
+	d.does(errorOf(d.Nodes(ctx)))
 }
 
 func (d *clientDriver) applications() {
@@ -401,6 +402,7 @@ func (d *clientDriver) keys() {
 	publisher, err := api.Create(ctx, ours.KeyIn{Name: "client", Scope: postern.ScopePublishOnly, Application: d.app})
 	d.does(err)
 	d.refuses(errorOf(d.with(publisher.Token).Limits(ctx)), postern.ErrForbidden)
+	d.refuses(errorOf(d.with(publisher.Token).Nodes(ctx)), postern.ErrForbidden)
 }
 
 func (d *clientDriver) visits() {

@@ -10,32 +10,40 @@ import (
 )
 
 // part is what the engine itself stores: a function that adds to a batch, and
-// one that is called once it is durable.
+// what is called once that is durable, or has left its batch. The latter two may be
+// nil.
 type part struct {
-	build  func(b *store.Batch)
-	stored func()
-	done   chan error // capacity 1
+	build        func(b *store.Batch)
+	stored, left func()
+	built        bool
+	done         chan error // capacity 1
 }
 
 // Build implements journal.Part.
-func (p *part) Build(b *store.Batch) { p.build(b) }
+func (p *part) Build(b *store.Batch) {
+	p.built = true
+	p.build(b)
+}
 
 // Done implements journal.Part.
 func (p *part) Done(err error) {
-	if err == nil && p.stored != nil {
+	switch {
+	case err == nil && p.stored != nil:
 		p.stored()
+	case err != nil && p.built && p.left != nil:
+		p.left()
 	}
 	p.done <- err
 }
 
-// store has a part committed and waits for it. When ctx ends first, the part
-// may or may not be stored.
+// store has something committed and waits for it. When ctx ends first, it may or
+// may not be stored.
 func (e *Engine) store(ctx context.Context, size int, build func(*store.Batch)) error {
-	return e.enqueue(ctx, journal.Command, size, build, nil)
+	return e.enqueue(ctx, journal.Command, size, &part{build: build})
 }
 
-func (e *Engine) enqueue(ctx context.Context, class journal.Class, size int, build func(*store.Batch), stored func()) error {
-	p := &part{build: build, stored: stored, done: make(chan error, 1)}
+func (e *Engine) enqueue(ctx context.Context, class journal.Class, size int, p *part) error {
+	p.done = make(chan error, 1)
 	if err := e.shards.main.committer.Enqueue(class, p, size); err != nil {
 		return err
 	}
@@ -53,21 +61,29 @@ type records struct{ *Engine }
 
 // CommitChanges implements catalogue.Committer.
 func (e records) CommitChanges(ctx context.Context, changes []store.Change, health []store.HealthChange) error {
-	return e.enqueue(ctx, journal.Change, 512*len(changes), func(b *store.Batch) {
-		b.Version = min(b.Version, e.catalogue.Basis())
-		b.Changes = append(b.Changes, changes...)
-		b.Health = append(b.Health, health...)
-		for _, h := range health {
-			e.shards.main.dispatcher.Reset(h.Endpoint, h.Health)
-		}
-		apps, endpoints := e.catalogue.Numbers()
-		b.Head.Applications = max(b.Head.Applications, apps)
-		b.Head.Endpoints = max(b.Head.Endpoints, endpoints)
-	}, func() {
-		for _, h := range health {
-			e.catalogue.ApplyHealth(h.Endpoint, h.Health)
-			e.shards.reset(h.Endpoint, h.Health)
-		}
+	lanes := e.shards.main.dispatcher
+	return e.enqueue(ctx, journal.Change, 512*len(changes), &part{
+		build: func(b *store.Batch) {
+			b.Version = min(b.Version, e.catalogue.Basis())
+			b.Changes = append(b.Changes, changes...)
+			b.Health = append(b.Health, health...)
+			for _, h := range health {
+				lanes.Reset(h.Endpoint, h.Health)
+			}
+			apps, endpoints := e.catalogue.Numbers()
+			b.Head.Applications = max(b.Head.Applications, apps)
+			b.Head.Endpoints = max(b.Head.Endpoints, endpoints)
+		},
+		stored: func() {
+			for _, h := range health {
+				e.catalogue.ApplyHealth(h.Endpoint, h.Health)
+			}
+		},
+		left: func() {
+			for _, h := range health {
+				lanes.Unset(h.Endpoint)
+			}
+		},
 	})
 }
 

@@ -32,6 +32,7 @@ type Engine struct {
 	catalogue *catalogue.Catalogue
 	shards    shards
 	nodes     *nodes // nil for a store of one process
+	began     time.Time
 	lines     dispatch.Sender
 	publisher *accept.Publisher
 	client    *deliver.Client
@@ -65,7 +66,7 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 	if cfg.Secrets == nil {
 		cfg.Secrets = keyring.New().For(secretsPurpose)
 	}
-	e := &Engine{cfg: cfg, clock: sweep.NewClock(cfg.Now), tail: tail.New(), attending: make(chan struct{})}
+	e := &Engine{cfg: cfg, clock: sweep.NewClock(cfg.Now), tail: tail.New(), attending: make(chan struct{}), began: cfg.Now()}
 	e.handlers.stopping = make(chan struct{})
 	head, err := cfg.Store.Head(ctx)
 	if err != nil {
@@ -102,7 +103,7 @@ func (e *Engine) loadCatalogue(ctx context.Context, head store.Head) error {
 		MaxSchedule: e.cfg.Retention,
 		Replays:     e.replays.Add,
 		OnChange:    e.shards.changed,
-		Version:     version, Learned: e.shards.learned, Refresh: e.refresher(),
+		Version:     version, Refresh: e.refresher(),
 		ReplayChanged: func(put, deleted *postern.Replay) {
 			if deleted != nil {
 				e.replays.Forgotten(deleted.ID)

@@ -30,6 +30,7 @@ type nodes struct {
 
 	state atomic.Pointer[store.ClusterState]
 	rates shares
+	looks looks
 
 	// adopting is held while a shard is added. work has one begin; nil before the
 	// engine works, and once that ends.

@@ -171,21 +171,6 @@ func (s *shards) changed(n postern.EndpointNumber) {
 	}
 }
 
-// learned has lanes know the health that another node found an endpoint in.
-func (s *shards) learned(n postern.EndpointNumber, h postern.Health) {
-	for _, sh := range s.all() {
-		sh.dispatcher.Reset(n, h)
-	}
-}
-
-// reset has the lanes of adopted journals know a health that the main shard stored,
-// whose own do already.
-func (s *shards) reset(n postern.EndpointNumber, h postern.Health) {
-	for _, sh := range s.all()[1:] {
-		sh.dispatcher.Reset(n, h)
-	}
-}
-
 // stats adds up what the lanes of all shards tell.
 func (s *shards) stats() (sum dispatch.Stats, rows int64) {
 	for _, sh := range s.all() {

@@ -1,0 +1,108 @@
+package engine
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/postern-dev/postern"
+)
+
+// freshWithin bounds how long a request waits for what other nodes changed.
+const freshWithin = 2 * time.Second
+
+var errAsleep = &postern.Error{Kind: postern.Unavailable, Detail: "the database does not answer in time"}
+
+// fresh returns once the catalogue has all that was changed before it was called.
+func (n *nodes) fresh(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, freshWithin, errAsleep)
+	defer cancel()
+	return n.looks.do(ctx, func() error {
+		shared, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), freshWithin, errAsleep) // others wait for it too
+		defer cancel()
+		_, err := n.look(shared)
+		return err
+	})
+}
+
+// looks lets callers share looks at the store: each waits for one that began after
+// it came.
+type looks struct {
+	mu      sync.Mutex
+	running *look // nil for none
+	next    *look // begins when running has ended; nil where nobody waits for it
+}
+
+// look is one that is under way, or will be. done is closed with err.
+type look struct {
+	done chan struct{}
+	err  error
+}
+
+// do returns the result of a look that began after the call. The first to want one
+// makes it, for all who come until it begins.
+func (l *looks) do(ctx context.Context, see func() error) error {
+	l.mu.Lock()
+	if l.next != nil {
+		waited := l.next
+		l.mu.Unlock()
+		select {
+		case <-waited.done:
+			return waited.err
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	mine, before := &look{done: make(chan struct{})}, l.running
+	l.next = mine
+	l.mu.Unlock()
+	if before != nil {
+		<-before.done // bounded, as every look is
+	}
+	l.mu.Lock()
+	l.running, l.next = mine, nil
+	l.mu.Unlock()
+	mine.err = see()
+	close(mine.done)
+	return mine.err
+}
+
+// Nodes lists the servers that share the store, the one that answers alone where
+// nobody does.
+func (e *Engine) Nodes(ctx context.Context) ([]postern.Node, error) {
+	if e.nodes == nil {
+		return []postern.Node{{
+			Name: "postern", Since: e.began, Live: true, Leads: true, Self: true,
+			Journals: []postern.JournalLease{{Number: e.shards.main.journal, Main: true}},
+		}}, nil
+	}
+	state, err := e.nodes.look(ctx)
+	if err != nil {
+		return nil, err
+	}
+	leader, leads := e.nodes.leader()
+	now := e.nodes.cluster.Now()
+	var nodes []postern.Node
+	for i := range state.Leases {
+		lease := &state.Leases[i]
+		live := lease.Held(now)
+		if !live && lease.Idle {
+			continue // it lies free
+		}
+		at := slices.IndexFunc(nodes, func(n postern.Node) bool { return n.Name == lease.Node && n.Since.Equal(lease.Since) })
+		if at < 0 {
+			at = len(nodes)
+			nodes = append(nodes, postern.Node{Name: lease.Node, Since: lease.Since, ExpiresAt: lease.Expires})
+		}
+		n := &nodes[at]
+		n.Live = n.Live || live
+		n.Leads = n.Leads || leads && lease.Journal == leader
+		n.Self = n.Self || lease.Journal == e.shards.main.journal
+		if lease.Expires.After(n.ExpiresAt) {
+			n.ExpiresAt = lease.Expires
+		}
+		n.Journals = append(n.Journals, postern.JournalLease{Number: lease.Journal, Main: lease.Main, Idle: lease.Idle})
+	}
+	return nodes, nil
+}

@@ -10,28 +10,20 @@ import (
 )
 
 // part is what the engine itself stores: a function that adds to a batch, and
-// what is called once that is durable, or has left its batch. The latter two may be
-// nil.
+// one that is called once it is durable, which may be nil.
 type part struct {
-	build        func(b *store.Batch)
-	stored, left func()
-	built        bool
-	done         chan error // capacity 1
+	build  func(b *store.Batch)
+	stored func()
+	done   chan error // capacity 1
 }
 
 // Build implements journal.Part.
-func (p *part) Build(b *store.Batch) {
-	p.built = true
-	p.build(b)
-}
+func (p *part) Build(b *store.Batch) { p.build(b) }
 
 // Done implements journal.Part.
 func (p *part) Done(err error) {
-	switch {
-	case err == nil && p.stored != nil:
+	if err == nil && p.stored != nil {
 		p.stored()
-	case err != nil && p.built && p.left != nil:
-		p.left()
 	}
 	p.done <- err
 }
@@ -77,11 +69,6 @@ func (e records) CommitChanges(ctx context.Context, changes []store.Change, heal
 		stored: func() {
 			for _, h := range health {
 				e.catalogue.ApplyHealth(h.Endpoint, h.Health)
-			}
-		},
-		left: func() {
-			for _, h := range health {
-				lanes.Unset(h.Endpoint)
 			}
 		},
 	})

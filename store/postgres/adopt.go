@@ -19,7 +19,7 @@ const takeTimeout = 30 * time.Second
 func (s *Store) take(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, takeTimeout)
 	defer cancel()
-	asked, epoch := time.Now(), new(int64)
+	epoch := new(int64)
 	if s.opts.Fixed {
 		_, err := s.writer.conn.Exec(ctx, "SELECT postern_found($1::int2)", int16(s.opts.Journal))
 		if err == nil {
@@ -37,21 +37,21 @@ func (s *Store) take(ctx context.Context) error {
 		}
 		s.opts.Journal = uint16(journal)
 	}
-	return s.raised(ctx, epoch, asked)
+	return s.raised(ctx, epoch)
 }
 
 // raised makes a journal this store's whose epoch was raised; nil for one that was
 // not to be had.
-func (s *Store) raised(ctx context.Context, epoch *int64, asked time.Time) error {
+func (s *Store) raised(ctx context.Context, epoch *int64) error {
 	if epoch == nil {
 		return s.occupied(ctx)
 	}
 	s.hold.mu.Lock()
 	s.hold.epoch = *epoch
-	s.hold.prolonged(asked)
 	s.hold.mu.Unlock()
 	s.node.hold(s)
-	// The clock is known before anything is made by it.
+	// By that the end of the lease is known, and the clock before anything is made
+	// by it.
 	return s.renew(ctx)
 }
 
@@ -101,13 +101,13 @@ func (s *Store) sibling(journal uint16) *Store {
 func (s *Store) adopt(ctx context.Context, by *Store) error {
 	taking, cancel := context.WithTimeout(ctx, takeTimeout)
 	defer cancel()
-	asked, epoch := time.Now(), new(int64)
+	epoch := new(int64)
 	err := s.node.control.QueryRow(taking, "SELECT postern_adopt($1::int2, $2::text, $3::int2, $4::int8, $5::int8)",
 		int16(s.opts.Journal), s.opts.Node, int16(by.opts.Journal), by.hold.current(), lease.Milliseconds()).Scan(&epoch)
 	if err != nil {
 		return err
 	}
-	if err := s.raised(taking, epoch, asked); err != nil {
+	if err := s.raised(taking, epoch); err != nil {
 		return err
 	}
 	head, err := s.readHead(taking, s.reads)

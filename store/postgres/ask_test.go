@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -284,6 +285,51 @@ func TestFirst(t *testing.T) {
 	do(t, url, runOut, 0)
 	if !first(two) {
 		t.Error("nobody follows one whose lease has run out")
+	}
+}
+
+// Nodes are told of what concerns them, by what the words are in all versions.
+func TestWords(t *testing.T) {
+	url := cluster.Database(t)
+	s, conn := still(t, url, "one"), connect(t, url)
+	if _, err := conn.Exec(t.Context(), "LISTEN postern"); err != nil {
+		t.Fatal(err)
+	}
+	word := func() string {
+		t.Helper()
+		n, err := conn.WaitForNotification(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n.Payload
+	}
+	answered := make(chan error, 1)
+	go func() {
+		_, err := s.Ask(t.Context(), 40000, nil)
+		answered <- err
+	}()
+	if got := word(); got != "r40000" {
+		t.Errorf("a request is told as %q", got)
+	}
+	id := query(t, url, "SELECT id FROM request")
+	if err := s.Answer(t.Context(), uint64(id), nil); err != nil {
+		t.Fatal(err)
+	}
+	if got := word(); got != fmt.Sprint("a", id) {
+		t.Errorf("an answer to %d is told as %q", id, got)
+	}
+	if err := <-answered; err != nil {
+		t.Error(err)
+	}
+	s.Tell(nil, true)
+	if err := s.renew(t.Context()); err != nil || word() != "" {
+		t.Errorf("a lease that says something is not told of: %v", err)
+	}
+	if err := s.Close(); err != nil || word() != "" {
+		t.Errorf("a release is not told of: %v", err)
+	}
+	for _, heard := range []string{"", "r", "r0", "r70000", "r99999999999999999999", "a", "a1", "?0", "\x00"} {
+		s.node.told(heard) // whatever somebody else says
 	}
 }
 

@@ -21,7 +21,7 @@ DECLARE
 BEGIN
     DELETE FROM request r WHERE r.id IN (SELECT o.id FROM request o WHERE o.at_ms < _now - _outlive_ms FOR UPDATE SKIP LOCKED);
     INSERT INTO request VALUES (_id, _journal, _now, _body, NULL);
-    PERFORM pg_notify('postern', 'r' || _journal);
+    PERFORM pg_notify('postern', 'r' || (_journal::integer & 65535)); -- the tables have those over 32767 negative
 END $$;
 
 -- Answers, if anybody still waits.

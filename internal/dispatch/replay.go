@@ -22,7 +22,7 @@ type Slice struct {
 	Wants func(s store.Standing) bool
 	// Record is the replay's record once the first taken of Messages are dealt
 	// with and started of these are on their way. It is called while the batch
-	// is built.
+	// is built. Nil where another node walks the replay, and keeps its record.
 	Record func(taken, started int) *postern.Replay
 }
 
@@ -66,7 +66,7 @@ func (s *slice) Build(b *store.Batch) {
 		s.taken++
 	}
 	s.started = len(s.resends)
-	if s.taken > 0 {
+	if s.taken > 0 && s.Record != nil {
 		b.Changes = append(b.Changes, store.Change{Put: s.Record(s.taken, s.started)})
 	}
 }

@@ -59,6 +59,27 @@ func failed(s store.Standing) bool {
 	return s.State == postern.Dead || s.State == postern.Retrying
 }
 
+// A slice of a replay that another node walks starts deliveries, and no record.
+func TestReplayOfAnotherNode(t *testing.T) {
+	bubble(t, Config{Places: 1}, func(r *rig) {
+		n := r.endpoint(app, nil)
+		m := phases()["dead"](r, n)
+		result := make(chan replayed, 1)
+		go func() {
+			taken, started, err := r.d.Replay(Slice{Replay: postern.ReplayID{7}, Application: app, Endpoint: n, Wants: failed, Messages: []postern.MessageID{m.ID}})
+			result <- replayed{taken, started, err}
+		}()
+		synctest.Wait()
+		r.commit()
+		if diff := cmp.Diff(replayed{Taken: 1, Started: 1}, <-result); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+		if record := r.record(); record != nil {
+			t.Errorf("stored: %+v", record)
+		}
+	})
+}
+
 // TestReplayOfEachPhase replays one delivery as failed wherever it stands: only
 // what failed is started, once, and its attempt bears the replay's mark.
 func TestReplayOfEachPhase(t *testing.T) {

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/postern-dev/postern"
 	"github.com/postern-dev/postern/internal/auth"
 	"github.com/postern-dev/postern/internal/tail"
@@ -52,6 +54,9 @@ type Config struct {
 	// -1: overload is refused while it is cheap. Its error is answered, which
 	// is of kind Unavailable. Optional.
 	Admit func(size int64) error
+	// Fresh has what other nodes have changed be known, and bounds by itself how
+	// long it takes and how often it asks the store. Optional.
+	Fresh func(ctx context.Context) error
 	// Health is nil when requests can be served; optional.
 	Health func(ctx context.Context) error
 	// Backup copies the store into a folder of this name, which must not exist;
@@ -95,7 +100,8 @@ type handler struct {
 	calls    sync.Pool // of *call
 	answered answered
 	// began is when the handler was made.
-	began time.Time
+	began  time.Time
+	misses *rate.Limiter
 	// jsonType is the value of Content-Type, shared by all answers.
 	jsonType []string
 	// document is what GET /openapi.json answers.
@@ -120,6 +126,7 @@ func New(config Config) http.Handler {
 	return &handler{
 		Config:   config,
 		began:    config.Now(),
+		misses:   newMisses(),
 		routes:   newRoutes(table()),
 		unserved: unserved(),
 		calls:    sync.Pool{New: func() any { return new(call) }},
@@ -165,16 +172,8 @@ func (h *handler) serve(c *call) (operation string, err error) {
 	if o.access == open {
 		return o.name, o.run(h, c)
 	}
-	if c.who, err = h.Auth.Authenticate(c.r.Header.Get("Authorization")); err != nil {
+	if err := h.identify(c); err != nil {
 		return o.name, err
-	}
-	if err := authorize(c.who, o, c.reads()); err != nil {
-		return o.name, err
-	}
-	if o.inApplication {
-		if c.app, err = h.application(c); err != nil && (!o.brings || !may(c.who, global, false)) {
-			return o.name, err
-		}
 	}
 	if o.method == http.MethodPost && !o.anew {
 		if keys := c.r.Header["Idempotency-Key"]; keys != nil {

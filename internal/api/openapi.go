@@ -21,8 +21,8 @@ type annotated struct {
 	media string
 	// also is another status of success, 0 for none.
 	also int
-	// brings is operation.brings, anew operation.anew.
-	brings, anew bool
+	// These are the operation's of the same name.
+	brings, anew, swift bool
 }
 
 // operation implements row.
@@ -36,6 +36,7 @@ func (a annotated) operation() *operation {
 	o.also = cmp.Or(a.also, o.also)
 	o.brings = a.brings || o.brings
 	o.anew = a.anew || o.anew
+	o.swift = a.swift || o.swift
 	return o
 }
 
@@ -55,6 +56,9 @@ func brings(r row) row { return annotated{row: r, brings: true} }
 
 // anew has a POST be answered anew, whatever idempotency key it has.
 func anew(r row) row { return annotated{row: r, anew: true} }
+
+// swift has a row do without a look at what other nodes have changed.
+func swift(r row) row { return annotated{row: r, swift: true} }
 
 // bodies tells of a raw row what it reads and answers.
 func bodies[In, Out any](r row) row { return annotated{row: r, in: typeOf[In](), out: typeOf[Out]()} }

@@ -31,7 +31,10 @@ type operation struct {
 	// anew: a repetition is not answered as the first one was, since that is not
 	// so any more.
 	anew bool
-	run  func(h *handler, c *call) error
+	// swift: it goes by what is known here, and looks for other nodes' changes only
+	// where something seems not to be there.
+	swift bool
+	run   func(h *handler, c *call) error
 }
 
 // row is what the table consists of.

@@ -39,7 +39,7 @@ func (h *handler) createMessage(c *call) error {
 		}
 	}
 	p.Application, p.Repeat = c.app.Number, c.digest
-	m, duplicate, err := h.Publisher.Publish(c.r.Context(), p.Publish)
+	m, duplicate, err := h.publish(c, p.Publish)
 	if err != nil {
 		return err
 	}

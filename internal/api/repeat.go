@@ -63,7 +63,14 @@ func (h *handler) repeatable(c *call, o *operation, keys []string) error {
 			return err
 		} // the message is gone, with the application that it was in
 	}
-	return h.first(c, o, digest, auto)
+	err = h.first(c, o, digest, auto)
+	if known, ok := errors.AsType[*postern.Error](err); ok && known.Code == store.CodeRepeated {
+		// Another node was faster, and its answer is there.
+		if record, found, again := h.recall(ctx, digest, auto); again == nil && found {
+			return h.repeat(c, &record)
+		}
+	}
+	return err
 }
 
 // recall looks for the answer to an earlier copy.

@@ -9,7 +9,7 @@ func table() []row { //nolint:funlen // it is a table
 		op[none, healthOut]{"health", "GET", "/health", open, 200, (*handler).getHealth},
 		op[none, none]{"health.ping", "GET", "/health/ping", open, 204, (*handler).ping},
 		bodies[none, map[string]any](raw{"openapi", "GET", "/openapi.json", open, 200, (*handler).getOpenAPI}),
-		media("text/event-stream", raw{"tail", "GET", "/tail", watching, 200, (*handler).getTail}.asks(tailFilters())),
+		swift(media("text/event-stream", raw{"tail", "GET", "/tail", watching, 200, (*handler).getTail}.asks(tailFilters()))),
 		op[none, listing[limitOut]]{"limits", "GET", "/limits", shared, 200, (*handler).getLimits},
 
 		op[none, listing[applicationOut]]{"application.list", "GET", "/app", global, 200, (*handler).listApplications}.asks(paging(), leavesOut()),
@@ -50,7 +50,7 @@ func table() []row { //nolint:funlen // it is a table
 		op[none, statsOut]{"endpoint.stats", "GET", "/app/{app}/endpoint/{endpoint}/stats", inside, 200, (*handler).getEndpointStats}.asks(params{withMoment("since", "Where counting begins; 28 days ago unless given."), withMoment("until", "Where it ends; now unless given.")}),
 		bodies[none, listing[attemptedOut]](op[none, listing[messageOut]]{"endpoint.messages", "GET", "/app/{app}/endpoint/{endpoint}/msg", inside, 200, (*handler).listAttemptedMessages}.asks(span(), messageFilters(), params{withContents(true), withStatuses(), withExpanded()})),
 
-		brings(bodies[messageIn, publishedOut](raw{"message.create", "POST", "/app/{app}/msg", publish, 202, (*handler).createMessage}.asks(params{withContents(true), withText("wait", "Answer with what has become of the deliveries once each had a try, or after so long: a duration up to 1m, such as 5s.")}))),
+		swift(brings(bodies[messageIn, publishedOut](raw{"message.create", "POST", "/app/{app}/msg", publish, 202, (*handler).createMessage}.asks(params{withContents(true), withText("wait", "Answer with what has become of the deliveries once each had a try, or after so long: a duration up to 1m, such as 5s.")})))),
 		op[precheckIn, precheckOut]{"message.precheck", "POST", "/app/{app}/msg/precheck/active", publish, 200, (*handler).precheck},
 		op[none, listing[messageOut]]{"message.list", "GET", "/app/{app}/msg", inside, 200, (*handler).listMessages}.asks(span(), messageFilters(), params{withContents(true)}),
 		op[none, messageOut]{"message.get", "GET", "/app/{app}/msg/{msg}", inside, 200, (*handler).getMessage}.asks(params{withContents(true)}),

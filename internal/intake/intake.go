@@ -32,8 +32,9 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
-	"strings"
 	"time"
+
+	"golang.org/x/time/rate"
 
 	"github.com/postern-dev/postern"
 	"github.com/postern-dev/postern/verify"
@@ -110,6 +111,9 @@ type Config struct {
 	// Admit is asked before a body is read, given its length or -1: overload is
 	// refused while it is cheap, with an error of kind Unavailable. Optional.
 	Admit func(size int64) error
+	// Fresh has what other nodes have changed be known, and bounds by itself how
+	// long it takes. It is asked before a token is said to be nobody's. Optional.
+	Fresh func(ctx context.Context) error
 	// MaxBody bounds a body in bytes; 0 for DefaultMaxBody.
 	MaxBody int64
 	// BodyTimeout bounds the time a body may take; 0 for DefaultBodyTimeout.
@@ -145,7 +149,8 @@ const (
 // safe for concurrent use.
 type Handler struct {
 	Config
-	gates gates
+	gates  gates
+	misses *rate.Limiter
 }
 
 // New returns the handler of everything below Prefix. Hand it requests with
@@ -173,7 +178,7 @@ func New(config Config) *Handler {
 	if config.Refused == nil {
 		config.Refused = func(string) {}
 	}
-	return &Handler{Config: config, gates: newGates()}
+	return &Handler{Config: config, gates: newGates(), misses: newMisses()}
 }
 
 // ServeHTTP answers one request.
@@ -268,16 +273,6 @@ func (h *Handler) publishAll(ctx context.Context, g *gate, in *arrival, events [
 		ids = append(ids, m.ID)
 	}
 	return ids, nil
-}
-
-// find returns the source whose token is the rest of the path, nil for none.
-// The path is taken as it came, so that a token has one spelling.
-func (h *Handler) find(r *http.Request) *postern.Source {
-	token, ok := strings.CutPrefix(r.URL.EscapedPath(), Prefix)
-	if !ok || token == "" || len(token) > maxToken {
-		return nil
-	}
-	return h.Sources.SourceByTokenHash(sha256.Sum256([]byte(token)))
 }
 
 // refuse keeps a request that did not verify. Whether that succeeds makes no

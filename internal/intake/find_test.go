@@ -1,0 +1,69 @@
+package intake_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/postern-dev/postern"
+	"github.com/postern-dev/postern/internal/intake"
+)
+
+// A token that another node gave out this moment is looked for before it is said
+// to be nobody's; one that is known is not, nor is what cannot be a token.
+func TestFindsNewSources(t *testing.T) {
+	hash, looks := sha256.Sum256([]byte(token)), 0
+	var source *postern.Source
+	var fails error
+	w := newWorld(t, func(s *postern.Source, c *intake.Config) {
+		s.Provider, s.Secrets, source = "none", nil, s
+		c.Fresh = func(context.Context) error { looks++; return fails }
+	})
+	ask := func(path string) int {
+		r := httptest.NewRequest("POST", path, strings.NewReader("{}"))
+		r.Header.Set("Content-Type", "application/json")
+		rec := httptest.NewRecorder()
+		w.handler.ServeHTTP(rec, r)
+		return rec.Code
+	}
+	if code := ask("/in/" + token); code/100 != 2 || looks != 0 {
+		t.Errorf("a known one: %d after %d looks", code, looks)
+	}
+	if code := ask("/in/"); code != 404 || looks != 0 {
+		t.Errorf("no token: %d after %d looks", code, looks)
+	}
+	delete(w.sources, hash)
+	fails = errors.New("away")
+	if code := ask("/in/" + token); code != 404 || looks != 1 {
+		t.Errorf("an unknown one while the database is away: %d after %d looks", code, looks)
+	}
+	w.config.Fresh = func(context.Context) error { w.sources[hash] = source; return nil }
+	w.handler = intake.New(w.config)
+	if code := ask("/in/" + token); code/100 != 2 {
+		t.Errorf("one of another node: %d", code)
+	}
+}
+
+// Tokens that nobody has, however many, are so many looks a second at most.
+func TestLooksAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		looks := 0
+		w := newWorld(t, func(_ *postern.Source, c *intake.Config) {
+			c.Fresh = func(context.Context) error { looks++; return nil }
+		})
+		for range 20 {
+			for range 100 {
+				w.handler.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("POST", "/in/nobodys", nil))
+			}
+			time.Sleep(50 * time.Millisecond) // of the bubble
+		}
+		if looks < 25 || looks > 50 {
+			t.Errorf("%d looks in a second", looks)
+		}
+	})
+}

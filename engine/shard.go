@@ -53,7 +53,7 @@ func (e *Engine) newShard(st store.Store, head store.Head) *shard {
 		AlwaysLinger: runtime.GOMAXPROCS(0) == 1,
 		MaxBytes:     st.Capabilities().MaxBatchBytes,
 		Version:      e.version(), Refresh: e.refresher(),
-		Observe: e.committed,
+		Observe: e.committed, Log: e.cfg.Log,
 	}, head)
 	return sh
 }

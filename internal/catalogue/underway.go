@@ -11,7 +11,7 @@ import (
 )
 
 // mostTries bounds how often a change is made that finds the catalogue moved.
-const mostTries = 4
+const mostTries = 20
 
 // ownChange is one of this node's changes, from before it looks at the memory
 // until readers see it.

@@ -129,12 +129,12 @@ func (s *session) newPending(ctx context.Context, count int) (app, id string, er
 	if _, err := s.send(ctx, s.load, cmd); err != nil {
 		return "", "", err
 	}
-	return app, id, s.awaitRows(ctx, before.rows+float64(count))
+	return app, id, s.awaitRows(ctx, before.rows+float64(count), before.attempts+float64(messages))
 }
 
-// awaitRows waits until so many deliveries wait for a retry. A server that does not
-// tell is believed.
-func (s *session) awaitRows(ctx context.Context, want float64) error {
+// awaitRows waits until so many deliveries wait for a retry, and so many attempts have
+// ended: none of them becomes another row. A server that does not tell is believed.
+func (s *session) awaitRows(ctx context.Context, want, attempts float64) error {
 	last, since := -1.0, time.Now()
 	for {
 		c, err := s.subject.counters(ctx)
@@ -142,7 +142,7 @@ func (s *session) awaitRows(ctx context.Context, want float64) error {
 			return err
 		}
 		switch {
-		case math.IsNaN(c.rows) || c.rows >= want:
+		case math.IsNaN(c.rows) || c.rows >= want && !(c.attempts < attempts):
 			return nil
 		case c.rows > last:
 			last, since = c.rows, time.Now()

@@ -26,6 +26,15 @@ func (n *nodes) fresh(ctx context.Context) error {
 	})
 }
 
+// fresh is the hook of what serves requests; nil where nobody else changes
+// anything.
+func (e *Engine) fresh() func(context.Context) error {
+	if e.nodes == nil {
+		return nil
+	}
+	return e.nodes.fresh
+}
+
 // looks lets callers share looks at the store: each waits for one that began after
 // it came.
 type looks struct {

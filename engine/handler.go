@@ -65,7 +65,7 @@ func (e *Engine) api(inbound *intake.Handler) http.Handler {
 		Deliveries: e.cfg.Store, History: e.cfg.Store, Outcomes: e.cfg.Store, Router: (*router)(e), Expunger: records{e}, EventIDs: records{e}, Inbound: inbound, Leases: e.pulls,
 		Auth:   auth.New(auth.Config{Keys: e.catalogue, AdminToken: e.cfg.AdminKey, JWTSecret: e.cfg.JWTSecret, Applications: e.catalogue, Now: e.cfg.Now}),
 		Admit:  func(int64) error { return e.admit() },
-		Health: e.health, Backup: e.cfg.Backup, Nodes: e.Nodes,
+		Health: e.health, Backup: e.cfg.Backup, Nodes: e.Nodes, Fresh: e.fresh(),
 		Limits: e.limits(), Tail: e.tail, Head: e.cfg.Store.Head,
 		Version: e.cfg.Version, PublicURL: e.cfg.PublicURL, MaxBody: e.cfg.MaxBody,
 		Now: e.cfg.Now, Logger: e.cfg.Log, Observe: e.cfg.Observer.Answered,
@@ -79,7 +79,7 @@ func (e *Engine) intake() *intake.Handler {
 		IDs:   &postern.IDSource{Now: e.cfg.Now, Random: rand.Reader},
 		Admit: func(int64) error { return e.admit() }, Refusals: e.refusals, Providers: e.cfg.Providers,
 		MaxBody: e.cfg.InboundMaxBody, PublicURL: e.cfg.PublicURL, TrustedProxies: e.cfg.TrustedProxies,
-		Delivered: e.catalogue, Fetch: e.fetcher(),
+		Delivered: e.catalogue, Fetch: e.fetcher(), Fresh: e.fresh(),
 		Now: e.cfg.Now, Logger: e.cfg.Log,
 		Refused: e.cfg.Observer.Refused, Handshake: e.cfg.Observer.Handshake,
 	})

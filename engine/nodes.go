@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -40,8 +41,10 @@ type nodes struct {
 	// working counts requests that are carried out and shards that are let go.
 	working sync.WaitGroup
 	mu      sync.Mutex
-	// underWay are those requests, by their ids.
-	underWay map[uint64]struct{}
+	// asked are those requests by their ids, false once they are carried out, and busy
+	// counts those that are not. A look that began before the answer still has it.
+	asked map[uint64]bool
+	busy  int
 }
 
 // newNodes is nil for a store that one process has to itself.
@@ -50,7 +53,7 @@ func (e *Engine) newNodes() *nodes {
 	if !ok {
 		return nil
 	}
-	n := &nodes{engine: e, cluster: cluster, underWay: make(map[uint64]struct{})}
+	n := &nodes{engine: e, cluster: cluster, asked: make(map[uint64]bool)}
 	n.state.Store(&store.ClusterState{})
 	return n
 }
@@ -103,10 +106,12 @@ func (n *nodes) run(ctx context.Context) {
 
 // step looks once at what concerns all nodes, and does what follows.
 func (n *nodes) step(ctx context.Context) error {
+	answered := n.answered()
 	state, err := n.look(ctx)
 	if err != nil {
 		return err
 	}
+	n.forget(answered)
 	n.divide(state)
 	for _, request := range state.Requests {
 		n.begin(ctx, request)
@@ -271,10 +276,11 @@ func (n *nodes) letGo(ctx context.Context, sh *shard) {
 func (n *nodes) begin(ctx context.Context, request store.Request) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if _, ok := n.underWay[request.ID]; ok || len(n.underWay) >= mostRequests {
+	if _, ok := n.asked[request.ID]; ok || n.busy >= mostRequests {
 		return
 	}
-	n.underWay[request.ID] = struct{}{}
+	n.asked[request.ID] = true
+	n.busy++
 	n.working.Go(func() {
 		err := n.engine.answer(context.WithoutCancel(ctx), request)
 		if err != nil {
@@ -282,8 +288,33 @@ func (n *nodes) begin(ctx context.Context, request store.Request) {
 		}
 		n.mu.Lock()
 		defer n.mu.Unlock()
-		delete(n.underWay, request.ID)
+		n.asked[request.ID] = false
+		n.busy--
 	})
+}
+
+// answered are requests that a look which begins now has no more, unless their answers
+// failed: these are not carried out again either, and their askers give up.
+func (n *nodes) answered() (ids []uint64) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for id, busy := range n.asked {
+		if !busy {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// forget drops answered requests once a look has passed.
+func (n *nodes) forget(answered []uint64) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, id := range answered {
+		if !slices.ContainsFunc(n.state.Load().Requests, func(r store.Request) bool { return r.ID == id }) {
+			delete(n.asked, id)
+		}
+	}
 }
 
 // divide follows the shares of rates, and has the leases say what this node's

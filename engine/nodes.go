@@ -111,7 +111,7 @@ func (n *nodes) step(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	n.forget(answered)
+	n.forget(answered, state.Requests)
 	n.divide(state)
 	for _, request := range state.Requests {
 		n.begin(ctx, request)
@@ -306,12 +306,12 @@ func (n *nodes) answered() (ids []uint64) {
 	return ids
 }
 
-// forget drops answered requests once a look has passed.
-func (n *nodes) forget(answered []uint64) {
+// forget drops answered requests that a later look has no more.
+func (n *nodes) forget(answered []uint64, asked []store.Request) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for _, id := range answered {
-		if !slices.ContainsFunc(n.state.Load().Requests, func(r store.Request) bool { return r.ID == id }) {
+		if !slices.ContainsFunc(asked, func(r store.Request) bool { return r.ID == id }) {
 			delete(n.asked, id)
 		}
 	}

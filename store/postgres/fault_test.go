@@ -298,8 +298,9 @@ func TestOutage(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
+			anew := "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '" + name(url) + "'"
 			do(fmt.Sprintf(outage.begin, name(url)))
-			do("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '" + name(url) + "'")
+			do(anew)
 			committed := make(chan error, 1)
 			b := c.batch()
 			if outage.what == "it takes too long" {
@@ -325,6 +326,7 @@ func TestOutage(t *testing.T) {
 			if text := log.String(); strings.Count(text, "takes no batches") != 1 || strings.Count(text, "takes batches again") != 1 {
 				t.Errorf("the log tells: %s", text)
 			}
+			do(anew) // a session keeps the settings that it began with
 			if got := stored(t, s); !slices.Equal(got, []uint64{1, 2}) {
 				t.Errorf("stored: %v", got)
 			}

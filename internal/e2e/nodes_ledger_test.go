@@ -77,6 +77,9 @@ func (l *nodesLedger) publishers(n int, pace time.Duration, seed uint64, types [
 						return
 					}
 					living := l.w.senders()
+					if len(living) == 0 {
+						continue // all were killed, or the test has failed
+					}
 					done = l.publish(c, living[random.IntN(len(living))], e)
 				}
 			}

@@ -36,7 +36,6 @@ type nodesWorld struct {
 	database string
 	flags    []string
 	receiver *receiver
-	admin    *pgx.Conn // past all links
 
 	mu sync.Mutex
 	// nodes are all that ever were; a request's life is the index of the one that
@@ -156,14 +155,15 @@ func (n *node) scrape() {
 
 // lost reports whether the outcome of a request may have been: it was under way
 // while the node could store nothing, or had ended so shortly before that it was
-// not committed. A commit that did not end is in no histogram, so that what nothing
-// younger was acknowledged after counts as well.
+// not committed. What nothing younger was acknowledged after counts as well: a commit
+// that did not end is in no histogram, and one that waited for a database tells
+// nothing of others.
 func (n *node) lost(r *request) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return slices.ContainsFunc(n.losses, func(l loss) bool {
 		begun := l.to.IsZero() || r.start.Before(l.to)
-		late := r.end.After(l.from.Add(-settleWait - n.longest))
+		late := r.end.After(l.from.Add(-settleWait - min(n.longest, readWait())))
 		return begun && (late || l.proven.Before(r.end.Add(readWait())))
 	})
 }

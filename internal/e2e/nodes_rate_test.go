@@ -1,0 +1,124 @@
+package e2e_test
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/postern-dev/postern/internal/testkit"
+)
+
+// limitedRate is what the endpoint takes a second.
+const limitedRate = 50
+
+// A rate holds over all nodes together, however unevenly they publish, and while one
+// dies and another joins.
+func TestRateOverNodes(t *testing.T) {
+	t.Parallel()
+	w := newNodesWorld(t, nil)
+	a, b, c := w.begin(), w.begin(), w.begin()
+	for _, n := range w.nodes {
+		n.await()
+	}
+	app := a.application("rate")
+	a.endpoint(app, w.receiver.URL+"/limited", object{"throttleRate": limitedRate})
+	f := &faucets{w: w, app: app, quit: make(chan struct{})}
+	f.open(a, 240)
+	f.open(b, 45)
+	f.open(c, 15)
+	pass(time.Duration(testkit.Count(6, 10)) * time.Second)
+	warm := time.Now()
+	pass(time.Duration(testkit.Count(8, 60)) * time.Second)
+	f.checkAverage(warm, time.Now())
+	for range testkit.Count(1, 4) {
+		b.crash()
+		pass(leaseLasts + time.Second)
+		b = w.join()
+		f.open(b, 45)
+		pass(time.Duration(testkit.Count(5, 15)) * time.Second)
+	}
+	close(f.quit)
+	f.running.Wait()
+	f.checkWindows()
+}
+
+// faucets publish to nodes, each at a rate of its own.
+type faucets struct {
+	w       *nodesWorld
+	app     string
+	quit    chan struct{}
+	running sync.WaitGroup
+}
+
+// open publishes to a node until it is dead, or all is to end.
+func (f *faucets) open(n *node, perSecond int) {
+	const workers = 12
+	for range workers {
+		f.running.Go(func() {
+			c := newClient(f.w.t, n.base)
+			ticks := time.NewTicker(workers * time.Second / time.Duration(perSecond))
+			defer ticks.Stop()
+			for {
+				select {
+				case <-ticks.C:
+				case <-n.exited:
+					return
+				case <-f.quit:
+					return
+				}
+				r, err := c.try("POST", "/app/"+f.app+"/msg", `{"eventType":"user.made","payload":{}}`)
+				if err == nil && r.status != 202 && r.status != 503 {
+					f.w.t.Errorf("publishing at %s: %d %s", n.name, r.status, r.body)
+				}
+			}
+		})
+	}
+}
+
+// checkAverage checks that what may be sent is sent, whoever has it.
+func (f *faucets) checkAverage(from, to time.Time) {
+	f.w.t.Helper()
+	n, by := 0, map[int64]int{}
+	for _, r := range f.w.receiver.requests("/limited") {
+		if r.start.After(from) && r.start.Before(to) {
+			n++
+			by[r.life]++
+		}
+	}
+	rate := float64(n) / to.Sub(from).Seconds()
+	f.w.t.Logf("%.1f/s of %d, by node: %v", rate, limitedRate, by)
+	if rate < 0.9*limitedRate {
+		f.w.t.Errorf("%.1f/s, want at least %.1f", rate, 0.9*limitedRate)
+	}
+}
+
+// checkWindows checks that there never was more than a tenth too much.
+func (f *faucets) checkWindows() {
+	f.w.t.Helper()
+	var starts []time.Time
+	for _, r := range f.w.receiver.requests("/limited") {
+		starts = append(starts, r.start)
+	}
+	slices.SortFunc(starts, time.Time.Compare)
+	for _, window := range []time.Duration{time.Second, 2 * time.Second} {
+		most, at, first := 0, 0, 0
+		for i, now := range starts {
+			for now.Sub(starts[first]) >= window {
+				first++
+			}
+			if i-first+1 > most {
+				most, at = i-first+1, first
+			}
+		}
+		told := fmt.Sprintf("at most %d within %v, of %.0f: %v after the first", most, window, limitedRate*window.Seconds(), starts[at].Sub(starts[0]).Round(time.Millisecond))
+		f.w.t.Log(told)
+		if allowed := limitedRate*window.Seconds()*1.1 + late(); float64(most) > allowed {
+			f.w.t.Error(told)
+		}
+	}
+}
+
+// late is how many requests may come together that a busy machine held up.
+func late() float64 { return float64(testkit.Count(limitedRate/5, 0)) }

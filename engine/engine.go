@@ -190,6 +190,9 @@ func (e *Engine) Run(ctx context.Context) error {
 	close(e.handlers.stopping)
 	e.tail.Close()
 	e.pulls.Close()
+	// Slices and requests of other nodes that are under way wait for the store.
+	backstop := time.AfterFunc(max(e.cfg.DrainTimeout, 0)+storeGrace, e.shards.abandon)
+	defer backstop.Stop()
 	stopWork()
 	e.drain(ctx, failure != nil, abort)
 	if err := e.shards.finish(); failure == nil {

@@ -148,6 +148,13 @@ func (s *shards) stop(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
+// abandon has shards whose store is away give up.
+func (s *shards) abandon() {
+	for _, sh := range s.all() {
+		sh.committer.Abandon()
+	}
+}
+
 // finish has all shards store what they have, and lets go of the journals that
 // were adopted. It returns why the main one failed, if it did.
 func (s *shards) finish() error {

@@ -12,7 +12,7 @@ GOLANGCI_VERSION := v2.15.0
 GOLANGCI         := .tools/golangci-lint-$(GOLANGCI_VERSION)
 
 # How long all tests of one package may take together, and one fuzz target.
-TEST_TIMEOUT ?= 8m
+TEST_TIMEOUT ?= 12m
 FUZZ_TIME    ?= 3s
 SOAK_TIMEOUT ?= 4h
 

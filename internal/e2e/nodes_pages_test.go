@@ -28,8 +28,8 @@ func TestPagesWhileNodesWrite(t *testing.T) {
 	}
 	l := newNodesLedger(w, w.nodes[0], map[string][]string{"/good": nil})
 	to := w.nodes[1].endpoint(l.app, w.receiver.URL+"/replayed", object{"eventTypes": []string{"never.*"}})
-	stop := l.publishers(6, 15*time.Millisecond, seed, []string{"user.made"})
-	await(t, "there are some pages", func() bool { return len(l.known()) > testkit.Count(300, 3000) })
+	stop := l.publishers(6, 40*time.Millisecond, seed, []string{"user.made"})
+	await(t, "there are some pages", func() bool { return len(l.known()) > testkit.Count(300, 5000) })
 	known, since := l.known(), time.Now()
 	var replay replayState
 	w.nodes[2].want(201, "POST", "/app/"+l.app+"/replay", object{"toEndpointId": to, "since": since.Add(-time.Hour).UTC().Format(time.RFC3339)}, &replay)
@@ -69,7 +69,7 @@ func (l *nodesLedger) walk(random *rand.Rand, order string) {
 	c := newClient(l.w.t, "")
 	for iterator := ""; ; {
 		c.base = l.w.nodes[random.IntN(len(l.w.nodes))].base
-		path := fmt.Sprintf("/app/%s/msg?order=%s&limit=%d&iterator=%s", l.app, order, 20+random.IntN(100), iterator)
+		path := fmt.Sprintf("/app/%s/msg?order=%s&limit=%d&iterator=%s", l.app, order, 30+random.IntN(220), iterator)
 		r, err := c.try("GET", path, nil)
 		if err != nil || r.status != 200 {
 			l.w.t.Errorf("%s: %+v, %v", path, r, err)

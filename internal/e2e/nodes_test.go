@@ -46,6 +46,7 @@ type nodesWorld struct {
 
 // node is a server, with a network of its own to the database.
 type node struct {
+	world *nodesWorld
 	*process
 	*client
 	name string
@@ -96,7 +97,7 @@ func (w *nodesWorld) begin() *node {
 	l.address.User = url.User("postgres")
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	n := &node{life: int64(len(w.nodes)), link: l, client: newClient(w.t, "")}
+	n := &node{world: w, life: int64(len(w.nodes)), link: l, client: newClient(w.t, "")}
 	n.name = fmt.Sprint("node-", n.life)
 	proxy := newWayOut(w.t, func(local string) {
 		w.mu.Lock()
@@ -112,8 +113,11 @@ func (w *nodesWorld) begin() *node {
 // await waits until the node serves.
 func (n *node) await() {
 	n.process.t.Helper()
-	n.base = n.process.url()
-	if n.base == "" {
+	base := n.process.url()
+	n.world.mu.Lock()
+	n.base = base // from now on publishers ask it
+	n.world.mu.Unlock()
+	if base == "" {
 		n.process.t.Fatalf("%s ended with code %d:\n%s", n.name, n.code(patience), tail(n.stderr.String(), 4000))
 	}
 }

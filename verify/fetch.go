@@ -81,7 +81,7 @@ func (f *httpFetcher) Fetch(ctx context.Context, address string) ([]byte, error)
 	// The transport by itself follows no redirect and keeps no cookie.
 	res, err := f.transport.RoundTrip(req)
 	if err != nil {
-		return nil, unreachable(ctx)
+		return nil, unreachable(ctx, err)
 	}
 	defer res.Body.Close()
 	if res.StatusCode != http.StatusOK {
@@ -89,7 +89,7 @@ func (f *httpFetcher) Fetch(ctx context.Context, address string) ([]byte, error)
 	}
 	body, err := io.ReadAll(io.LimitReader(res.Body, MaxFetch+1))
 	if err != nil {
-		return nil, unreachable(ctx)
+		return nil, unreachable(ctx, err)
 	}
 	if len(body) > MaxFetch {
 		return nil, fmt.Errorf("answered more than %d bytes", MaxFetch)
@@ -98,9 +98,11 @@ func (f *httpFetcher) Fetch(ctx context.Context, address string) ([]byte, error)
 }
 
 // unreachable says no more than whether it took too long: what exactly became of
-// a connection would tell a tenant about the network of the server.
-func unreachable(ctx context.Context) error {
-	if ctx.Err() != nil {
+// a connection would tell a tenant about the network of the server. A dial has
+// ctx's deadline as its own, and may see it pass a moment before ctx does.
+func unreachable(ctx context.Context, err error) error {
+	var timeout net.Error
+	if ctx.Err() != nil || errors.As(err, &timeout) && timeout.Timeout() {
 		return errors.New("did not answer in time")
 	}
 	return errors.New("could not be reached, or its answer broke off")

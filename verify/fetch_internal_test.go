@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -131,5 +132,15 @@ func TestFetchWantsAServerThatIsVouchedFor(t *testing.T) {
 	}
 	if strings.Contains(err.Error(), "127.0.0.1") || strings.Contains(err.Error(), "another.example") {
 		t.Errorf("the error tells about the network: %v", err)
+	}
+}
+
+func TestDialThatTimesOutDidNotAnswerInTime(t *testing.T) {
+	options := FetchOptions{Dial: func(context.Context, string, string) (net.Conn, error) {
+		return nil, &net.OpError{Op: "dial", Err: os.ErrDeadlineExceeded}
+	}}
+	_, err := NewFetcher(options).Fetch(t.Context(), "https://example.com/key")
+	if err == nil || err.Error() != "did not answer in time" {
+		t.Error(err)
 	}
 }

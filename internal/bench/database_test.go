@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -15,10 +16,16 @@ import (
 // cluster does without fsync, as which only a quick look is allowed.
 var cluster = pgtest.New(pgtest.Config{})
 
-// onCluster are small options for measuring on a database.
+// oneBench is held by the bench that uses the cluster: two of one process would make
+// databases of one name.
+var oneBench sync.Mutex
+
+// onCluster are small options for measuring on a database, which the test has alone.
 func onCluster(t *testing.T, runs ...string) Options {
 	t.Helper()
 	o := small(t, runs...)
+	oneBench.Lock()
+	t.Cleanup(oneBench.Unlock)
 	o.Store, o.Quick = cluster.Database(t), true
 	return o
 }
@@ -82,7 +89,8 @@ func query[T any](t *testing.T, address, sql string) (value T) {
 }
 
 // TestCopiesOweNothing: what a store was filled with is vacuumed once, not in each
-// copy. It runs alone: two benches of one process would make databases of one name.
+// copy. It runs beside no other bench of the cluster, as no test does that is not
+// parallel.
 func TestCopiesOweNothing(t *testing.T) {
 	o, err := Options{Store: cluster.Database(t), Quick: true}.withDefaults()
 	if err != nil {

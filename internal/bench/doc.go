@@ -47,6 +47,11 @@
 //     put off is counted, and no vacuum is under way at either end. A filled store is
 //     vacuumed before it is copied. A soak's CPU and that of a rest are the server's
 //     alone.
+//  11. Nodes are servers that share a database, each with a publisher's turn of the
+//     same load. Their CPU and counters are added up; peak memory is the first one's.
+//     The share of each is that of the attempts that it has stored. Where nodes come
+//     and go publishers act as a load balancer would have them: they take addresses in
+//     turn, leave out those that are down, and repeat what has an unknown outcome.
 //
 // Role processes read commands as JSON lines from stdin, answer on stdout, and end
 // when stdin does: none outlives the coordinator.

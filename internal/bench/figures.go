@@ -106,6 +106,11 @@ const (
 	figureDatabaseCPU = "databaseCPUUsPerDelivery"
 	figureLogged      = "logBytesPerDelivery"
 	figureCheckpoints = "checkpoints" // in the window, the one that ends it among them
+	// Of nodes.
+	figureLeastShare  = "leastShareOfNodePercent" // of the deliveries
+	figureMostShare   = "mostShareOfNodePercent"
+	figureJoinerShare = "joinerSharePercent" // a while after it joined
+	figureLeft        = "leftSeconds"        // from SIGTERM to its end
 	// The last quarter of a soak as a multiple of the first one.
 	figureResidentGrowth = "residentGrowth"
 	figureCPUGrowth      = "cpuGrowth"
@@ -119,6 +124,7 @@ func furtherFigures() []string {
 		figureFlood, figureOthersCPU, figureOthersP50, figureOthersP99, figureDrainP99, figureProbing, figureProbes, figureReturn, figureDrain, figureDrained,
 		figureRate, figureSlowest, figureFastest, figureReady, figureFirst, figureBefore, figureStore, figureExpired, figureLate,
 		figureSlowestPage, figurePageWalk, figureGrown,
+		figureLeastShare, figureMostShare, figureJoinerShare, figureLeft,
 		figureSeed, figureFull, figureOffered, figureCrashes, figureRepeats, figureRepeated, figureRowsLeft, figureResidentGrowth, figureCPUGrowth,
 	}
 }
@@ -180,6 +186,12 @@ func title(figure string) string {
 		return "resident memory, last quarter to first"
 	case figureCPUGrowth:
 		return "CPU per delivery, last quarter to first"
+	case figureLeastShare:
+		return "deliveries of the node with the fewest, %"
+	case figureMostShare:
+		return "deliveries of the node with the most, %"
+	case figureJoinerShare:
+		return "deliveries of the node that joined, %"
 	case figureFirst:
 		return "first delivery to others after that, s"
 	}
@@ -292,6 +304,10 @@ func figuresOf(sample Sample, sent loadStats, before, after snapshot, seconds, a
 		figures[figureDatabaseCPU] = database / float64(sample.Deliveries)
 		figures[figureLogged] = (after.stored.logged - before.stored.logged) / float64(sample.Deliveries)
 		figures[figureCheckpoints] = after.stored.checkpoints - before.stored.checkpoints
+	}
+	if len(after.perNode) > 1 {
+		shares := sharesOf(before.perNode, after.perNode)
+		figures[figureLeastShare], figures[figureMostShare] = slices.Min(shares), slices.Max(shares)
 	}
 	if sample.AfterAck != nil {
 		figures[figureAfterP50] = millis(sample.AfterAck.Quantile(0.50))

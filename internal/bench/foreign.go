@@ -24,7 +24,7 @@ func (s *session) occupancy() occupancy {
 		return occupancy{}
 	}
 	o := occupancy{at: time.Now(), busy: busy}
-	for _, pid := range []int{os.Getpid(), s.load.pid(), s.receiver.pid(), s.subject.pid()} {
+	for _, pid := range append(s.pids(), os.Getpid(), s.load.pid(), s.receiver.pid()) {
 		cpu, err := processCPU(pid)
 		if err != nil {
 			return occupancy{} // one that has ended shows as the measurement's error

@@ -40,7 +40,8 @@ type session struct {
 	dir            string    // of this measurement alone
 	as             string    // the subject, in the words of reports
 	subject        subject
-	server         *serverSubject // the subject; nil if that is the floor
+	server         *serverSubject   // the subject; nil if that is the floor
+	nodes          []*serverSubject // further servers on the same store, part of the subject
 	load, receiver *child
 	others         []interface{ stop() } // processes of this run beside the usual ones
 	addrs          []string              // the receiver's
@@ -53,6 +54,7 @@ type snapshot struct {
 	cpu      time.Duration // of the server and of its database
 	database time.Duration // of the database alone
 	stored   databaseCounters
+	perNode  []float64 // attempts of each server, the first one first
 	counters
 }
 
@@ -130,7 +132,7 @@ func (s *session) startServer(ctx context.Context) error {
 		return err
 	}
 	s.subject, s.server = server, server
-	return nil
+	return s.startNodes(ctx)
 }
 
 // connect adds endpoints to the subject and to what the receiver will expect.
@@ -268,7 +270,7 @@ func (s *session) expect(ctx context.Context, from, paths int, cmd publishComman
 
 // send has a load publish, by default to the application of the run.
 func (s *session) send(ctx context.Context, load *child, cmd publishCommand) (loadStats, error) {
-	cmd.Target = or(cmd.Target, s.subject.target())
+	cmd.Target = or(cmd.Target, s.target())
 	cmd.Publishers = or(cmd.Publishers, s.options.Publishers)
 	seconds := or(cmd.Seconds, float64(cmd.Count)/or(cmd.Rate, slowestRate))
 	// Twice the time: an open loop that a busy machine holds up is late, and tells so.
@@ -360,7 +362,7 @@ func (s *session) quiet(ctx context.Context) (bool, error) {
 		if err != nil {
 			return false, err
 		}
-		if now.cpu-before.cpu <= quietCPU && now.quiet() && now.stored.vacuums == 0 {
+		if now.cpu-before.cpu <= quietCPU*time.Duration(1+len(s.nodes)) && now.quiet() && now.stored.vacuums == 0 {
 			calm++
 		} else {
 			calm = 0
@@ -373,15 +375,10 @@ func (s *session) quiet(ctx context.Context) (bool, error) {
 // snapshot reads the counters first: asking is work of the subject's too, and shall
 // fall on the same side of both snapshots.
 func (s *session) snapshot(ctx context.Context) (snapshot, error) {
-	c, err := s.subject.counters(ctx)
+	now, err := s.serverSnapshot(ctx)
 	if err != nil {
 		return snapshot{}, err
 	}
-	cpu, err := processCPU(s.subject.pid())
-	if err != nil && !errors.Is(err, errors.ErrUnsupported) {
-		return snapshot{}, err
-	}
-	now := snapshot{cpu: cpu, counters: c}
 	if d := s.options.database; d != nil && s.server != nil {
 		if now.stored, err = d.counters(ctx); err != nil {
 			return snapshot{}, err

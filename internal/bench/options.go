@@ -160,6 +160,7 @@ func (o Options) validate() error {
 	check(o.Store == "" || isDatabase(o.Store), "store: want postgres://USER@HOST/DATABASE; the folder of other stores is made in --dir")
 	runs, err := chooseRuns(o.Runs)
 	for _, r := range runs {
+		check(o.Store != "" || r.nodes == 0, "run %s: nodes share a database, so it needs --store postgres://...", r.name)
 		check(o.Store == "" || !r.expired, "run %s: messages that are past retention are made in a folder only, so it cannot be measured on a database", r.name)
 	}
 	return errors.Join(append(errs, err)...)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"time"
 )
 
@@ -40,7 +41,9 @@ func (e *refusalError) Unwrap() error { return errRefused }
 
 // target is where the load publishes.
 type target struct {
-	Addr     string `json:"addr"` // host:port
+	// Addr is host:port, or several of these with commas, in which publishers take turns;
+	// one that does not listen, or answers 503, is left out.
+	Addr     string `json:"addr"`
 	Path     string `json:"path"`
 	Token    string `json:"token,omitempty"`    // bearer; empty for the floor
 	Envelope bool   `json:"envelope,omitempty"` // wrap the payload as the API wants it
@@ -49,12 +52,17 @@ type target struct {
 	Payload  int    `json:"payload,omitempty"`  // bytes; 0 means 1 KiB
 	// Repeat gives each message an event id, and repeats what has an unknown outcome.
 	Repeat bool `json:"repeat,omitempty"`
+	// Renew has a publisher take the next address after so many messages; 0 means never.
+	Renew int `json:"renew,omitempty"`
 }
 
 // publisher sends one message at a time over a connection of its own. It is used by
 // one goroutine.
 type publisher struct {
 	target  target
+	addrs   []string // of the target
+	turn    int      // which of them is used, or will be
+	used    int      // messages that were sent over conn
 	message *message
 	request []byte // headers and body, written in one call
 	body    int    // offset of the body in request
@@ -69,7 +77,9 @@ type publisher struct {
 // message to message. It dials at the first publish.
 func newPublisher(to target, corpus []byte, seed uint64) *publisher {
 	m := newMessage(to, corpus, seed)
-	request := fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: %s\r\n", to.Path, to.Addr)
+	addrs := strings.Split(to.Addr, ",")
+	turn := int(seed % uint64(len(addrs)))
+	request := fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: %s\r\n", to.Path, addrs[turn])
 	if to.Token != "" {
 		request = fmt.Appendf(request, "Authorization: Bearer %s\r\n", to.Token)
 	}
@@ -77,7 +87,7 @@ func newPublisher(to target, corpus []byte, seed uint64) *publisher {
 	at := len(request)
 	request = append(request, m.body...)
 	m.body = request[at:] // from here on the numbers are written into the request
-	return &publisher{target: to, message: m, request: request, body: at}
+	return &publisher{target: to, addrs: addrs, turn: turn, message: m, request: request, body: at}
 }
 
 // publish sends the message with this number and returns when it is acknowledged.
@@ -126,6 +136,9 @@ func (p *publisher) once(ctx context.Context) error {
 			return &refusalError{code: code, body: fmt.Sprintf("%.200s", p.scratch.body)}
 		}
 		p.refused++
+		if code == 503 && len(p.addrs) > 1 {
+			p.next()
+		}
 		if err := pause(ctx, refusalPause); err != nil {
 			return err
 		}
@@ -166,18 +179,32 @@ func (p *publisher) exchange(ctx context.Context) (int, error) {
 }
 
 // connect dials if there is no connection; the last one may have been closed by the
-// peer, or given up after an error.
+// peer, or given up after an error. Each address is tried once.
 func (p *publisher) connect(ctx context.Context) error {
+	if p.target.Renew > 0 && p.used >= p.target.Renew {
+		p.next()
+	}
+	p.used++
 	if p.conn != nil {
 		return nil
 	}
 	dialer := net.Dialer{Timeout: publishTimeout}
-	conn, err := dialer.DialContext(ctx, "tcp", p.target.Addr)
-	if err != nil {
-		return err
+	var err error
+	for range p.addrs {
+		var conn net.Conn
+		if conn, err = dialer.DialContext(ctx, "tcp", p.addrs[p.turn]); err == nil {
+			p.conn, p.in, p.used = conn, bufio.NewReaderSize(conn, wireBuffer), 1
+			return nil
+		}
+		p.next()
 	}
-	p.conn, p.in = conn, bufio.NewReaderSize(conn, wireBuffer)
-	return nil
+	return err
+}
+
+// next leaves the address for the one after it.
+func (p *publisher) next() {
+	p.close()
+	p.turn, p.used = (p.turn+1)%len(p.addrs), 0
 }
 
 func (p *publisher) close() {

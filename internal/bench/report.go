@@ -261,13 +261,21 @@ func (r report) verdictRows() [][]string {
 			rounds = v.Rounds.between()
 		}
 		if v.Against != "" {
-			beside = v.Against + " " + number(v.Other)
+			beside = v.Against + " " + number(v.Other) + v.ratio()
 		}
 		rows = append(rows, []string{
 			v.Run, v.Subject, title(v.Figure), number(v.Value), rounds, beside, relation + number(v.Limit), word,
 		})
 	}
 	return rows
+}
+
+// ratio is what the value is as a multiple of what it is compared with; "" for none.
+func (v verdict) ratio() string {
+	if v.Value == nil || v.Other == nil || !(*v.Other > 0) {
+		return ""
+	}
+	return fmt.Sprintf(" (x %.2f)", *v.Value / *v.Other)
 }
 
 // The cells of the table: a figure that was not measured is a dash, never a zero.

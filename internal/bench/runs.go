@@ -15,6 +15,8 @@ const (
 	subjectFloor   = "floor"
 	subjectControl = "control" // the server again, with neighbours that behave
 	subjectAlone   = "alone"   // the server again, without neighbours
+	subjectTwo     = "2 nodes" // the server, and another one that shares its store
+	subjectThree   = "3 nodes"
 )
 
 // run is one row of the bench: a fixture, a load shape, and what the outcome is held
@@ -48,6 +50,9 @@ type run struct {
 	size int
 	// scenario replaces one load that is measured once warm; nil means that.
 	scenario func(context.Context, *session) (Sample, error)
+	// nodes is with how many servers on one store it is made, unless the subject says
+	// another number; 0 for a run that is about no such thing.
+	nodes int
 	// expired: the server, not its control, starts with that many messages of a day that
 	// is past retention.
 	expired bool
@@ -61,11 +66,12 @@ const (
 	groupCore      = "core" // what is measured when nothing is named
 	groupIsolation = "isolation"
 	groupMemory    = "memory"
+	groupNodes     = "nodes" // which is a run's name as well
 )
 
 // allRuns is the catalogue, in the order of reports.
 func allRuns() []run {
-	return slices.Concat(speedRuns(), isolationRuns(), memoryRuns(), backlogRuns(), pageRuns(), retentionRuns(), soakRuns())
+	return slices.Concat(speedRuns(), isolationRuns(), memoryRuns(), backlogRuns(), pageRuns(), retentionRuns(), soakRuns(), nodeRuns())
 }
 
 // speedRuns are about cost and rate.
@@ -216,6 +222,28 @@ func soakRuns() []run {
 			},
 		},
 	}
+}
+
+// nodeRuns are about servers that share a database. Several do the same work as one
+// alone, so that what they do for one another is all that may cost more, and each
+// has its part of it, a third more or less.
+func nodeRuns() []run {
+	r := run{
+		name: "nodes", title: "1 endpoint, full speed, by nodes", endpoints: 1, nodes: 1,
+		against: []string{subjectTwo, subjectThree},
+	}
+	for _, subject := range r.against {
+		fair := 100 / float64(r.nodesOf(subject))
+		r.bars = append(append(r.bars, always(subject)...),
+			bar{of: subject, figure: figureCPU, against: subjectServer, limit: times(1.2)},
+			bar{of: subject, figure: figureLeastShare, atLeast: true, limit: fixed(0.7 * fair)},
+			bar{of: subject, figure: figureMostShare, limit: fixed(1.3 * fair)},
+		)
+	}
+	return []run{r, {
+		name: "join", group: groupNodes, title: "2 nodes, one joins, one leaves", endpoints: 1, nodes: 2, seconds: 20, scenario: join,
+		bars: []bar{{figure: figureJoinerShare, atLeast: true, limit: fixed(0.7 * 100 / 3)}},
+	}}
 }
 
 // chooseRuns keeps the named rows, and those of the named groups, in catalogue order;

@@ -61,6 +61,11 @@ func startServer(ctx context.Context, o Options, dir, app string) (*serverSubjec
 	if err != nil {
 		return nil, err
 	}
+	return startServerAt(ctx, o, addr, dir, app)
+}
+
+// startServerAt is startServer at an address that is known already.
+func startServerAt(ctx context.Context, o Options, addr, dir, app string) (*serverSubject, error) {
 	location, err := o.storeAt(ctx, dir)
 	if err != nil {
 		return nil, err
@@ -219,12 +224,15 @@ func (s *serverSubject) target() target { return s.targetOf(s.app) }
 // targetOf is where messages of an application are published.
 func (s *serverSubject) targetOf(app string) target {
 	return target{
-		Addr:     s.base[len("http://"):],
+		Addr:     s.addr(),
 		Path:     "/api/v1/app/" + app + "/msg",
 		Token:    benchKey,
 		Envelope: true,
 	}
 }
+
+// addr is where it listens, host:port.
+func (s *serverSubject) addr() string { return s.base[len("http://"):] }
 
 // counters scrapes /metrics. This costs the server a few milliseconds of CPU, which is
 // why the coordinator asks rarely.

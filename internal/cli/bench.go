@@ -12,7 +12,7 @@ type benchCmd struct {
 	JSON        bool     `help:"Print the raw figures as JSON."`
 	Markdown    bool     `help:"Print the table as Markdown."`
 	Quick       bool     `help:"A look rather than a measurement: one short round."`
-	Runs        []string `help:"Runs or groups of runs to make; the group core by default. Groups: core, isolation, memory. Runs: one, ten, rate, accept, slow, hang, host, flood, idle, pending, endpoints, fanout, backlog, probe, ratelimit, restart, pages, retention, soak." placeholder:"RUN,..."`
+	Runs        []string `help:"Runs or groups of runs to make; the group core by default. Groups: core, isolation, memory, nodes. Runs: one, ten, rate, accept, slow, hang, host, flood, idle, pending, endpoints, fanout, backlog, probe, ratelimit, restart, pages, retention, soak, nodes, join; the last two with --store only." placeholder:"RUN,..."`
 	Rounds      int      `help:"How often each is measured; 3 by default." placeholder:"N"`
 	Messages    int      `help:"Deliveries per closed-loop measurement; 300000 by default." placeholder:"N"`
 	Warmup      int      `help:"Deliveries before measuring; 50000 by default, negative for none." placeholder:"N"`

@@ -84,6 +84,15 @@ func (e records) Repeated(ctx context.Context, digest store.Digest) (store.Dedup
 	return e.cfg.Store.Dedupe(ctx, store.ScopeIdempotency, digest, e.clock.Now().Add(-repeatWindow))
 }
 
+// Alone implements api.Repeats: copies of a request that reach two nodes at once are
+// carried out one after the other.
+func (e records) Alone(ctx context.Context, digest store.Digest) (release func(), err error) {
+	if e.nodes == nil {
+		return func() {}, nil // the process is
+	}
+	return e.nodes.cluster.Alone(ctx, digest)
+}
+
 // KeepAnswer implements api.Repeats: it makes an answer durable.
 func (e records) KeepAnswer(ctx context.Context, record store.DedupeRecord) error {
 	return e.store(ctx, 512+len(record.Answer), func(b *store.Batch) {

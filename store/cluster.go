@@ -47,6 +47,10 @@ type Cluster interface {
 	// Ask has the holder of a journal do something and returns its answer. Errors
 	// of kind Unavailable say that there was none in time, be it done or not.
 	Ask(ctx context.Context, journal uint16, request []byte) (answer []byte, err error)
+	// Alone waits until no other store is at work on the same digest, and keeps others
+	// waiting until release. It outlives no process and is no promise: a database
+	// that restarts lets the next one in.
+	Alone(ctx context.Context, digest Digest) (release func(), err error)
 	// Answer is what a request of ClusterState.Requests is answered with.
 	Answer(ctx context.Context, id uint64, answer []byte) error
 }

@@ -112,6 +112,8 @@ type Publisher interface {
 type Repeats interface {
 	// Repeated is the record of a request's digest; false when there is none.
 	Repeated(ctx context.Context, digest store.Digest) (store.DedupeRecord, bool, error)
+	// Alone keeps other processes from the same request until release.
+	Alone(ctx context.Context, digest store.Digest) (release func(), err error)
 	// KeepAnswer makes the record of a request durable that became no message;
 	// the record's id is filled in.
 	KeepAnswer(ctx context.Context, record store.DedupeRecord) error

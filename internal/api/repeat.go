@@ -21,7 +21,7 @@ import (
 // Keys that a caller chose are kept for 12 hours: with a message in its own
 // batch, else in one that follows the change and is synced before the answer
 // goes out. A crash between the two leaves a change whose repetition is run
-// anew. Keys that begin with auto_, which SDKs make up for each request, live in
+// anew. Copies that reach two nodes at once go one after the other. Keys that begin with auto_, which SDKs make up for each request, live in
 // memory for minutes, are bounded, and are lost with the process.
 
 const (
@@ -54,6 +54,13 @@ func (h *handler) repeatable(c *call, o *operation, keys []string) error {
 		}
 	}
 	defer h.answered.release(digest)
+	if !auto && o.access != publish { // a message's record is stored with it, once
+		release, err := h.Repeats.Alone(ctx, digest)
+		if err != nil {
+			return err
+		}
+		defer release()
+	}
 	record, known, err := h.recall(ctx, digest, auto)
 	if err != nil {
 		return err

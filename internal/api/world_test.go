@@ -202,6 +202,11 @@ func (w *world) Repeated(ctx context.Context, digest store.Digest) (store.Dedupe
 	return w.store.Dedupe(ctx, store.ScopeIdempotency, digest, w.now.Add(-12*time.Hour))
 }
 
+// Alone implements Repeats.
+func (w *world) Alone(context.Context, store.Digest) (release func(), err error) {
+	return func() {}, nil
+}
+
 // KeepAnswer implements Repeats.
 func (w *world) KeepAnswer(ctx context.Context, record store.DedupeRecord) error {
 	record.Message = postern.NewMessageID(w.now, 1, 0, 0)

@@ -207,6 +207,19 @@ func TestCopiesOverNodes(t *testing.T) {
 			}
 		}
 	}
+	for copy := range 10 {
+		var both sync.WaitGroup
+		var replies [2]*reply
+		for i, n := range []*node{w.a, w.b} {
+			both.Go(func() {
+				replies[i], _ = n.send("POST", "/api/v1/app", http.Header{"Idempotency-Key": {fmt.Sprint("made-", copy)}}, strings.NewReader(`{"name":"once"}`))
+			})
+		}
+		both.Wait()
+		if a, b := replies[0], replies[1]; a == nil || b == nil || a.status != 201 || b.status != 201 || string(a.body) != string(b.body) {
+			t.Errorf("copy %d of an application is answered %+v and %+v", copy, a, b)
+		}
+	}
 	if tally[0][202] != n || tally[0][409] != n || tally[1][202] != 2*n {
 		t.Errorf("answers to event ids: %v, to idempotency keys: %v", tally[0], tally[1])
 	}

@@ -20,8 +20,8 @@ func do(t *testing.T, url, sql string, args ...any) {
 
 const (
 	// isUp and isYoung say how long the database has been up.
-	isUp    = "CREATE OR REPLACE FUNCTION postern_up(_ms bigint) RETURNS boolean LANGUAGE sql STABLE AS 'SELECT true'"
-	isYoung = "CREATE OR REPLACE FUNCTION postern_up(_ms bigint) RETURNS boolean LANGUAGE sql STABLE AS 'SELECT false'"
+	isUp    = "CREATE OR REPLACE FUNCTION postern_up(_lease_ms bigint) RETURNS boolean LANGUAGE sql STABLE AS 'SELECT true'"
+	isYoung = "CREATE OR REPLACE FUNCTION postern_up(_lease_ms bigint) RETURNS boolean LANGUAGE sql STABLE AS 'SELECT false'"
 	// runOut has the lease of a journal run out, and settleIn has one held for long.
 	runOut   = "UPDATE heartbeat SET expires_ms = postern_now() WHERE journal = $1"
 	settleIn = "UPDATE heartbeat SET since_ms = since_ms - 10000 WHERE journal = $1"

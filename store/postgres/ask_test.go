@@ -372,3 +372,36 @@ func TestWake(t *testing.T) {
 		}
 	}
 }
+
+// Who is at work on a digest keeps others from it, and nobody else.
+func TestAlone(t *testing.T) {
+	url := cluster.Database(t)
+	a, b := open(t, url, Options{Node: "a"}), open(t, url, Options{Node: "b"})
+	one, other := store.Digest{1}, store.Digest{2}
+	release, err := a.Alone(t.Context(), one)
+	if err != nil {
+		t.Fatal(err)
+	}
+	releaseOther, err := b.Alone(t.Context(), other)
+	if err != nil {
+		t.Fatal(err)
+	}
+	releaseOther()
+	brief, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if _, err := b.Alone(brief, one); err == nil {
+		t.Error("two are alone with a digest")
+	}
+	got := make(chan error, 1)
+	go func() {
+		release, err := b.Alone(t.Context(), one)
+		if err == nil {
+			release()
+		}
+		got <- err
+	}()
+	release()
+	if err := <-got; err != nil {
+		t.Error(err)
+	}
+}

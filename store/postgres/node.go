@@ -21,6 +21,8 @@ type node struct {
 	// control serves renewals, polls and questions: none of them waits for a
 	// connection that reads have taken.
 	control *pgxpool.Pool
+	// alone holds Alone's locks.
+	alone *pgxpool.Pool
 	// woken is Wake's. listening: the database tells by itself; heard is sent to
 	// when that begins or ends.
 	woken     chan struct{}
@@ -64,10 +66,11 @@ func newNode(now func() time.Time) *node {
 // controlConns is how many connections the control pool may have.
 const controlConns = 4
 
-// controls opens the control pool. Its statements are few, and prepare nothing.
-func (a *address) controls(ctx context.Context) (*pgxpool.Pool, error) {
+// few opens a pool of connections that come when they are needed. Its statements are
+// rare, and prepare nothing.
+func (a *address) few(ctx context.Context, conns int32) (*pgxpool.Pool, error) {
 	config := a.config.Copy()
-	config.MaxConns, config.MinConns, config.MinIdleConns = controlConns, 0, 0
+	config.MaxConns, config.MinConns, config.MinIdleConns = conns, 0, 0
 	config.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeExec
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {

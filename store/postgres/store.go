@@ -141,7 +141,12 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 	if s.reads, err = a.open(ctx); err != nil {
 		return nil, err
 	}
-	if s.node.control, err = a.controls(ctx); err != nil {
+	if s.node.control, err = a.few(ctx, controlConns); err != nil {
+		s.reads.Close()
+		return nil, err
+	}
+	if s.node.alone, err = a.few(ctx, aloneConns); err != nil {
+		s.node.control.Close()
 		s.reads.Close()
 		return nil, err
 	}
@@ -255,6 +260,7 @@ func (s *Store) Close() error {
 		}
 		if s.main == nil {
 			s.node.lapse.Stop()
+			s.node.alone.Close()
 			s.node.control.Close()
 			s.reads.Close()
 		}

@@ -6,10 +6,36 @@
 CREATE FUNCTION postern_now() RETURNS bigint LANGUAGE sql VOLATILE AS
     'SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint';
 
--- Reports whether the database has been up for a while: before that, a lease that
--- has run out says nothing of its holder.
-CREATE FUNCTION postern_up(_ms bigint) RETURNS boolean LANGUAGE sql STABLE AS
-    'SELECT pg_postmaster_start_time() <= clock_timestamp() - _ms * interval ''1 millisecond''';
+-- The server that the database is at, by when it was started, and from when on nodes
+-- have met it there. A standby that takes over was started at another time than the
+-- server that it followed, whose table it has.
+CREATE TABLE server (
+    one      boolean     PRIMARY KEY DEFAULT true CHECK (one),
+    started  timestamptz NOT NULL,
+    since_ms bigint      NOT NULL
+);
+
+-- Reports whether nodes have met the database at this server for as long as a lease
+-- lasts: before that, one that has run out says nothing of its holder. It locks the
+-- server's row before any of the leases. What these say is by the clock of the server
+-- before, and counts here for no more than a lease that is new.
+CREATE FUNCTION postern_up(_lease_ms bigint) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+    _now   bigint := postern_now();
+    _since bigint;
+BEGIN
+    SELECT s.since_ms INTO _since FROM server s WHERE s.started = pg_postmaster_start_time();
+    IF FOUND THEN
+        RETURN _since <= _now - _lease_ms;
+    END IF;
+    INSERT INTO server AS s VALUES (true, pg_postmaster_start_time(), _now)
+        ON CONFLICT (one) DO UPDATE SET started = excluded.started, since_ms = excluded.since_ms WHERE s.started <> excluded.started;
+    IF FOUND THEN
+        UPDATE heartbeat h SET since_ms = least(h.since_ms, _now), expires_ms = least(h.expires_ms, _now + _lease_ms)
+            WHERE h.since_ms > _now OR h.expires_ms > _now + _lease_ms;
+    END IF;
+    RETURN false;
+END $$;
 
 -- Reports whether nothing of a journal is left to be done.
 CREATE FUNCTION postern_idle(_journal smallint) RETURNS boolean LANGUAGE sql STABLE SET enable_seqscan = off AS $$
@@ -66,6 +92,7 @@ END $$;
 CREATE FUNCTION postern_start(_node text, _reclaim boolean, _lease_ms bigint, OUT journal smallint, OUT epoch bigint)
 LANGUAGE plpgsql AS $$
 DECLARE
+    _up   boolean := postern_up(_lease_ms);
     _from text;
 BEGIN
     -- Half of a copy is nobody's: another copy goes on with it.
@@ -79,7 +106,7 @@ BEGIN
     LOOP
         -- What another node is just taking is passed over.
         SELECT h.journal INTO journal FROM heartbeat h
-            WHERE h.released OR (postern_up(_lease_ms) AND h.expires_ms <= postern_now())
+            WHERE h.released OR (_up AND h.expires_ms <= postern_now())
             ORDER BY NOT postern_idle(h.journal), h.journal LIMIT 1 FOR UPDATE SKIP LOCKED;
         EXIT WHEN journal IS NULL;
         epoch := postern_take(journal, _node, true, NULL, true, NULL, _lease_ms);
@@ -97,11 +124,12 @@ END $$;
 -- Takes a journal for a node that holds another one, its main journal _by, under
 -- the epoch _by_epoch. Where nobody has released the journal, the node has to have
 -- held its own for as long as a lease lasts, and the database to have been up for as
--- long: after an outage all leases have run out, and their holders are about to
--- renew them.
+-- long where it is: after an outage, or a failover, all leases have run out, and their
+-- holders are about to renew them.
 CREATE FUNCTION postern_adopt(_journal smallint, _node text, _by smallint, _by_epoch bigint, _lease_ms bigint) RETURNS bigint
 LANGUAGE plpgsql AS $$
 DECLARE
+    _up         boolean := postern_up(_lease_ms);
     _started_ms bigint;
     _held       boolean;
 BEGIN
@@ -110,7 +138,7 @@ BEGIN
     IF NOT FOUND THEN
         RETURN NULL;
     END IF;
-    RETURN postern_take(_journal, _node, false, _started_ms, _held AND postern_up(_lease_ms), NULL, _lease_ms);
+    RETURN postern_take(_journal, _node, false, _started_ms, _held AND _up, NULL, _lease_ms);
 END $$;
 
 -- Raises the epoch of a journal for its holder, who does not know what became of
@@ -150,6 +178,7 @@ LANGUAGE plpgsql AS $$
 DECLARE
     _now bigint;
 BEGIN
+    PERFORM postern_up(_lease_ms); -- which notes the server
     now_us := extract(epoch FROM clock_timestamp()) * 1000000;
     _now := now_us / 1000;
     UPDATE heartbeat h SET since_ms = CASE WHEN h.expires_ms > _now THEN h.since_ms ELSE _now END,

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -65,7 +66,7 @@ func parseAddress(url string) (*address, error) {
 	if c.RuntimeParams["application_name"] == "" {
 		c.RuntimeParams["application_name"] = "postern"
 	}
-	a := &address{config: config, name: c.Host + "/" + c.Database}
+	a := &address{config: config, name: hosts(c) + "/" + c.Database}
 	a.unnamed.Store(c.DefaultQueryExecMode != pgx.QueryExecModeCacheStatement)
 	config.BeforeConnect = func(_ context.Context, c *pgx.ConnConfig) error {
 		if a.unnamed.Load() && c.DefaultQueryExecMode == pgx.QueryExecModeCacheStatement {
@@ -76,12 +77,15 @@ func parseAddress(url string) (*address, error) {
 	return a, nil
 }
 
-// primary refuses servers that follow another one: they would read what is old. A
-// name that points to one, after a failover, is tried again until it does not.
-func (a *address) primary() {
-	if a.config.ConnConfig.ValidateConnect == nil { // no target_session_attrs
-		a.config.ConnConfig.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsPrimary
+// hosts are those that an address names, in their order.
+func hosts(c *pgx.ConnConfig) string {
+	names := []string{c.Host}
+	for _, f := range c.Fallbacks { // a host is there once more where TLS is as it comes
+		if !slices.Contains(names, f.Host) {
+			names = append(names, f.Host)
+		}
 	}
+	return strings.Join(names, ",")
 }
 
 // pool is connections for reads. Its batches are prepared under names, unless the
@@ -134,12 +138,20 @@ func (a *address) unavailable(err error) error {
 // unread is the error of a failed read, for its caller: of kind Unavailable,
 // without anything of the address or of what is stored. An error of the domain stays
 // what it is, and so does a caller's giving up; one who waited too long is told of
-// the database.
+// the database. A store that is closed gives up connections that are being made,
+// which is none of the caller's doing.
 func (s *Store) unread(err error) error {
 	var known *postern.Error
 	switch {
-	case err == nil, errors.As(err, &known), errors.Is(err, context.Canceled):
+	case err == nil, errors.As(err, &known):
 		return err
+	case errors.Is(err, context.Canceled):
+		select {
+		case <-s.closing:
+			return errClosed
+		default:
+			return err
+		}
 	case errors.Is(err, context.DeadlineExceeded):
 		return s.address.unavailable(context.DeadlineExceeded)
 	}

@@ -502,6 +502,30 @@ func TestCloseDuringAnOutage(t *testing.T) {
 	}
 }
 
+// A read whose connection is being made when the store is closed was not given up
+// by its caller.
+func TestCloseWhileAReadConnects(t *testing.T) {
+	p, url := newProxy(t, cluster.Database(t))
+	s := open(t, url, Options{})
+	p.mu.Lock()
+	p.silent = true
+	before := len(p.conns)
+	p.mu.Unlock()
+	s.reads.Reset()
+	read := make(chan error, 1)
+	go func() {
+		_, err := s.Messages(t.Context(), 1, store.MessageFilter{}, store.Page{Limit: 1})
+		read <- err
+	}()
+	until(t, func() bool { p.mu.Lock(); defer p.mu.Unlock(); return len(p.conns) > before })
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := <-read; postern.KindOf(err) != postern.Unavailable {
+		t.Errorf("the read: %v", err)
+	}
+}
+
 // Where named statements do not reach their session, the store goes on without.
 func TestPooler(t *testing.T) {
 	var log journalOf

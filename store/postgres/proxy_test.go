@@ -3,6 +3,7 @@ package postgres
 import (
 	"bytes"
 	"encoding/binary"
+	"io"
 	"net"
 	"net/url"
 	"path/filepath"
@@ -35,6 +36,7 @@ type proxy struct {
 	met      []fate // of those that came
 	conns    []net.Conn
 	away     bool // everybody is turned away
+	silent   bool // whoever comes gets no answer
 	pooler   bool // sessions are told numbers that are not their server's, and names of statements mean nothing
 }
 
@@ -112,11 +114,16 @@ func (p *proxy) serve(client net.Conn) {
 	}
 	p.mu.Lock()
 	p.conns = append(p.conns, client, server)
-	away, pooler := p.away, p.pooler
+	away, silent, pooler := p.away, p.silent, p.pooler
 	p.mu.Unlock()
 	if away {
 		_, _ = client.Read(make([]byte, 1<<12))
 		_, _ = client.Write(answer("FATAL", "XX000"))
+		_, _ = client.Close(), server.Close()
+		return
+	}
+	if silent {
+		_, _ = io.Copy(io.Discard, client)
 		_, _ = client.Close(), server.Close()
 		return
 	}

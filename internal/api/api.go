@@ -142,7 +142,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c.w, c.r = w, r
 	operation, err := h.serve(c) //nolint:contextcheck // the context is in the call's request
 	if err != nil {
-		h.refuse(c, operation, err) //nolint:contextcheck // as above
+		h.refuse(c, operation, c.certain(err)) //nolint:contextcheck // as above
 	}
 	h.Observe(operation, c.status, time.Since(started))
 	c.reset()

@@ -39,6 +39,8 @@ type call struct {
 	// caller wants that to last. published is the message it became.
 	digest    [16]byte
 	published postern.MessageID
+	// behind: other nodes may have changed what this one does not know of.
+	behind bool
 }
 
 // reset forgets the request and keeps the buffer, unless that has grown large.

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"context"
 	"errors"
 	"log/slog"
 
@@ -13,7 +12,9 @@ import (
 // Other nodes change what is configured, and this one hears of it some time after.
 // A call that reads or changes the like looks first, so that it sees what was
 // answered anywhere before. Publishing goes by what is known, as what is stored of
-// it is checked then: it looks only for what seems not to be there.
+// it is checked then: it looks only for what seems not to be there. Where a look
+// fails, such as while the database is away, what is known will do; what is not known
+// is not said to be missing then.
 
 // missRate bounds, a second, the looks for what seems not to be there: names that
 // nobody has must not become a load on the database.
@@ -25,7 +26,7 @@ func newMisses() *rate.Limiter { return rate.NewLimiter(missRate/2, missRate/2) 
 // identify finds out who asks, and whose it is that they ask for.
 func (h *handler) identify(c *call) error {
 	if !c.operation.swift {
-		h.look(c.r.Context(), c.operation)
+		h.look(c)
 		return h.enter(c)
 	}
 	err := h.enter(c)
@@ -66,18 +67,30 @@ func (h *handler) publish(c *call, p postern.Publish) (m *postern.Message, dupli
 
 // lookAgain reports whether there may be something that was not there before.
 func (h *handler) lookAgain(c *call) bool {
-	return h.Fresh != nil && h.misses.Allow() && h.look(c.r.Context(), c.operation)
+	return h.Fresh != nil && h.misses.Allow() && h.look(c)
 }
 
-// look has what other nodes changed be known. Where that is not to be had, such as
-// while the database is away, what is known will do.
-func (h *handler) look(ctx context.Context, o *operation) bool {
+// look has what other nodes changed be known, and reports whether it is.
+func (h *handler) look(c *call) bool {
 	if h.Fresh == nil {
 		return false
 	}
-	err := h.Fresh(ctx)
-	if err != nil {
-		h.Logger.LogAttrs(ctx, slog.LevelDebug, "other nodes' changes are not known", slog.String(logOperation, o.name), slog.Any(logError, err))
+	err := h.Fresh(c.r.Context())
+	c.behind = err != nil
+	if c.behind {
+		h.Logger.LogAttrs(c.r.Context(), slog.LevelDebug, "other nodes' changes are not known", slog.String(logOperation, c.operation.name), slog.Any(logError, err))
 	}
 	return err == nil
+}
+
+// errBehind is for what may be there, though this node does not know of it.
+var errBehind = &postern.Error{Kind: postern.Unavailable, Detail: "Not known here, and what other nodes know cannot be read at the moment"}
+
+// certain is the error that a call is refused with: nothing is missing for certain
+// that other nodes may know of.
+func (c *call) certain(err error) error {
+	if c.behind && (errors.Is(err, postern.ErrNotFound) || errors.Is(err, postern.ErrUnauthorized)) {
+		return errBehind
+	}
+	return err
 }

@@ -123,9 +123,15 @@ func TestLooksForTheMissing(t *testing.T) {
 
 	b.strict, b.fails, b.looks = true, errors.New("away"), 0
 	b.want(422, "POST", "/app/shop/msg", message)
-	b.want(404, "POST", "/app/nobody/msg", message)
-	if got := b.as("unknown", "POST", "/app/shop/msg", message); got.StatusCode != 401 || b.looks != 3 {
+	b.want(503, "POST", "/app/nobody/msg", message)
+	b.want(503, "GET", "/app/nobody", "")
+	if got := b.as("unknown", "POST", "/app/shop/msg", message); got.StatusCode != 503 || got.Header.Get("Retry-After") == "" || b.looks != 4 {
 		t.Errorf("%d after %d looks", got.StatusCode, b.looks)
+	}
+	b.fails = nil
+	b.want(404, "POST", "/app/nobody/msg", message)
+	if got := b.as("unknown", "POST", "/app/shop/msg", message); got.StatusCode != 401 {
+		t.Errorf("%d for nobody's key", got.StatusCode)
 	}
 }
 

@@ -39,7 +39,7 @@ func TestFindsNewSources(t *testing.T) {
 	}
 	delete(w.sources, hash)
 	fails = errors.New("away")
-	if code := ask("/in/" + token); code != 404 || looks != 1 {
+	if code := ask("/in/" + token); code != 503 || looks != 1 {
 		t.Errorf("an unknown one while the database is away: %d after %d looks", code, looks)
 	}
 	w.config.Fresh = func(context.Context) error { w.sources[hash] = source; return nil }

@@ -184,9 +184,9 @@ func New(config Config) *Handler {
 // ServeHTTP answers one request.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	received := h.Now()
-	source := h.find(r)
-	if source == nil {
-		h.answerError(w, r, nil, postern.ErrNotFound)
+	source, err := h.find(r)
+	if err != nil {
+		h.answerError(w, r, nil, err)
 		return
 	}
 	out, err := h.receive(w, r, source, received)

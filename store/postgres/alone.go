@@ -11,7 +11,7 @@ import (
 // aloneConns bounds how many requests may be alone at once, and wait to be. They hold
 // a connection each, which is none that they need meanwhile: what they do inside
 // reads and writes with others.
-const aloneConns = 8
+const aloneConns = 4
 
 // Alone implements store.Cluster. It is a lock of the database's, held by a
 // transaction, which also a pooler gives a session of its own. Digests that share

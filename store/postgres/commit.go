@@ -46,8 +46,8 @@ type writer struct {
 	prepared  bool
 	args      *arguments
 	statement string
-	// abort ends the try under way; nil while there is none.
-	abort abortion
+	// abort ends the try under way, and sent one that has a connection.
+	abort, sent abortion
 }
 
 // abortion cancels what is under way, from another goroutine.
@@ -204,6 +204,8 @@ func (s *Store) try(caller context.Context, b *store.Batch) (err error) {
 	if err := w.connect(ctx, s.address); err != nil {
 		return err
 	}
+	w.sent.set(cancel)
+	defer w.sent.set(nil)
 	if s.hold.doubt { // only this goroutine changes it
 		last, err := s.settleDoubt(ctx, w.conn)
 		if err != nil || last == b.Head.Batch {

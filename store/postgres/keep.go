@@ -49,6 +49,7 @@ func Held(ctx context.Context, url string) (node string, err error) {
 	if err != nil {
 		return "", err
 	}
+	a.primary(&lineage{})
 	conn, err := a.connect(ctx)
 	if err != nil {
 		return "", a.unavailable(err)

@@ -46,7 +46,12 @@ type Migration struct {
 // Conflict where a newer version has been at work, or where a step that was
 // applied reads differently today.
 func Migrate(ctx context.Context, url string) error {
-	return migrating(ctx, url, func(conn *pgx.Conn, steps []Migration) error {
+	a, err := parseAddress(url)
+	if err != nil {
+		return err
+	}
+	a.primary(&lineage{})
+	return migrating(ctx, a, func(conn *pgx.Conn, steps []Migration) error {
 		for i := range steps {
 			if err := apply(ctx, conn, &steps[i]); err != nil {
 				return err
@@ -58,7 +63,11 @@ func Migrate(ctx context.Context, url string) error {
 
 // Status lists all steps, and when the database took them.
 func Status(ctx context.Context, url string) (steps []Migration, err error) {
-	err = migrating(ctx, url, func(_ *pgx.Conn, all []Migration) error {
+	a, err := parseAddress(url)
+	if err != nil {
+		return nil, err
+	}
+	err = migrating(ctx, a, func(_ *pgx.Conn, all []Migration) error {
 		steps = all
 		return nil
 	})
@@ -90,11 +99,7 @@ func prepare(ctx context.Context, url string, refuse bool) error {
 }
 
 // migrating connects and compares the steps with those that were applied.
-func migrating(ctx context.Context, url string, do func(*pgx.Conn, []Migration) error) error {
-	a, err := parseAddress(url)
-	if err != nil {
-		return err
-	}
+func migrating(ctx context.Context, a *address, do func(*pgx.Conn, []Migration) error) error {
 	conn, err := a.connect(ctx)
 	if err != nil {
 		return a.unavailable(err)

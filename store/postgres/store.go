@@ -124,14 +124,16 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
+	line := &lineage{}
+	if !o.ReadOnly {
+		a.primary(line)
+	}
 	var listen *address
 	if o.ListenURL != "" {
 		if listen, err = parseAddress(o.ListenURL); err != nil {
 			return nil, err
 		}
-	}
-	if !o.ReadOnly {
-		a.primary()
+		listen.primary(line)
 	}
 	if err := prepare(ctx, url, o.NoMigrate || o.ReadOnly); err != nil {
 		return nil, err
@@ -150,6 +152,7 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 		s.reads.Close()
 		return nil, err
 	}
+	line.tell(s.follow)
 	if err := s.begin(ctx); err != nil {
 		return nil, errors.Join(s.unread(err), s.Close()) //nolint:contextcheck // closing is bounded by itself
 	}

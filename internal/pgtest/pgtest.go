@@ -47,7 +47,9 @@ type Config struct {
 type Cluster struct {
 	cfg   Config
 	start sync.Once
-	err   error // of the start; read after it
+	err   error  // of the start; read after it
+	from  string // the folder of the cluster that it follows from its start on, "" for none
+	own   bool   // it ends with a test
 	dir   string
 	guard *exec.Cmd
 	hold  io.WriteCloser // the guard obeys it, and lives as long as it is open
@@ -66,11 +68,14 @@ func (c *Cluster) Main(m *testing.M) int {
 
 // Run gives a test a cluster of its own, which ends with the test: for what would
 // disturb others.
-func (c *Cluster) Run(t testing.TB) { t.Cleanup(c.stop) }
+func (c *Cluster) Run(t testing.TB) {
+	c.own = true
+	t.Cleanup(c.stop)
+}
 
 // Database makes a database for a test and returns its address, postgres://...
-// The test's end drops it with all its connections. Without a PostgreSQL on
-// this machine the test is skipped, or fails where CI is "true".
+// The test's end drops it with all its connections, or the whole cluster. Without
+// a PostgreSQL on this machine the test is skipped, or fails where CI is "true".
 func (c *Cluster) Database(t testing.TB) string {
 	t.Helper()
 	c.start.Do(func() { c.err = c.run() })
@@ -83,6 +88,9 @@ func (c *Cluster) Database(t testing.TB) string {
 	name := "test" + strconv.FormatInt(c.count.Add(1), 10)
 	if err := c.admin(context.Background(), "CREATE DATABASE "+name+" TEMPLATE "+template); err != nil {
 		t.Fatal(err)
+	}
+	if c.own {
+		return c.url(name) // it ends with the cluster, which may not run any more by then
 	}
 	t.Cleanup(func() {
 		if err := c.admin(context.Background(), "DROP DATABASE "+name+" WITH (FORCE)"); err != nil {
@@ -103,13 +111,8 @@ func (c *Cluster) run() error {
 	if err != nil {
 		return err
 	}
-	if c.dir, err = os.MkdirTemp("", "pg"); err != nil { // short: a socket's path has 100 bytes
+	if err := c.begin(bin); err != nil {
 		return err
-	}
-	if err := c.startGuard(bin); err != nil {
-		log, _ := os.ReadFile(filepath.Join(c.dir, "log")) // nothing to show without it
-		c.stop()
-		return fmt.Errorf("starting PostgreSQL: %w\n%s", err, log)
 	}
 	ctx := context.Background()
 	if err := c.admin(ctx, "CREATE DATABASE "+template); err != nil {
@@ -119,6 +122,19 @@ func (c *Cluster) run() error {
 		return nil
 	}
 	return c.cfg.Prepare(ctx, c.url(template))
+}
+
+// begin makes the cluster's folder and starts it.
+func (c *Cluster) begin(bin string) (err error) {
+	if c.dir, err = os.MkdirTemp("", "pg"); err != nil { // short: a socket's path has 100 bytes
+		return err
+	}
+	if err := c.startGuard(bin); err != nil {
+		log, _ := os.ReadFile(filepath.Join(c.dir, "log")) // nothing to show without it
+		c.stop()
+		return fmt.Errorf("starting PostgreSQL: %w\n%s", err, log)
+	}
+	return nil
 }
 
 // Stop ends the server as an operator would, or worse, and waits until it is
@@ -140,6 +156,41 @@ func (c *Cluster) Start(t testing.TB) {
 	}
 }
 
+// Standby gives a test a server that follows this one, which has to run, until it is
+// promoted. It answers reads. Whoever writes here waits for it where
+// synchronous_standby_names says so, to which it is "walreceiver".
+func (c *Cluster) Standby(t testing.TB) *Cluster {
+	t.Helper()
+	s := &Cluster{cfg: c.cfg, from: c.dir}
+	s.Run(t)
+	bin, err := binaries()
+	if err == nil {
+		err = s.begin(bin)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// Promote has a standby follow nobody any more, and returns once it takes writes.
+func (c *Cluster) Promote(t testing.TB) {
+	t.Helper()
+	if err := c.admin(context.Background(), "SELECT pg_promote()"); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Same is the address that a database of a server has at this one, which follows it.
+func (c *Cluster) Same(t testing.TB, url string) string {
+	t.Helper()
+	config, err := pgx.ParseConfig(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c.url(config.Database)
+}
+
 // order has the guard do something, which it answers with want.
 func (c *Cluster) order(what, want string) error {
 	if _, err := fmt.Fprintln(c.hold, what); err != nil {
@@ -152,15 +203,19 @@ func (c *Cluster) order(what, want string) error {
 	return nil
 }
 
-// guard makes a cluster in $2 with the programs in $1, says so when it can be
-// used, stops and starts it as it is told by its standard input, and takes it away
-// when that ends. What follows $2 is given to the server.
+// guard makes a cluster in $2 with the programs in $1, as a standby of the one in $3
+// where that is not empty, says so when it can be used, stops and starts it as it is
+// told by its standard input, and takes it away when that ends. What follows $3 is
+// given to the server.
 const guard = `
-bin=$1 dir=$2
-shift 2
+bin=$1 dir=$2 from=$3
+shift 3
 exec 2>"$dir/log"
 trap '' INT TERM HUP
-"$bin/initdb" --no-sync -A trust -U postgres -E UTF8 --locale=C -D "$dir/data" >&2 || exit 1
+case $from in
+"") "$bin/initdb" --no-sync -A trust -U postgres -E UTF8 --locale=C -D "$dir/data" >&2 || exit 1 ;;
+*) "$bin/pg_basebackup" --no-sync -c fast -R -h "$from" -p 5432 -U postgres -D "$dir/data" >&2 || exit 1 ;;
+esac
 order=START
 while
 	case $order in
@@ -192,7 +247,7 @@ func (c *Cluster) startGuard(bin string) error {
 		settings["fsync"] = "on"
 	}
 	maps.Copy(settings, c.cfg.Settings)
-	args := []string{"-c", guard, "sh", bin, c.dir}
+	args := []string{"-c", guard, "sh", bin, c.dir, c.from}
 	for name, value := range settings {
 		args = append(args, "-c", name+"="+value)
 	}

@@ -88,6 +88,52 @@ func TestStoppedAndStarted(t *testing.T) {
 	}
 }
 
+// A standby has what was written before it and after, takes nothing until it is
+// promoted, and goes on without the one that it followed.
+func TestAStandbyTakesOver(t *testing.T) {
+	own := pgtest.New(pgtest.Config{})
+	own.Run(t)
+	url := own.Database(t)
+	first := connect(t, url)
+	write := func(conn *pgx.Conn, sql string) error {
+		_, err := conn.Exec(t.Context(), sql)
+		return err
+	}
+	if err := write(first, "CREATE TABLE things (n int)"); err != nil {
+		t.Fatal(err)
+	}
+	standby := own.Standby(t)
+	// Whoever writes now waits for it.
+	if err := errors.Join(write(first, "ALTER SYSTEM SET synchronous_standby_names = 'walreceiver'"), write(first, "SELECT pg_reload_conf()")); err != nil {
+		t.Fatal(err)
+	}
+	for look := time.NewTicker(10 * time.Millisecond); ; <-look.C { // until go test's own deadline
+		var n int
+		if err := first.QueryRow(t.Context(), "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'").Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		if n == 1 {
+			break
+		}
+	}
+	if err := write(first, "INSERT INTO things VALUES (1)"); err != nil {
+		t.Fatal(err)
+	}
+	second := connect(t, standby.Same(t, url))
+	if err := write(second, "INSERT INTO things VALUES (2)"); err == nil {
+		t.Error("it takes writes before it is promoted")
+	}
+	own.Stop(t, "immediate")
+	standby.Promote(t)
+	if err := write(second, "INSERT INTO things VALUES (3)"); err != nil {
+		t.Error(err)
+	}
+	var sum int
+	if err := second.QueryRow(t.Context(), "SELECT sum(n) FROM things").Scan(&sum); err != nil || sum != 4 {
+		t.Errorf("it has %d, %v", sum, err)
+	}
+}
+
 // asksForDirs has this binary show where its cluster is, and wait to be killed.
 const asksForDirs = "POSTERN_TEST_PGTEST_KILLED"
 

@@ -355,7 +355,7 @@ func (e *Engine) shareOf(journal uint16) func(postern.EndpointNumber) float64 {
 	if e.nodes == nil {
 		return nil
 	}
-	return func(n postern.EndpointNumber) float64 { return e.nodes.rates.of(journal, n) }
+	return func(n postern.EndpointNumber) float64 { return e.nodes.rates.of(journal, n, e.nodes.cluster.Now()) }
 }
 
 func (e *Engine) version() func() uint64 {

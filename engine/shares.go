@@ -2,6 +2,7 @@ package engine
 
 import (
 	"encoding/json"
+	"maps"
 	"sync/atomic"
 	"time"
 
@@ -16,13 +17,23 @@ import (
 // as far as the others leave room; when the table of leases shows it, together with
 // claims that come to no more than the whole, it is used, else taken back. Of two
 // who claim the same room at the same time at least one sees both. So the sum never
-// exceeds a limit, and who is gone keeps its own until its lease is over.
+// exceeds a limit, and who is gone keeps its own until its lease is over. Who comes
+// back after that begins with nothing: it is others' by then.
 //
 // It has one user, but for of.
 type shares struct {
-	table atomic.Pointer[map[shareKey]float64]
+	table atomic.Pointer[table]
 	// own are those of the journals that are held here.
 	own map[shareKey]share
+	// said counts what the leases were to say.
+	said uint64
+}
+
+// table is what is used, and until when what a journal uses is its own: the end of
+// its lease, as others see it.
+type table struct {
+	used  map[shareKey]float64
+	until map[uint16]time.Time
 }
 
 // rest stands for all endpoints that a word does not name.
@@ -42,13 +53,20 @@ type shareKey struct {
 }
 
 // share is a part of a rate, from 0 to 1: what is used of it, and what is claimed.
-type share struct{ used, claimed float64 }
+type share struct {
+	used, claimed float64
+	// said is the number of the words that were the first with the claim.
+	said uint64
+}
 
 // word is what a journal's lease says of an endpoint's rate.
 type word struct {
 	// Demand is in deliveries a second, Claim the share.
 	Demand float64 `json:"d,omitempty"`
 	Claim  float64 `json:"c"`
+	// Said is the words' number, with rest alone. Those that the table shows can be
+	// older than what is on its way to it.
+	Said uint64 `json:"n,omitempty"`
 }
 
 // words are those of one lease.
@@ -71,60 +89,83 @@ func parseWords(text []byte) words {
 	return w
 }
 
-// of is a journal's share of an endpoint's rate. It is safe for concurrent use.
-func (s *shares) of(journal uint16, n postern.EndpointNumber) float64 {
+// of is a journal's share of an endpoint's rate at a moment. It is safe for
+// concurrent use.
+func (s *shares) of(journal uint16, n postern.EndpointNumber, now time.Time) float64 {
 	t := s.table.Load()
-	if t == nil {
+	if t == nil || !now.Before(t.until[journal]) {
 		return 0
 	}
-	if used, ok := (*t)[shareKey{journal, n}]; ok {
+	if used, ok := t.used[shareKey{journal, n}]; ok {
 		return used
 	}
-	return (*t)[shareKey{journal, rest}]
+	return t.used[shareKey{journal, rest}]
 }
 
 // divide follows the leases of all, and returns what each own journal is to say,
 // given what it has to send.
 func (s *shares) divide(leases []store.Lease, demand map[uint16]map[postern.EndpointNumber]float64, now time.Time) map[uint16]words {
 	said := make(map[uint16]words, len(leases)) // of those that are held
+	next := &table{used: make(map[shareKey]float64), until: make(map[uint16]time.Time, len(demand))}
 	for i := range leases {
-		if leases[i].Held(now) {
-			said[leases[i].Journal] = parseWords(leases[i].Word)
+		if l := &leases[i]; l.Held(now) {
+			said[l.Journal] = parseWords(l.Word)
+			next.until[l.Journal] = l.Expires
 		}
 	}
-	next := make(map[shareKey]share)
+	s.said++
+	s.lapse(now)
+	own := make(map[shareKey]share)
 	for journal, wants := range demand {
 		for n := range s.known(said, wants) {
-			next[shareKey{journal, n}] = s.follow(journal, n, wants, said)
+			own[shareKey{journal, n}] = s.follow(journal, n, wants, said)
 		}
 	}
-	s.own = next
-	table := make(map[shareKey]float64, len(next))
+	s.own = own
 	say := make(map[uint16]words, len(demand))
 	for journal := range demand {
 		say[journal] = make(words)
 	}
-	for key, share := range next {
-		table[key] = share.used
-		say[key.journal][key.endpoint] = word{Demand: demand[key.journal][key.endpoint], Claim: share.claimed}
+	for key, share := range own {
+		next.used[key] = share.used
+		w := word{Demand: demand[key.journal][key.endpoint], Claim: share.claimed}
+		if key.endpoint == rest {
+			w.Said = s.said
+		}
+		say[key.journal][key.endpoint] = w
 	}
-	s.table.Store(&table)
+	s.table.Store(next)
 	return say
 }
 
-// known are the endpoints that anybody has said something of, and the rest.
+// lapse forgets the shares of journals whose lease may have run out since the last
+// look, though it holds again.
+func (s *shares) lapse(now time.Time) {
+	last := s.table.Load()
+	maps.DeleteFunc(s.own, func(key shareKey, _ share) bool { return !now.Before(last.until[key.journal]) })
+}
+
+// known are the endpoints of which there is something to say, and the rest. What
+// stands for an endpoint as for the rest is not said of it: else nobody would ever
+// forget one that is gone.
 func (s *shares) known(said map[uint16]words, wants map[postern.EndpointNumber]float64) map[postern.EndpointNumber]struct{} {
 	all := map[postern.EndpointNumber]struct{}{rest: {}}
 	for _, w := range said {
-		for n := range w {
+		for n, of := range w {
+			if of.Demand > 0 || of.Claim != w[rest].Claim {
+				all[n] = struct{}{}
+			}
+		}
+	}
+	for n, wanted := range wants {
+		if wanted > 0 {
 			all[n] = struct{}{}
 		}
 	}
-	for n := range wants {
-		all[n] = struct{}{}
-	}
-	for key := range s.own {
-		all[key.endpoint] = struct{}{}
+	for key, share := range s.own {
+		if other := s.own[shareKey{key.journal, rest}]; share.used != other.used || share.claimed != other.claimed {
+			all[key.endpoint] = struct{}{}
+		}
 	}
 	return all
 }
@@ -144,22 +185,25 @@ func (s *shares) follow(journal uint16, n postern.EndpointNumber, wants map[post
 			total += w[n].Demand
 		}
 	}
-	if own.claimed > own.used && held && mine.claim(n) >= own.claimed {
+	if own.claimed > own.used && held && mine[rest].Said >= own.said {
 		if others+own.claimed > 1 {
 			own.claimed = own.used // somebody claimed it at the same time
 			return own
 		}
 		own.used = own.claimed
 	}
-	target := 1 / float64(max(1, len(said)))
-	if total > 0 {
+	target, least := 1/float64(max(1, len(said))), leastGrowth
+	switch {
+	case total > 0:
 		target = evenPart*target + (1-evenPart)*wants[n]/total
+	case n != rest:
+		target, least = s.own[shareKey{journal, rest}].used, 0 // to be forgotten
 	}
 	switch room := min(target, 1-others); {
 	case target < own.used:
 		own.used, own.claimed = target, target
-	case own.claimed == own.used && room > own.used+leastGrowth:
-		own.claimed = room
+	case own.claimed == own.used && room > own.used+least:
+		own.claimed, own.said = room, s.said
 	}
 	return own
 }

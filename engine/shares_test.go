@@ -14,13 +14,16 @@ import (
 const limited = postern.EndpointNumber(7)
 
 // simNode is a simulated node: it renews its lease every 3 s at the latest, with what
-// it said last, looks at the table now and then, and may be gone.
+// it said last, which takes a while, looks at the table now and then, and may be
+// away for some time, or gone.
 type simNode struct {
 	shares        shares
 	journal       uint16
 	demand        float64
 	say           []byte
 	renews, looks time.Time
+	sent          []byte // by the renewal under way, nil for none
+	lands, back   time.Time
 	gone          bool
 }
 
@@ -56,21 +59,33 @@ func TestSharesNeverExceedTheRate(t *testing.T) {
 				if !quiet && rnd.IntN(300) == 0 {
 					nodes[rnd.IntN(len(nodes))].gone = true
 				}
+				if !quiet && rnd.IntN(300) == 0 { // a few are cut off, or all
+					for range 1 + rnd.IntN(2*len(nodes)) {
+						nodes[rnd.IntN(len(nodes))].back = now.Add(time.Duration(rnd.IntN(15000)) * time.Millisecond)
+					}
+				}
 				sum = 0
 				for _, n := range nodes {
-					if !quiet && rnd.IntN(30) == 0 {
+					if !quiet && rnd.IntN(10) == 0 {
 						n.demand = float64(rnd.IntN(3)) * rnd.Float64() * 50
 					}
-					if !n.gone && !now.Before(n.renews) {
-						n.renew(table, now)
-						n.renews = now.Add(time.Duration(200+rnd.IntN(2800)) * time.Millisecond)
+					if now.Before(n.back) {
+						n.sent = nil
+						continue
+					}
+					if n.sent != nil && !now.Before(n.lands) {
+						table[n.journal].Word, table[n.journal].Expires = n.sent, now.Add(10*time.Second)
+						n.sent, n.renews = nil, now.Add(time.Duration(rnd.IntN(2800))*time.Millisecond)
+					}
+					if !n.gone && n.sent == nil && !now.Before(n.renews) {
+						n.sent, n.lands = append([]byte{}, n.say...), now.Add(time.Duration(rnd.IntN(800))*time.Millisecond)
 					}
 					if !n.gone && !now.Before(n.looks) {
 						n.look(table, now)
-						n.looks = now.Add(time.Duration(rnd.IntN(2000)) * time.Millisecond)
+						n.looks = now.Add(time.Duration(rnd.IntN(2000)/(1+rnd.IntN(20))) * time.Millisecond)
 					}
 					if table[n.journal].Held(now) {
-						sum += n.shares.of(n.journal, limited)
+						sum += n.shares.of(n.journal, limited, now)
 					}
 				}
 				if sum > 1.000001 {
@@ -92,12 +107,65 @@ func TestSharesNeverExceedTheRate(t *testing.T) {
 	}
 }
 
+// A node that was cut off for longer than its lease, and comes back, begins anew:
+// others have taken its share meanwhile.
+func TestSharesOfWhoComesBack(t *testing.T) {
+	now := time.Unix(1_800_000_000, 0)
+	table := []store.Lease{{Journal: 0, Expires: now.Add(10 * time.Second)}, {Journal: 1, Expires: now.Add(10 * time.Second)}}
+	a, b := &simNode{journal: 0, demand: 50}, &simNode{journal: 1, demand: 50}
+	both := func(n int, nodes ...*simNode) {
+		t.Helper()
+		for range n {
+			for _, node := range nodes {
+				node.look(table, now)
+				node.renew(table, now)
+			}
+		}
+		x, y := a.shares.of(0, limited, now), b.shares.of(1, limited, now)
+		if x+y > 1 || len(nodes) == 2 && x+y < 0.95 {
+			t.Fatalf("shares are %.3f and %.3f", x, y)
+		}
+	}
+	both(6, a, b)
+	now = now.Add(30 * time.Second)
+	b.renew(table, now)
+	both(4, b)
+	a.renew(table, now) // its attempts may start again
+	both(0)
+	both(8, a, b)
+}
+
+// An endpoint that nobody has anything for is forgotten by all, also while others
+// still spoke of it.
+func TestSharesForgetEndpoints(t *testing.T) {
+	now := time.Unix(1_800_000_000, 0)
+	table := []store.Lease{{Journal: 0, Expires: now.Add(time.Hour)}, {Journal: 1, Expires: now.Add(time.Hour)}, {Journal: 2, Expires: now.Add(time.Hour)}}
+	nodes := []*simNode{{journal: 0, demand: 50}, {journal: 1, demand: 5}, {journal: 2}}
+	for i := range 60 {
+		for _, n := range nodes {
+			if i == 10 {
+				n.demand = 0
+			}
+			n.look(table, now)
+			n.renew(table, now)
+		}
+	}
+	for _, n := range nodes {
+		if w := parseWords(n.say); len(w) != 1 {
+			t.Errorf("node %d still says %s", n.journal, n.say)
+		}
+		if got := n.shares.of(n.journal, limited, now); got < 0.32 {
+			t.Errorf("node %d has %.3f of what nobody needs", n.journal, got)
+		}
+	}
+}
+
 // Who is alone has all of it after two looks; else shares follow demand.
 func TestSharesFollowDemand(t *testing.T) {
 	now := time.Unix(1_800_000_000, 0)
 	table := []store.Lease{{Journal: 0, Expires: now.Add(time.Hour)}}
 	a, b := &simNode{journal: 0, demand: 80}, &simNode{journal: 1, demand: 20}
-	if got := a.shares.of(0, limited); got != 0 {
+	if got := a.shares.of(0, limited, now); got != 0 {
 		t.Errorf("before the first look: %v", got)
 	}
 	steps := func(n int, nodes ...*simNode) {
@@ -109,17 +177,17 @@ func TestSharesFollowDemand(t *testing.T) {
 		}
 	}
 	steps(2, a)
-	if got := a.shares.of(0, limited); got != 1 {
+	if got := a.shares.of(0, limited, now); got != 1 {
 		t.Errorf("alone: %v", got)
 	}
 	table = append(table, store.Lease{Journal: 1, Expires: now.Add(time.Hour)})
 	steps(6, a, b)
-	if x, y := a.shares.of(0, limited), b.shares.of(1, limited); x < 0.75 || x > 0.79 || y < 0.2 || y > 0.25 {
+	if x, y := a.shares.of(0, limited, now), b.shares.of(1, limited, now); x < 0.75 || x > 0.79 || y < 0.2 || y > 0.25 {
 		t.Errorf("with 80 and 20: %v and %v", x, y)
 	}
 	a.demand, b.demand = 0, 50
 	steps(6, a, b)
-	if x, y := a.shares.of(0, limited), b.shares.of(1, limited); x > 0.06 || y < 0.93 {
+	if x, y := a.shares.of(0, limited, now), b.shares.of(1, limited, now); x > 0.06 || y < 0.93 {
 		t.Errorf("with 0 and 50: %v and %v", x, y)
 	}
 }
@@ -133,7 +201,7 @@ func TestUnreadableWords(t *testing.T) {
 		a.look(table, now)
 		a.renew(table, now)
 	}
-	if got := a.shares.of(0, limited); got != 0 {
+	if got := a.shares.of(0, limited, now); got != 0 {
 		t.Errorf("beside who cannot be understood: %v", got)
 	}
 }

@@ -38,8 +38,10 @@ type nodes struct {
 	adopting sync.Mutex
 	work     func(*shard)
 
-	// working counts requests that are carried out and shards that are let go.
+	// working counts requests that are carried out, shards that are let go, and the
+	// round of adoptions, of which there is one at a time: taking.
 	working sync.WaitGroup
+	taking  atomic.Bool
 	mu      sync.Mutex
 	// asked are those requests by their ids, false once they are carried out, and busy
 	// counts those that are not. A look that began before the answer still has it.
@@ -96,11 +98,15 @@ func (n *nodes) run(ctx context.Context) {
 		case <-n.cluster.Wake():
 		case <-timer.C:
 		}
-		// The store tells itself when it is away; what failed is looked at again.
-		if err := n.step(ctx); err != nil && ctx.Err() == nil && !errors.Is(err, postern.ErrUnavailable) {
-			n.engine.cfg.Log.Error("keeping step with other nodes", "error", err)
-		}
+		n.tell(ctx, n.step(ctx))
 		timer.Reset(lookEvery)
+	}
+}
+
+// tell logs what failed and is tried again. The store tells itself when it is away.
+func (n *nodes) tell(ctx context.Context, err error) {
+	if err != nil && ctx.Err() == nil && !errors.Is(err, postern.ErrUnavailable) {
+		n.engine.cfg.Log.Error("keeping step with other nodes", "error", err)
 	}
 }
 
@@ -117,7 +123,14 @@ func (n *nodes) step(ctx context.Context) error {
 		n.begin(ctx, request)
 	}
 	n.retire(ctx)
-	return n.adoptAll(ctx, state)
+	if n.taking.CompareAndSwap(false, true) {
+		// What has to be waited for, and read, can be much.
+		n.working.Go(func() {
+			defer n.taking.Store(false)
+			n.tell(ctx, n.adoptAll(ctx, state))
+		})
+	}
+	return nil
 }
 
 // look reads the state and brings the catalogue up to it.

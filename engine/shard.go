@@ -31,9 +31,9 @@ type shard struct {
 func (e *Engine) newShard(st store.Store, head store.Head) *shard {
 	sh := &shard{journal: head.Journal, store: st, done: make(chan struct{})}
 	var leased func() time.Time
-	if cluster, ok := st.(store.Cluster); ok {
+	cluster, shared := st.(store.Cluster)
+	if shared {
 		leased = cluster.Leased
-		cluster.Renewed(func() { sh.dispatcher.Renewed() })
 	}
 	sh.dispatcher = dispatch.New(dispatch.Config{
 		Store: st, Catalogue: e.catalogue, Sender: e.lines,
@@ -55,6 +55,9 @@ func (e *Engine) newShard(st store.Store, head store.Head) *shard {
 		Version:      e.version(), Refresh: e.refresher(),
 		Observe: e.committed, Log: e.cfg.Log,
 	}, head)
+	if shared {
+		cluster.Renewed(sh.dispatcher.Renewed) // from here on at any moment
+	}
 	return sh
 }
 

@@ -51,6 +51,7 @@ func (e *Engine) newShard(st store.Store, head store.Head) *shard {
 	sh.committer = journal.New(journal.Config{
 		Store: st, Cover: sh.dispatcher, Now: e.cfg.Now,
 		AlwaysLinger: runtime.GOMAXPROCS(0) == 1,
+		Transactions: st.Capabilities().Fenced,
 		MaxBytes:     st.Capabilities().MaxBatchBytes,
 		Version:      e.version(), Refresh: e.refresher(),
 		Observe: e.committed, Log: e.cfg.Log,

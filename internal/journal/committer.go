@@ -98,6 +98,9 @@ type Config struct {
 	// AlwaysLinger waits for company before every batch. It is needed where a
 	// blocking fsync holds the only processor.
 	AlwaysLinger bool
+	// Transactions: a batch is a transaction of a database, which costs more CPU than a
+	// file's fsync whatever it holds, so that it waits longer for more company.
+	Transactions bool
 	// Observe is told of each durable batch; may be nil.
 	Observe func(BatchStats)
 }
@@ -118,6 +121,10 @@ const (
 	// counts as small: an fsync costs more CPU than several messages.
 	linger     = 300 * time.Microsecond
 	smallBatch = 16
+	// The same where batches are transactions, which cost as much as ten messages. Of
+	// nodes that share the publishers each one's batches would be the smaller for it.
+	transactionLinger = time.Millisecond
+	smallTransaction  = 32
 	// settleWait is how long settles wait for an accept to ride with, and
 	// settleBatch how many of them do not wait.
 	settleWait  = 10 * time.Millisecond
@@ -126,8 +133,10 @@ const (
 
 // Committer is the one writer of a store's journal.
 type Committer struct {
-	cfg  Config
-	head store.Head
+	cfg    Config
+	linger time.Duration // how long a batch of fewer than small parts waits for company
+	small  int
+	head   store.Head
 
 	mu      sync.Mutex
 	queues  [classes][]entry
@@ -175,7 +184,10 @@ func New(cfg Config, head store.Head) *Committer {
 	if head.Next == 0 {
 		head.Next, head.Low = 1, 1
 	}
-	c := &Committer{cfg: cfg, head: head, wake: make(chan struct{}, 1)}
+	c := &Committer{cfg: cfg, linger: linger, small: smallBatch, head: head, wake: make(chan struct{}, 1)}
+	if cfg.Transactions {
+		c.linger, c.small = transactionLinger, smallTransaction
+	}
 	c.rows.Store(head.Rows)
 	return c
 }
@@ -200,7 +212,7 @@ func (c *Committer) Enqueue(class Class, p Part, size int) error {
 	c.queues[class] = append(c.queues[class], entry{p, size, class})
 	n := len(c.queues[class])
 	c.mu.Unlock()
-	if n == 1 || n == smallBatch || n == settleBatch {
+	if n == 1 || n == c.small || n == settleBatch {
 		c.signal()
 	}
 	return nil
@@ -321,10 +333,10 @@ func (c *Committer) gather(timer *time.Timer) bool {
 // request on a quiet system does not: where the last batch was small too,
 // there is no company to wait for.
 func (c *Committer) lingerLeft(urgent int, since *time.Time) time.Duration {
-	if c.hurried || urgent >= smallBatch || !c.cfg.AlwaysLinger && c.lastSize <= 2 {
+	if c.hurried || urgent >= c.small || !c.cfg.AlwaysLinger && c.lastSize <= 2 {
 		return 0
 	}
-	return left(since, linger)
+	return left(since, c.linger)
 }
 
 // left is what remains of a wait that begins with the first call.

@@ -286,17 +286,35 @@ func TestASmallBatchLingers(t *testing.T) {
 	})
 }
 
+// A batch that is large enough does not wait; what is enough, and how long the others
+// wait, is more where batches are transactions.
 func TestAFullBatchDoesNotLinger(t *testing.T) {
-	in(t, Config{AlwaysLinger: true}, func(w *world) {
-		var last *part
-		for range smallBatch {
-			last = w.put(Accept, "a", 1)
-		}
-		<-last.done
-		if took := time.Since(w.trace.begun); took != 0 {
-			t.Errorf("%d requests waited %v", smallBatch, took)
-		}
-	})
+	for _, tc := range []struct {
+		cfg    Config
+		enough int
+		waits  time.Duration
+	}{
+		{Config{AlwaysLinger: true}, smallBatch, linger},
+		{Config{AlwaysLinger: true, Transactions: true}, smallTransaction, transactionLinger},
+	} {
+		in(t, tc.cfg, func(w *world) {
+			for _, size := range []int{tc.enough, tc.enough - 1} {
+				begun := time.Now()
+				var last *part
+				for range size {
+					last = w.put(Accept, "a", 1)
+				}
+				<-last.done
+				want := tc.waits
+				if size == tc.enough {
+					want = 0
+				}
+				if took := time.Since(begun); took != want {
+					t.Errorf("%d requests waited %v, want %v", size, took, want)
+				}
+			}
+		})
+	}
 }
 
 // Where nobody else is on the way, a small batch waits for nobody.

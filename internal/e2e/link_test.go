@@ -16,15 +16,15 @@ import (
 // worse.
 type link struct {
 	listener net.Listener
-	socket   string // the database's
 	// address is the database's through the link, without a user.
 	address url.URL
 
-	mu    sync.Mutex
-	delay time.Duration // of all that passes, in either direction
-	free  chan struct{} // closed while anything passes
-	gone  bool          // nobody is let in
-	conns map[net.Conn]bool
+	mu     sync.Mutex
+	socket string        // the database's
+	delay  time.Duration // of all that passes, in either direction
+	free   chan struct{} // closed while anything passes
+	gone   bool          // nobody is let in
+	conns  map[net.Conn]bool
 	// lost is closed for the connections that are there, of which nothing passes
 	// ever again: no end of them, either.
 	lost chan struct{}
@@ -122,9 +122,24 @@ func (l *link) mend() {
 	l.gone = false
 }
 
+// lead has the link lead to another server from now on.
+func (l *link) lead(t *testing.T, database string) {
+	t.Helper()
+	config, err := pgx.ParseConfig(database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.socket = filepath.Join(config.Host, ".s.PGSQL.5432")
+}
+
 // join joins a client to the database until either ends.
 func (l *link) join(client net.Conn) {
-	server, err := net.Dial("unix", l.socket)
+	l.mu.Lock()
+	socket := l.socket
+	l.mu.Unlock()
+	server, err := net.Dial("unix", socket)
 	if err != nil {
 		_ = client.Close()
 		return

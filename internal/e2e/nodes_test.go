@@ -95,6 +95,12 @@ func (w *nodesWorld) begin() *node {
 	w.t.Helper()
 	l := newLink(w.t, w.database)
 	l.address.User = url.User("postgres")
+	return w.beginOn(l, l.address.String())
+}
+
+// beginOn is begin on a store that is reached through a link, at least.
+func (w *nodesWorld) beginOn(l *link, store string) *node {
+	w.t.Helper()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	n := &node{world: w, life: int64(len(w.nodes)), link: l, client: newClient(w.t, "")}
@@ -105,7 +111,7 @@ func (w *nodesWorld) begin() *node {
 		w.origins[local] = n.life
 	})
 	flags := append([]string{"--node=" + n.name, "--egress-proxy=http://" + proxy}, w.flags...)
-	n.process = launch(w.t, nil, serveArgs(l.address.String(), flags...)...)
+	n.process = launch(w.t, nil, serveArgs(store, flags...)...)
 	w.nodes = append(w.nodes, n)
 	return n
 }

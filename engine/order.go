@@ -53,9 +53,14 @@ type result struct {
 
 // failure is an error on its way between nodes.
 type failure struct {
-	Kind   postern.Kind `json:"kind"`
-	Code   string       `json:"code,omitempty"`
-	Detail string       `json:"detail"`
+	Kind   postern.Kind         `json:"kind"`
+	Code   string               `json:"code,omitempty"`
+	Detail string               `json:"detail"`
+	Fields []postern.FieldError `json:"fields,omitempty"`
+}
+
+func (f *failure) err() error {
+	return &postern.Error{Kind: f.Kind, Code: f.Code, Detail: f.Detail, Fields: f.Fields}
 }
 
 // Resend starts a delivery anew, whatever became of it so far: its schedule begins
@@ -194,7 +199,7 @@ func (e *Engine) do(ctx context.Context, journal uint16, o order) (result, error
 		return result{}, &postern.Error{Kind: postern.Internal, Detail: "another node's answer cannot be read", Err: err}
 	}
 	if r.Failure != nil {
-		err = &postern.Error{Kind: r.Failure.Kind, Code: r.Failure.Code, Detail: r.Failure.Detail}
+		err = r.Failure.err()
 	}
 	return r, err
 }
@@ -262,7 +267,22 @@ func (e *Engine) obey(ctx context.Context, journal uint16, o order) (result, err
 	if sh == nil || slices.ContainsFunc(o.Messages, func(id postern.MessageID) bool { return id.Journal() != journal }) {
 		return result{}, &postern.Error{Kind: postern.Unavailable, Detail: "the node does not hold the message's journal: try again"}
 	}
+	if !o.complete() {
+		return result{}, &postern.Error{Kind: postern.Unavailable, Detail: "a node of another version asks for \"" + string(o.Op) + "\" without all that it needs"}
+	}
 	return e.carryOut(ctx, sh, o)
+}
+
+// complete reports whether an order has what carrying it out goes by.
+func (o *order) complete() bool {
+	switch o.Op {
+	case orderResend, orderCancel:
+		return len(o.Messages) == 1
+	case orderReplay, orderCreateReplay, orderSetReplay:
+		return o.Replay != nil
+	default:
+		return true
+	}
 }
 
 // failureOf leaves out what is of this process alone.
@@ -271,5 +291,5 @@ func failureOf(err error) *failure {
 	if !ok {
 		return &failure{Kind: postern.Internal, Detail: err.Error()}
 	}
-	return &failure{Kind: known.Kind, Code: known.Code, Detail: known.Detail}
+	return &failure{Kind: known.Kind, Code: known.Code, Detail: known.Detail, Fields: known.Fields}
 }

@@ -72,13 +72,14 @@ func (s *Store) poll(ctx context.Context) (state store.ClusterState, err error) 
 	ctx, cancel := context.WithTimeout(ctx, pollTimeout)
 	defer cancel()
 	var b pgx.Batch
+	// Requests first: what is read after them is no older than what their askers know.
+	b.Queue(selectRequests, s.node.numbers(), answerWithin.Milliseconds(), requestsRead).Query(func(rows pgx.Rows) (err error) {
+		state.Requests, err = pgx.CollectRows(rows, scanRequest)
+		return err
+	})
 	b.Queue("SELECT seq FROM catalogue_version").QueryRow(func(r pgx.Row) error { return r.Scan(&state.Version) })
 	b.Queue(selectLeases).Query(func(rows pgx.Rows) (err error) {
 		state.Leases, err = pgx.CollectRows(rows, scanLease)
-		return err
-	})
-	b.Queue(selectRequests, s.node.numbers(), answerWithin.Milliseconds(), requestsRead).Query(func(rows pgx.Rows) (err error) {
-		state.Requests, err = pgx.CollectRows(rows, scanRequest)
 		return err
 	})
 	return state, s.node.control.SendBatch(ctx, &b).Close()

@@ -254,9 +254,18 @@ func TestHeadOfANewJournal(t *testing.T) {
 	if err := s.Commit(t.Context(), &store.Batch{Head: head}); err != nil {
 		t.Fatal(err)
 	}
-	got, err := open(t, url, Options{}).Head(t.Context())
+	other := open(t, url, Options{})
+	got, err := other.Head(t.Context())
 	if want := (store.Head{Journal: 1, Applications: 7, Endpoints: 9, Dropped: c0()}); err != nil || got != want {
 		t.Errorf("a new journal's head is %+v, %v, want %+v", got, err, want)
+	}
+	// Who was away for long asks anew, and may never hear of what is gone again.
+	head.Batch, head.Applications, head.Endpoints = 2, 8, 12
+	if err := s.Commit(t.Context(), &store.Batch{Head: head}); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := other.Head(t.Context()); err != nil || got.Applications != 8 || got.Endpoints != 12 || got.Batch != 0 {
+		t.Errorf("after others went on it is %+v, %v", got, err)
 	}
 }
 

@@ -72,12 +72,17 @@ func (a *abortion) call() {
 	}
 }
 
-// Head implements store.Journal.
-func (s *Store) Head(context.Context) (store.Head, error) {
+// Head implements store.Journal. Numbers of the catalogue are those that any journal
+// has given out by now.
+func (s *Store) Head(ctx context.Context) (store.Head, error) {
 	if err := s.whole(); err != nil {
 		return store.Head{}, err
 	}
-	return *s.head.Load(), nil
+	head := *s.head.Load()
+	stored, err := s.readHead(ctx, s.reads)
+	head.Applications = max(head.Applications, stored.Applications)
+	head.Endpoints = max(head.Endpoints, stored.Endpoints)
+	return head, s.unread(err)
 }
 
 // Admit implements store.Journal.

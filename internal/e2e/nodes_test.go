@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os/exec"
 	"slices"
 	"sync"
 	"testing"
@@ -35,6 +36,7 @@ type nodesWorld struct {
 	cluster  *pgtest.Cluster // of this test alone
 	database string
 	flags    []string
+	edit     func(*exec.Cmd) // of nodes that begin, nil for nothing
 	receiver *receiver
 
 	mu sync.Mutex
@@ -111,7 +113,7 @@ func (w *nodesWorld) beginOn(l *link, store string) *node {
 		w.origins[local] = n.life
 	})
 	flags := append([]string{"--node=" + n.name, "--egress-proxy=http://" + proxy}, w.flags...)
-	n.process = launch(w.t, nil, serveArgs(store, flags...)...)
+	n.process = launch(w.t, w.edit, serveArgs(store, flags...)...)
 	w.nodes = append(w.nodes, n)
 	return n
 }

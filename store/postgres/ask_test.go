@@ -182,6 +182,10 @@ func TestPoll(t *testing.T) {
 	if err := shard.Close(); err != nil {
 		t.Fatal(err)
 	}
+	if _, state := asked(); state.Leases[0].Idle {
+		t.Errorf("of a journal that is asked for something %+v", state)
+	}
+	do(t, url, "SELECT postern_answer(1, '')")
 	if ids, state := asked(); len(ids) != 1 || !state.Leases[0].Idle {
 		t.Errorf("of a journal with nothing left %+v", state)
 	}

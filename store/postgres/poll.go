@@ -25,7 +25,8 @@ const (
 
 const (
 	selectLeases = `SELECT h.journal, h.node, h.started_ms, h.main, h.expires_ms, h.released,
-			(h.released OR h.expires_ms <= postern_now()) AND postern_idle(h.journal), encode(h.word, 'hex')
+			(h.released OR h.expires_ms <= postern_now()) AND postern_idle(h.journal) AND NOT EXISTS (SELECT FROM request r
+				WHERE r.journal = h.journal AND r.answer IS NULL AND r.at_ms > postern_now() - $1::int8), encode(h.word, 'hex')
 		FROM heartbeat h ORDER BY h.journal`
 	selectRequests = `SELECT r.id, r.journal, encode(r.body, 'hex') FROM request r
 		WHERE r.journal = ANY ($1::int2[]) AND r.answer IS NULL AND r.at_ms > postern_now() - $2::int8 ORDER BY r.at_ms, r.id LIMIT $3::int8`
@@ -78,7 +79,7 @@ func (s *Store) poll(ctx context.Context) (state store.ClusterState, err error) 
 		return err
 	})
 	b.Queue("SELECT seq FROM catalogue_version").QueryRow(func(r pgx.Row) error { return r.Scan(&state.Version) })
-	b.Queue(selectLeases).Query(func(rows pgx.Rows) (err error) {
+	b.Queue(selectLeases, answerWithin.Milliseconds()).Query(func(rows pgx.Rows) (err error) {
 		state.Leases, err = pgx.CollectRows(rows, scanLease)
 		return err
 	})

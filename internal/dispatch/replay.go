@@ -31,6 +31,7 @@ type slice struct {
 	Slice
 	d              *Dispatcher
 	resends        []*command // those that put a row
+	again          int        // those that had one of the same replay
 	taken, started int
 	err            error
 	done           chan error // capacity 1
@@ -65,7 +66,7 @@ func (s *slice) Build(b *store.Batch) {
 		}
 		s.taken++
 	}
-	s.started = len(s.resends)
+	s.started = len(s.resends) + s.again
 	if s.taken > 0 && s.Record != nil {
 		b.Changes = append(b.Changes, store.Change{Put: s.Record(s.taken, s.started)})
 	}
@@ -84,6 +85,10 @@ func (s *slice) resend(ctx context.Context, b *store.Batch, id postern.MessageID
 	defer d.mu.Unlock()
 	claim := d.claimed(cmd.key)
 	standing := standing(b, cmd.key, claim, stored)
+	if row := standing.Row; row != nil && !s.Replay.IsZero() && row.Replay == s.Replay {
+		s.again++ // whoever walks the replay was not told, and begins once more
+		return nil
+	}
 	judged := standing
 	if claim != nil && claim.phase != queued && !claim.built {
 		judged.State = postern.Sending

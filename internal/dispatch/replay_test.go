@@ -80,6 +80,27 @@ func TestReplayOfAnotherNode(t *testing.T) {
 	})
 }
 
+// A slice that a replay has stored without being told so leaves what it started as
+// it is.
+func TestReplayTwice(t *testing.T) {
+	bubble(t, Config{}, func(r *rig) {
+		from, to := r.endpoint(app, nil), r.endpoint(app, paused)
+		m := r.publish(from)
+		r.drain(answer{code: 200}, 3)
+		first := r.replay(to, anything, m)
+		r.commit()
+		row := r.standing(m, to).Row
+		again := r.replay(to, anything, m)
+		r.commit()
+		if a, b := <-first, <-again; a != (replayed{Taken: 1, Started: 1}) || b != a {
+			t.Errorf("%+v, then %+v", a, b)
+		}
+		if diff := cmp.Diff(row, r.standing(m, to).Row); diff != "" {
+			t.Errorf("the row (-before +after):\n%s", diff)
+		}
+	})
+}
+
 // TestReplayOfEachPhase replays one delivery as failed wherever it stands: only
 // what failed is started, once, and its attempt bears the replay's mark.
 func TestReplayOfEachPhase(t *testing.T) {

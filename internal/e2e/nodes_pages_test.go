@@ -56,6 +56,47 @@ func TestPagesWhileNodesWrite(t *testing.T) {
 	t.Logf("%d events, %d walks, %d replayed", len(l.acknowledged), walks, replay.Replayed)
 }
 
+// A replay goes on while the nodes whose messages it has leave, die and come: each of
+// these is delivered once more, and once.
+func TestReplayWhileNodesLeave(t *testing.T) {
+	t.Parallel()
+	w := newNodesWorld(t, nil)
+	a, b, c := w.begin(), w.begin(), w.begin()
+	for _, n := range w.nodes {
+		n.await()
+	}
+	l := newNodesLedger(w, a, map[string][]string{"/good": nil})
+	to := a.endpoint(l.app, w.receiver.URL+"/replayed", object{"eventTypes": []string{"never.*"}})
+	n := testkit.Count(900, 20_000)
+	l.roundRobin("user.made", n, a, b, c)
+	var replay replayState
+	a.want(201, "POST", "/app/"+l.app+"/replay", object{"toEndpointId": to, "since": "2020-01-01T00:00:00Z", "rate": n / testkit.Count(12, 60)}, &replay)
+	for range testkit.Count(4, 10) {
+		if code := b.terminate(patience); code != 0 {
+			t.Errorf("%s ends with code %d", b.name, code)
+		}
+		b = w.join()
+		pass(500 * time.Millisecond)
+	}
+	c.crash()
+	awaitLong(t, "the replay ends", func() bool {
+		b.want(200, "GET", "/app/"+l.app+"/replay/"+replay.ID, nil, &replay)
+		return replay.State == "finished"
+	})
+	if replay.Replayed != n || replay.Skipped != 0 {
+		t.Errorf("%+v, want all %d replayed", replay, n)
+	}
+	await(t, "each has arrived", func() bool {
+		got := map[string]bool{}
+		for _, r := range w.receiver.requests("/replayed") {
+			got[r.id] = true
+		}
+		return len(got) == n
+	})
+	l.check()
+	t.Logf("%d duplicates, of %d requests that a loss may excuse", l.duplicates, l.excusable)
+}
+
 // known are the messages that were acknowledged so far.
 func (l *nodesLedger) known() map[string]string {
 	l.mu.Lock()

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/postern-dev/postern/engine"
 	"github.com/postern-dev/postern/internal/pgtest"
@@ -21,6 +22,7 @@ type together struct {
 	t        *testing.T
 	database string
 	secrets  engine.Secrets
+	schedule []time.Duration // of retries, nil for the default
 	receiver *httptest.Server
 
 	mu    sync.Mutex
@@ -93,14 +95,17 @@ func (g *together) fail(body string, fails bool) {
 }
 
 // join starts a node, which a test may stop before its end.
-func (g *together) join(name string) *member {
+func (g *together) join(name string) *member { return g.joinAhead(name, 0) }
+
+// joinAhead starts one on a machine whose clock is ahead.
+func (g *together) joinAhead(name string, ahead time.Duration) *member {
 	g.t.Helper()
-	st, err := postgres.Open(g.t.Context(), g.database, postgres.Options{Node: name})
+	st, err := postgres.Open(g.t.Context(), g.database, postgres.Options{Node: name, Now: func() time.Time { return time.Now().Add(ahead) }})
 	if err != nil {
 		g.t.Fatal(err)
 	}
 	eng, err := engine.New(g.t.Context(), engine.Config{
-		Store: st, AdminKey: "admin", Secrets: g.secrets, EgressAllow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
+		Store: st, AdminKey: "admin", Secrets: g.secrets, RetrySchedule: g.schedule, EgressAllow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
 	})
 	if err != nil {
 		g.t.Fatal(err)

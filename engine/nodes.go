@@ -247,6 +247,13 @@ func (n *nodes) adopt(ctx context.Context, journal uint16) (*shard, error) {
 	return sh, nil
 }
 
+// awaited borrows the shard of a journal that may just be being adopted; nil for none.
+func (n *nodes) awaited(journal uint16) *shard {
+	n.adopting.Lock()
+	defer n.adopting.Unlock()
+	return n.engine.shards.borrow(journal)
+}
+
 // open has a shard work on a store.
 func (n *nodes) open(ctx context.Context, cluster store.Cluster) (*shard, error) {
 	head, err := cluster.Head(ctx)
@@ -269,8 +276,9 @@ func (n *nodes) retire(ctx context.Context) {
 		if sh == n.engine.shards.main || !sh.failed() && !sh.idle() {
 			continue
 		}
-		n.engine.shards.remove(sh)
-		n.working.Go(func() { n.letGo(ctx, sh) })
+		if n.engine.shards.remove(sh) {
+			n.working.Go(func() { n.letGo(ctx, sh) })
+		}
 	}
 }
 
@@ -296,13 +304,16 @@ func (n *nodes) begin(ctx context.Context, request store.Request) {
 	n.busy++
 	n.working.Go(func() {
 		err := n.engine.answer(context.WithoutCancel(ctx), request)
-		if err != nil {
-			n.engine.cfg.Log.Warn("another node is not told what came of its request", "error", err)
-		}
 		n.mu.Lock()
 		defer n.mu.Unlock()
 		n.asked[request.ID] = false
 		n.busy--
+		switch {
+		case errors.Is(err, errNotHeld):
+			delete(n.asked, request.ID) // whoever has the journal next finds it
+		case err != nil:
+			n.engine.cfg.Log.Warn("another node is not told what came of its request", "error", err)
+		}
 	})
 }
 

@@ -41,9 +41,11 @@ const (
 
 // result is what came of an order.
 type result struct {
-	// Missing counts messages that were not there to be expunged, Started the
-	// deliveries that a replay's slice started.
+	// Missing counts messages that were not there to be expunged.
 	Missing int `json:"missing,omitempty"`
+	// Taken counts the messages that a replay's slice dealt with, and Started the
+	// deliveries of these that it started.
+	Taken   int `json:"taken,omitempty"`
 	Started int `json:"started,omitempty"`
 	// Replay is one that was made or changed.
 	Replay *postern.Replay `json:"replay,omitempty"`
@@ -105,12 +107,12 @@ func (e *Engine) expunge(ctx context.Context, app postern.ApplicationNumber, ids
 // was started elsewhere is judged again where this node ends before.
 func (e *Engine) startSlice(s replay.Slice) (taken, started int, err error) {
 	own := s.Messages
-	elsewhere := 0
 	if e.nodes != nil {
-		if own, elsewhere, err = e.startElsewhere(s); err != nil {
+		if own, err = e.startElsewhere(s); err != nil {
 			return 0, 0, err
 		}
 	}
+	elsewhere := s.Begun.Started
 	reached := func(taken int) int { // of all messages, when so many of the own are dealt with
 		if taken == len(own) {
 			return len(s.Messages)
@@ -135,24 +137,28 @@ func (e *Engine) startSlice(s replay.Slice) (taken, started int, err error) {
 
 // startElsewhere has those of a slice's messages dealt with that are of other
 // journals than the main one, and returns the rest.
-func (e *Engine) startElsewhere(s replay.Slice) (own []postern.MessageID, started int, err error) {
+func (e *Engine) startElsewhere(s replay.Slice) (own []postern.MessageID, err error) {
 	before, err := e.replays.Task(s.Application, s.Replay)
 	if err != nil {
-		return nil, 0, err
+		return nil, err
 	}
 	journals := byJournal(s.Messages)
 	own = journals[e.shards.main.journal]
 	delete(journals, e.shards.main.journal)
 	for _, journal := range slices.Sorted(maps.Keys(journals)) {
-		r, err := e.do(context.Background(), journal, order{
-			Op: orderReplay, Application: s.Application, Endpoint: s.Endpoint, Messages: journals[journal], Replay: before,
-		})
-		if err != nil {
-			return nil, 0, err
+		left := s.Begun.Without(journals[journal])
+		if len(left) == 0 {
+			continue
 		}
-		started += r.Started
+		r, err := e.do(context.Background(), journal, order{
+			Op: orderReplay, Application: s.Application, Endpoint: s.Endpoint, Messages: left, Replay: before,
+		})
+		s.Begun.Add(left[:min(r.Taken, len(left))], r.Started)
+		if err != nil {
+			return nil, err
+		}
 	}
-	return own, started, nil
+	return own, nil
 }
 
 // byJournal sorts messages by the journal that they are of, in their order.
@@ -179,11 +185,12 @@ func (e *Engine) lead(ctx context.Context, o order) (*postern.Replay, error) {
 
 // do has an order carried out by the holder of a journal.
 func (e *Engine) do(ctx context.Context, journal uint16, o order) (result, error) {
-	sh, err := e.holder(ctx, journal)
+	sh, err := e.borrow(ctx, journal)
 	if err != nil {
 		return result{}, err
 	}
 	if sh != nil {
+		defer e.shards.giveBack(sh)
 		return e.carryOut(ctx, sh, o)
 	}
 	body, err := json.Marshal(o)
@@ -204,16 +211,20 @@ func (e *Engine) do(ctx context.Context, journal uint16, o order) (result, error
 	return r, err
 }
 
-// holder is the shard that has a journal; nil where another node has it. A
-// journal that nobody needed any more is taken.
-func (e *Engine) holder(ctx context.Context, journal uint16) (*shard, error) {
+// borrow is the shard that has a journal, to be given back; nil where another node
+// has it. A journal that nobody needed any more is taken.
+func (e *Engine) borrow(ctx context.Context, journal uint16) (*shard, error) {
 	if e.nodes == nil {
-		return e.shards.main, nil // whose ids are of another journal were copied from elsewhere
+		return e.shards.borrow(e.shards.main.journal), nil // whose ids are of another journal were copied from elsewhere
 	}
-	if sh := e.shards.of(journal); sh != nil {
-		return sh, nil
+	for {
+		if sh := e.shards.borrow(journal); sh != nil {
+			return sh, nil
+		}
+		if sh, err := e.nodes.holder(ctx, journal); sh == nil { // else it may be let go before it is borrowed
+			return nil, err
+		}
 	}
-	return e.nodes.holder(ctx, journal)
 }
 
 // carryOut does what an order asks for.
@@ -229,7 +240,7 @@ func (e *Engine) carryOut(ctx context.Context, sh *shard, o order) (r result, er
 	case orderExpunge:
 		r.Missing, err = sh.dispatcher.ExpungeSome(ctx, o.Application, o.Messages)
 	case orderReplay:
-		_, r.Started, err = sh.dispatcher.Replay(dispatch.Slice{
+		r.Taken, r.Started, err = sh.dispatcher.Replay(dispatch.Slice{
 			Replay: o.Replay.ID, Application: o.Application, Endpoint: o.Endpoint, Messages: o.Messages, Wants: replay.Wants(o.Replay),
 		})
 	case orderCreateReplay:
@@ -245,12 +256,16 @@ func (e *Engine) carryOut(ctx context.Context, sh *shard, o order) (r result, er
 }
 
 // answer carries out what another node asks for, and tells it what came of it.
+// errNotHeld where it is somebody else's to answer by now.
 func (e *Engine) answer(ctx context.Context, request store.Request) error {
 	var o order
 	var r result
 	err := json.Unmarshal(request.Body, &o)
 	if err == nil {
 		r, err = e.obey(ctx, request.Journal, o)
+	}
+	if errors.Is(err, errNotHeld) {
+		return err
 	}
 	if err != nil {
 		r.Failure = failureOf(err)
@@ -263,9 +278,15 @@ func (e *Engine) answer(ctx context.Context, request store.Request) error {
 }
 
 func (e *Engine) obey(ctx context.Context, journal uint16, o order) (result, error) {
-	sh := e.shards.of(journal)
-	if sh == nil || slices.ContainsFunc(o.Messages, func(id postern.MessageID) bool { return id.Journal() != journal }) {
-		return result{}, &postern.Error{Kind: postern.Unavailable, Detail: "the node does not hold the message's journal: try again"}
+	sh := e.shards.borrow(journal)
+	if sh == nil {
+		if sh = e.nodes.awaited(journal); sh == nil {
+			return result{}, errNotHeld
+		}
+	}
+	defer e.shards.giveBack(sh)
+	if slices.ContainsFunc(o.Messages, func(id postern.MessageID) bool { return id.Journal() != journal }) {
+		return result{}, &postern.Error{Kind: postern.Internal, Detail: "another journal's holder was asked"}
 	}
 	if !o.complete() {
 		return result{}, &postern.Error{Kind: postern.Unavailable, Detail: "a node of another version asks for \"" + string(o.Op) + "\" without all that it needs"}
@@ -284,6 +305,9 @@ func (o *order) complete() bool {
 		return true
 	}
 }
+
+// errNotHeld is of a request for a journal that was let go just now.
+var errNotHeld = errors.New("the node does not hold the journal")
 
 // failureOf leaves out what is of this process alone.
 func failureOf(err error) *failure {

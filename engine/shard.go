@@ -24,6 +24,10 @@ type shard struct {
 	done chan struct{}
 	err  error
 	said uint64 // the claims that the lease says, summed up
+	// borrowed counts those who have the shard do something, and returned is when the
+	// last of them had; guarded by shards.
+	borrowed int
+	returned time.Time
 }
 
 // newShard makes a shard that goes on where the journal stands. Nothing of it
@@ -112,7 +116,29 @@ func (s *shards) of(journal uint16) *shard {
 	return s.adopted[journal]
 }
 
-// add makes an adopted shard known, and remove forgets it.
+// borrow is of for whoever has the shard do something: it is not let go before it is
+// given back.
+func (s *shards) borrow(journal uint16) *shard {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	sh := s.adopted[journal]
+	if journal == s.main.journal {
+		sh = s.main
+	}
+	if sh != nil {
+		sh.borrowed++
+	}
+	return sh
+}
+
+func (s *shards) giveBack(sh *shard) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	sh.borrowed--
+	sh.returned = time.Now()
+}
+
+// add makes an adopted shard known.
 func (s *shards) add(sh *shard) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -122,10 +148,20 @@ func (s *shards) add(sh *shard) {
 	s.adopted[sh.journal] = sh
 }
 
-func (s *shards) remove(sh *shard) {
+// lingers is for how long a shard stays that did something for a caller: a replay has
+// more, and to let go of a journal and adopt it takes a while.
+const lingers = 3 * time.Second
+
+// remove forgets an adopted shard, unless it does what it is asked for, or did a
+// moment ago.
+func (s *shards) remove(sh *shard) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if (sh.borrowed > 0 || time.Since(sh.returned) < lingers) && !sh.failed() {
+		return false
+	}
 	delete(s.adopted, sh.journal)
+	return true
 }
 
 // all lists the shards, the main one first.

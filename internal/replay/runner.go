@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"sync"
 	"time"
 
@@ -32,6 +33,53 @@ type Slice struct {
 	// Record is the replay once the first taken of Messages are dealt with. Where
 	// taken is not 0 what it returned last is stored, no earlier than their rows.
 	Record func(taken, started int) *postern.Replay
+	// Begun is for Start to say what it has begun of a slice that it could not end:
+	// it has it again for the next slice from there.
+	Begun *Begun
+}
+
+// Begun are messages behind a replay's cursor that are dealt with. The zero value
+// has none.
+type Begun struct {
+	cursor   postern.MessageID
+	messages map[postern.MessageID]bool
+	// Started counts the deliveries that were started and that no record counts.
+	Started int
+}
+
+// behind forgets what was begun behind another cursor: another node has walked since.
+func (b *Begun) behind(cursor postern.MessageID) *Begun {
+	if b.cursor != cursor {
+		*b = Begun{cursor: cursor}
+	}
+	return b
+}
+
+// Add notes messages, of which some deliveries were started.
+func (b *Begun) Add(messages []postern.MessageID, started int) {
+	if b.messages == nil {
+		b.messages = make(map[postern.MessageID]bool)
+	}
+	for _, id := range messages {
+		b.messages[id] = true
+	}
+	b.Started += started
+}
+
+// Without are those of messages that are not among them.
+func (b *Begun) Without(messages []postern.MessageID) (left []postern.MessageID) {
+	for _, id := range messages {
+		if !b.messages[id] {
+			left = append(left, id)
+		}
+	}
+	return left
+}
+
+// stored forgets what a record up to a cursor says.
+func (b *Begun) stored(cursor postern.MessageID) {
+	maps.DeleteFunc(b.messages, func(id postern.MessageID, _ bool) bool { return id.Compare(cursor) <= 0 })
+	b.cursor, b.Started = cursor, 0
 }
 
 // Config is what a Runner needs; all of it is required but Leads and Log.
@@ -99,6 +147,7 @@ type entry struct {
 	// What follows is the walk's own.
 	pace  pace
 	until time.Time // when it is looked at again
+	begun Begun
 }
 
 const (
@@ -252,7 +301,7 @@ func (r *Runner) start(e *entry, before *postern.Replay, found pick) error {
 	var record *postern.Replay
 	taken, started, err := r.cfg.Start(Slice{
 		Replay: before.ID, Application: before.Application, Endpoint: before.To, Messages: found.messages,
-		Wants: Wants(before),
+		Wants: Wants(before), Begun: e.begun.behind(before.Cursor),
 		Record: func(taken, started int) *postern.Replay {
 			part := found
 			if taken < len(found.messages) {
@@ -266,6 +315,7 @@ func (r *Runner) start(e *entry, before *postern.Replay, found pick) error {
 	})
 	e.pace.spend(started)
 	if taken > 0 { // also where the slice ended early
+		e.begun.stored(record.Cursor)
 		r.saved(e, before, record)
 	}
 	if errors.Is(err, postern.ErrNotFound) {

@@ -237,6 +237,46 @@ func TestFailuresPass(t *testing.T) {
 	})
 }
 
+// TestBegunIsKept: what a slice had begun when it failed is not begun once more, and
+// counted once.
+func TestBegunIsKept(t *testing.T) {
+	r := newRig(t)
+	messages := r.publishAll(sliceSize + 3)
+	fail, dealt := true, 0
+	start := r.cfg.Start
+	r.Runner = New(func() Config {
+		cfg := r.cfg
+		cfg.Start = func(s Slice) (int, int, error) {
+			if fail { // a third is begun, the rest is with a node that has gone
+				fail = false
+				s.Begun.Add(s.Messages[:20], 20)
+				return 0, 0, postern.ErrUnavailable
+			}
+			all, begun := s.Messages, s.Begun.Started
+			s.Messages = s.Begun.Without(all)
+			dealt += len(s.Messages)
+			record := s.Record
+			s.Record = func(_, started int) *postern.Replay { return record(len(all), started+begun) }
+			_, started, err := start(s)
+			return len(all), started + begun, err
+		}
+		return cfg
+	}())
+	record := r.create(func(in *postern.Replay) { in.To, in.Selection.From = 2, 0 })
+	for range 10 {
+		for _, e := range r.active {
+			e.until = time.Time{}
+		}
+		r.turn(t.Context())
+	}
+	if end := r.get(record); end.State != postern.ReplayFinished || end.Replayed != int64(len(messages)) || end.Skipped != 0 {
+		t.Errorf("%+v", end)
+	}
+	if want := len(messages) - 20; dealt != want {
+		t.Errorf("%d were dealt with after the failure, want %d", dealt, want)
+	}
+}
+
 // TestRunWakes: replays begin when they are created, and Run ends with its
 // context.
 func TestRunWakes(t *testing.T) {

@@ -86,6 +86,10 @@ soak-pages: build ## measure every list, filter, plot and tail on 1M stored mess
 soak-retention: build ## measure while a day of 1M messages is dropped (13 minutes)
 	bin/postern bench --runs retention $(BENCH_FLAGS)
 
+.PHONY: soak-nodes
+soak-nodes: build ## measure two and three nodes on one database, BENCH_FLAGS="--store postgres://..." (9 minutes)
+	bin/postern bench --runs nodes $(BENCH_FLAGS)
+
 .PHONY: soak-faults
 soak-faults: ## meet full disks and faults on our own side, with full counts (10 minutes)
 	POSTERN_SOAK=1 go test -v -count=1 -timeout $(SOAK_TIMEOUT) -run 'TestSoakDisk|TestSoakFullDisk|TestNoDescriptors|TestResolverDown|TestNoRoute|TestPayloadsBeyond' ./internal/e2e

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -55,10 +56,9 @@ func (p *pretended) Changed(_ context.Context, _ uint64, _ func(any) error) (uin
 	return version, nil
 }
 
-// A node that takes a journal over, which may take as long as its last batch or as
-// what it has to read, keeps step with the others meanwhile: what they revoke holds
-// here within a second. And a lease can be renewed at any moment.
-func TestKeepStepWhileAdopting(t *testing.T) {
+// pretend runs an engine on such a store until the test's end.
+func pretend(t *testing.T) (*pretended, *Engine) {
+	t.Helper()
 	memory, err := embedded.Open(t.Context(), "memory:", embedded.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -68,9 +68,23 @@ func TestKeepStepWhileAdopting(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancel(context.Background())
 	ran := make(chan error, 1)
 	go func() { ran <- e.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := errors.Join(<-ran, memory.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+	return p, e
+}
+
+// A node that takes a journal over, which may take as long as its last batch or as
+// what it has to read, keeps step with the others meanwhile: what they revoke holds
+// here within a second. And a lease can be renewed at any moment.
+func TestKeepStepWhileAdopting(t *testing.T) {
+	p, _ := pretend(t)
 	<-p.adopting
 	p.version.Store(7)
 	p.wake <- struct{}{}
@@ -82,11 +96,24 @@ func TestKeepStepWhileAdopting(t *testing.T) {
 	case <-time.After(10 * time.Second):
 		t.Error("what another node changed is not read")
 	}
-	cancel()
-	if err := <-ran; err != nil {
-		t.Error(err)
+}
+
+// Nobody is asked for a message of a journal that there is none of, nor is one
+// waited for that is taken over for longer than the caller has time.
+func TestMessageOfNoJournal(t *testing.T) {
+	p, e := pretend(t)
+	<-p.adopting
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	id := postern.NewMessageID(time.Now(), 9, 1, 1)
+	if err := e.Resend(ctx, store.DeliveryKey{Application: 1, Endpoint: 1, Message: id}); !errors.Is(err, postern.ErrNotFound) {
+		t.Errorf("resent: %v", err)
 	}
-	if err := memory.Close(); err != nil {
-		t.Error(err)
+	gone := errors.New("gone")
+	ctx, leave := context.WithCancelCause(t.Context())
+	leave(gone)
+	id = postern.NewMessageID(time.Now(), 1, 1, 1)
+	if err := e.Resend(ctx, store.DeliveryKey{Application: 1, Endpoint: 1, Message: id}); !errors.Is(err, gone) {
+		t.Errorf("resent while its journal is taken, for who waits no more: %v", err)
 	}
 }

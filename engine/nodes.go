@@ -33,9 +33,9 @@ type nodes struct {
 	rates shares
 	looks looks
 
-	// adopting is held while a shard is added. work has one begin; nil before the
-	// engine works, and once that ends.
-	adopting sync.Mutex
+	// adopting, of capacity 1, is full while a shard is added, which can take long.
+	// work has one begin; nil before the engine works, and once that ends.
+	adopting chan struct{}
 	work     func(*shard)
 
 	// working counts requests that are carried out, shards that are let go, and the
@@ -55,7 +55,7 @@ func (e *Engine) newNodes() *nodes {
 	if !ok {
 		return nil
 	}
-	n := &nodes{engine: e, cluster: cluster, asked: make(map[uint64]bool)}
+	n := &nodes{engine: e, cluster: cluster, adopting: make(chan struct{}, 1), asked: make(map[uint64]bool)}
 	n.state.Store(&store.ClusterState{})
 	return n
 }
@@ -66,12 +66,12 @@ func (n *nodes) start(ctx, attempts context.Context) (stop func()) {
 	if n == nil {
 		return func() {}
 	}
-	n.adopting.Lock()
+	n.adopting <- struct{}{}
 	n.work = func(sh *shard) {
 		sh.run(ctx)
 		sh.dispatcher.Start(attempts)
 	}
-	n.adopting.Unlock()
+	<-n.adopting
 	steps, cancel := context.WithCancelCause(ctx)
 	done := make(chan struct{})
 	go func() { // ends with steps, by stop alone
@@ -82,9 +82,9 @@ func (n *nodes) start(ctx, attempts context.Context) (stop func()) {
 		cancel(errStopping)
 		<-done
 		n.working.Wait()
-		n.adopting.Lock()
+		n.adopting <- struct{}{}
 		n.work = nil
-		n.adopting.Unlock()
+		<-n.adopting
 	}
 }
 
@@ -208,13 +208,21 @@ func (n *nodes) adoptAll(ctx context.Context, state *store.ClusterState) error {
 	return failed
 }
 
-// holder is the shard of a journal: nil where another node has it.
+// holder is the shard of a journal: nil where another node has it, and
+// postern.ErrNotFound where there is no such journal.
 func (n *nodes) holder(ctx context.Context, journal uint16) (*shard, error) {
-	now := n.cluster.Now()
-	for i := range n.state.Load().Leases {
-		if lease := &n.state.Load().Leases[i]; lease.Journal == journal && lease.Held(now) {
-			return nil, nil
+	lease := leaseOf(n.state.Load(), journal)
+	if lease == nil { // it may be one of a node that has just begun
+		state, err := n.look(ctx)
+		if err != nil {
+			return nil, err
 		}
+		if lease = leaseOf(state, journal); lease == nil {
+			return nil, postern.ErrNotFound
+		}
+	}
+	if lease.Held(n.cluster.Now()) {
+		return nil, nil
 	}
 	sh, err := n.adopt(ctx, journal)
 	if errors.Is(err, postern.ErrConflict) {
@@ -223,12 +231,24 @@ func (n *nodes) holder(ctx context.Context, journal uint16) (*shard, error) {
 	return sh, err
 }
 
+func leaseOf(state *store.ClusterState, journal uint16) *store.Lease {
+	at := slices.IndexFunc(state.Leases, func(l store.Lease) bool { return l.Journal == journal })
+	if at < 0 {
+		return nil
+	}
+	return &state.Leases[at]
+}
+
 // adopt takes a journal over and goes on where it stands. postern.ErrConflict
 // where it has a holder.
 func (n *nodes) adopt(ctx context.Context, journal uint16) (*shard, error) {
 	e := n.engine
-	n.adopting.Lock()
-	defer n.adopting.Unlock()
+	select {
+	case n.adopting <- struct{}{}:
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	defer func() { <-n.adopting }()
 	if n.work == nil {
 		return nil, errStopping
 	}

@@ -269,8 +269,8 @@ func (n *nodes) adopt(ctx context.Context, journal uint16) (*shard, error) {
 
 // awaited borrows the shard of a journal that may just be being adopted; nil for none.
 func (n *nodes) awaited(journal uint16) *shard {
-	n.adopting.Lock()
-	defer n.adopting.Unlock()
+	n.adopting <- struct{}{}
+	defer func() { <-n.adopting }()
 	return n.engine.shards.borrow(journal)
 }
 

@@ -21,18 +21,29 @@ type pretended struct {
 	version  atomic.Uint64
 	adopting chan struct{} // sent to when journal 1 is to be adopted, which takes long
 	read     chan uint64   // versions that were read
+	lapsed   atomic.Bool   // the lease of journal 0 has run out
+	renewed  func()
 }
 
 // unused are the methods that nothing here calls.
 type unused struct{ store.Cluster }
 
 func (p *pretended) Now() time.Time        { return time.Now() }
-func (p *pretended) Leased() time.Time     { return time.Now().Add(time.Hour) }
 func (p *pretended) Tell([]byte, bool)     {}
 func (p *pretended) Wake() <-chan struct{} { return p.wake }
 
+func (p *pretended) Leased() time.Time {
+	if p.lapsed.Load() {
+		return time.Time{}
+	}
+	return time.Now().Add(time.Hour)
+}
+
 // Renewed has the lease be renewed at that very moment, too.
-func (p *pretended) Renewed(fn func()) { fn() }
+func (p *pretended) Renewed(fn func()) {
+	p.renewed = fn
+	fn()
+}
 
 func (p *pretended) Poll(context.Context) (store.ClusterState, error) {
 	now := time.Now()
@@ -56,6 +67,10 @@ func (p *pretended) Changed(_ context.Context, _ uint64, _ func(any) error) (uin
 	return version, nil
 }
 
+func newPretended(on store.Store) *pretended {
+	return &pretended{Store: on, wake: make(chan struct{}, 1), adopting: make(chan struct{}, 1), read: make(chan uint64, 1)}
+}
+
 // pretend runs an engine on such a store until the test's end.
 func pretend(t *testing.T) (*pretended, *Engine) {
 	t.Helper()
@@ -63,7 +78,7 @@ func pretend(t *testing.T) (*pretended, *Engine) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &pretended{Store: memory, wake: make(chan struct{}, 1), adopting: make(chan struct{}, 1), read: make(chan uint64, 1)}
+	p := newPretended(memory)
 	e, err := New(t.Context(), Config{Store: p})
 	if err != nil {
 		t.Fatal(err)
@@ -116,4 +131,33 @@ func TestMessageOfNoJournal(t *testing.T) {
 	if err := e.Resend(ctx, store.DeliveryKey{Application: 1, Endpoint: 1, Message: id}); !errors.Is(err, gone) {
 		t.Errorf("resent while its journal is taken, for who waits no more: %v", err)
 	}
+}
+
+// A call that waits for another one of its handler to end has not begun: it does not
+// once the journal may be another node's.
+func TestHandlersOfALostJournal(t *testing.T) {
+	inProgram(t, Config{}, func(p *program) {
+		cluster := newPretended(p.st)
+		p.cfg.Store = cluster
+		end := make(chan struct{})
+		p.begin(func(eng *Engine) error {
+			return eng.OnWith(HandlerOptions{EventTypes: []string{"a"}, Concurrency: 1}, func(_ context.Context, m *Message) error {
+				p.note("%s", m.Payload)
+				<-end
+				return nil
+			})
+		})
+		p.publish("a", "1")
+		p.want("1")
+		p.publish("a", "2")
+		p.want()
+		cluster.lapsed.Store(true)
+		end <- struct{}{}
+		p.pass(time.Minute)
+		p.want()
+		cluster.lapsed.Store(false)
+		cluster.renewed()
+		p.want("2")
+		end <- struct{}{}
+	})
 }

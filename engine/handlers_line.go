@@ -50,6 +50,9 @@ func (l *handlerLine) Send(ctx context.Context, m *postern.Message, c *postern.C
 			return false
 		}
 		defer func() { <-l.slots }()
+		if !l.engine.mayStart(m.ID.Journal()) { // it waited, for however long
+			return false
+		}
 	}
 	begun := time.Now()
 	a.URL = handlerURL + l.Name

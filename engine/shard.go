@@ -116,6 +116,16 @@ func (s *shards) of(journal uint16) *shard {
 	return s.adopted[journal]
 }
 
+// mayStart reports whether an attempt that has waited may begin: the journal that it
+// is of is still held here.
+func (e *Engine) mayStart(journal uint16) bool {
+	if e.nodes == nil {
+		return true
+	}
+	sh := e.shards.of(journal)
+	return sh != nil && sh.dispatcher.MayStart()
+}
+
 // borrow is of for whoever has the shard do something: it is not let go before it is
 // given back.
 func (s *shards) borrow(journal uint16) *shard {

@@ -17,6 +17,10 @@ func (d *Dispatcher) leased() bool {
 	return until.Sub(now) > leaseMargin && until.Round(0).Sub(now.Round(0)) > leaseMargin
 }
 
+// MayStart is for who begins an attempt some time after it was handed one: it is
+// false where the journal is not ours for long enough by then.
+func (d *Dispatcher) MayStart() bool { return d.leased() }
+
 // Renewed starts what waited for a longer lease. It is called after each renewal
 // and does not block.
 func (d *Dispatcher) Renewed() {

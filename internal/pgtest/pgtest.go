@@ -49,12 +49,13 @@ type Cluster struct {
 	start sync.Once
 	err   error  // of the start; read after it
 	from  string // the folder of the cluster that it follows from its start on, "" for none
-	own   bool   // it ends with a test
 	dir   string
 	guard *exec.Cmd
-	hold  io.WriteCloser // the guard obeys it, and lives as long as it is open
-	told  *bufio.Reader  // what the guard answers
-	count atomic.Int64
+	// stopped: by Stop, and not started again.
+	stopped bool
+	hold    io.WriteCloser // the guard obeys it, and lives as long as it is open
+	told    *bufio.Reader  // what the guard answers
+	count   atomic.Int64
 }
 
 // New makes a cluster that is not started yet.
@@ -68,13 +69,10 @@ func (c *Cluster) Main(m *testing.M) int {
 
 // Run gives a test a cluster of its own, which ends with the test: for what would
 // disturb others.
-func (c *Cluster) Run(t testing.TB) {
-	c.own = true
-	t.Cleanup(c.stop)
-}
+func (c *Cluster) Run(t testing.TB) { t.Cleanup(c.stop) }
 
 // Database makes a database for a test and returns its address, postgres://...
-// The test's end drops it with all its connections, or the whole cluster. Without
+// The test's end drops it with all its connections, unless the cluster is stopped. Without
 // a PostgreSQL on this machine the test is skipped, or fails where CI is "true".
 func (c *Cluster) Database(t testing.TB) string {
 	t.Helper()
@@ -89,10 +87,10 @@ func (c *Cluster) Database(t testing.TB) string {
 	if err := c.admin(context.Background(), "CREATE DATABASE "+name+" TEMPLATE "+template); err != nil {
 		t.Fatal(err)
 	}
-	if c.own {
-		return c.url(name) // it ends with the cluster, which may not run any more by then
-	}
 	t.Cleanup(func() {
+		if c.stopped {
+			return // it ends with the cluster
+		}
 		if err := c.admin(context.Background(), "DROP DATABASE "+name+" WITH (FORCE)"); err != nil {
 			t.Error(err)
 		}
@@ -146,6 +144,7 @@ func (c *Cluster) Stop(t testing.TB, mode string) {
 	if err := c.order(signals[mode], "stopped"); err != nil {
 		t.Fatal(err)
 	}
+	c.stopped = true
 }
 
 // Start starts the server again, and returns once it takes connections.
@@ -154,6 +153,7 @@ func (c *Cluster) Start(t testing.TB) {
 	if err := c.order("START", "ready"); err != nil {
 		t.Fatal(err)
 	}
+	c.stopped = false
 }
 
 // Standby gives a test a server that follows this one, which has to run, until it is
@@ -285,9 +285,14 @@ func (c *Cluster) stop() {
 	}
 }
 
-// admin runs a command that is about databases.
+// admin runs a command that is about databases. It waits for no standby.
 func (c *Cluster) admin(ctx context.Context, command string) error {
-	conn, err := pgx.Connect(ctx, c.url("postgres"))
+	config, err := pgx.ParseConfig(c.url("postgres"))
+	if err != nil {
+		return err
+	}
+	config.RuntimeParams["synchronous_commit"] = "local"
+	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
 		return err
 	}

@@ -369,3 +369,36 @@ func TestNow(t *testing.T) {
 		}
 	}
 }
+
+// While a database cannot be reached, or hangs, nobody renews a lease: those that
+// run out first say nothing of their holders, whoever comes back first.
+func TestAdoptAfterAShortOutage(t *testing.T) {
+	url := cluster.Database(t)
+	do(t, url, isUp)
+	live, heir := still(t, url, "live"), still(t, url, "heir")
+	unfinished(t, live)
+	do(t, url, settleIn, 1)
+	// Eight seconds passed in which neither was renewed, the live one's last time a
+	// little earlier.
+	do(t, url, "UPDATE heartbeat SET expires_ms = postern_now() + CASE journal WHEN 0 THEN -500 ELSE 2000 END")
+	for _, when := range []string{"at once", "after it renewed its own"} {
+		if _, err := heir.Adopt(t.Context(), 0); !errors.Is(err, postern.ErrConflict) {
+			t.Errorf("adopted %s: %v", when, err)
+		}
+		if err := heir.renew(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := live.renew(t.Context()); err != nil {
+		t.Errorf("its holder goes on: %v", err)
+	}
+	do(t, url, runOut, 0)
+	do(t, url, settleIn, 1)
+	shard, err := heir.Adopt(t.Context(), 0)
+	if err != nil {
+		t.Fatalf("not adopted though it was time: %v", err)
+	}
+	if err := shard.Close(); err != nil {
+		t.Error(err)
+	}
+}

@@ -16,9 +16,10 @@ import (
 
 const (
 	// lease is how long a journal is its holder's without a word; renewEvery is
-	// how often there is one.
+	// how often there is one, renewAgain how soon after one that failed.
 	lease      = 10 * time.Second
 	renewEvery = 3 * time.Second
+	renewAgain = time.Second
 	// renewTimeout bounds one renewal, and with it how long a raise waits for one.
 	renewTimeout = 2 * time.Second
 )
@@ -157,10 +158,10 @@ func (s *Store) beat(ctx context.Context) {
 			s.fail(errFenced)
 		case errors.Is(err, context.DeadlineExceeded):
 			// The database is slow: a batch will tell whether it is more than that.
-			wait = min(pause.grow(), renewEvery)
+			wait = min(pause.grow(), renewAgain)
 		case err != nil && ctx.Err() == nil:
 			s.outage.begin(s, byRenewal, err)
-			wait = min(pause.grow(), renewEvery)
+			wait = min(pause.grow(), renewAgain)
 		case err == nil:
 			s.outage.end(s, byRenewal)
 			wait, pause = renewEvery, pauses{}

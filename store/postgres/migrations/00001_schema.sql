@@ -28,7 +28,7 @@ CREATE TABLE heartbeat (
     -- main: the node accepts messages with this journal; others it has adopted.
     main       boolean  NOT NULL,
     started_ms bigint   NOT NULL, -- when the node was
-    since_ms   bigint   NOT NULL, -- from when on the lease has held without a gap
+    since_ms   bigint   NOT NULL, -- from when on the lease was renewed without a gap
     expires_ms bigint   NOT NULL,
     -- released: the holder has stopped in order, and anybody may take it at once.
     released   boolean  NOT NULL,

@@ -125,7 +125,8 @@ END $$;
 -- the epoch _by_epoch. Where nobody has released the journal, the node has to have
 -- held its own for as long as a lease lasts, and the database to have been up for as
 -- long where it is: after an outage, or a failover, all leases have run out, and their
--- holders are about to renew them.
+-- holders are about to renew them. After a short one some have not: who could not
+-- renew its own for a while knows nothing of others either.
 CREATE FUNCTION postern_adopt(_journal smallint, _node text, _by smallint, _by_epoch bigint, _lease_ms bigint) RETURNS bigint
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -133,7 +134,7 @@ DECLARE
     _started_ms bigint;
     _held       boolean;
 BEGIN
-    SELECT h.started_ms, h.since_ms <= postern_now() - _lease_ms INTO _started_ms, _held FROM heartbeat h
+    SELECT h.started_ms, h.since_ms <= postern_now() - _lease_ms AND h.expires_ms > postern_now() + _lease_ms / 3 INTO _started_ms, _held FROM heartbeat h
         WHERE h.journal = _by AND h.epoch = _by_epoch AND NOT h.released AND h.expires_ms > postern_now();
     IF NOT FOUND THEN
         RETURN NULL;
@@ -164,7 +165,7 @@ BEGIN
         _was := _was + 1;
         UPDATE journal j SET epoch = _was, token = _token WHERE j.id = _journal;
     END IF;
-    UPDATE heartbeat h SET epoch = _was, since_ms = CASE WHEN h.expires_ms > _now THEN h.since_ms ELSE _now END, expires_ms = _now + _lease_ms
+    UPDATE heartbeat h SET epoch = _was, since_ms = CASE WHEN h.expires_ms > _now + _lease_ms / 2 THEN h.since_ms ELSE _now END, expires_ms = _now + _lease_ms
         WHERE h.journal = _journal;
     RETURN _was;
 END $$;
@@ -181,7 +182,7 @@ BEGIN
     PERFORM postern_up(_lease_ms); -- which notes the server
     now_us := extract(epoch FROM clock_timestamp()) * 1000000;
     _now := now_us / 1000;
-    UPDATE heartbeat h SET since_ms = CASE WHEN h.expires_ms > _now THEN h.since_ms ELSE _now END,
+    UPDATE heartbeat h SET since_ms = CASE WHEN h.expires_ms > _now + _lease_ms / 2 THEN h.since_ms ELSE _now END,
             -- One that was given up and comes late takes nothing back; nor does a clock
             -- that was far ahead stay.
             expires_ms = least(greatest(h.expires_ms, _now + _lease_ms), _now + 2 * _lease_ms), word = coalesce(_word, h.word)

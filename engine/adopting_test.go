@@ -21,6 +21,7 @@ type pretended struct {
 	version  atomic.Uint64
 	adopting chan struct{} // sent to when journal 1 is to be adopted, which takes long
 	read     chan uint64   // versions that were read
+	asked    chan struct{} // sent to when the holder of journal 2 is asked, who never answers
 	lapsed   atomic.Bool   // the lease of journal 0 has run out
 	renewed  func()
 }
@@ -48,8 +49,23 @@ func (p *pretended) Renewed(fn func()) {
 func (p *pretended) Poll(context.Context) (store.ClusterState, error) {
 	now := time.Now()
 	return store.ClusterState{Version: p.version.Load(), Leases: []store.Lease{
-		{Journal: 0, Main: true, Expires: now.Add(time.Hour)}, {Journal: 1, Expires: now.Add(-time.Second)},
+		{Journal: 0, Main: true, Expires: now.Add(time.Hour)}, {Journal: 1, Expires: now.Add(-time.Second)}, {Journal: 2, Main: true, Expires: now.Add(time.Hour)},
 	}}, nil
+}
+
+func (p *pretended) Ask(ctx context.Context, _ uint16, _ []byte) ([]byte, error) {
+	p.asked <- struct{}{}
+	select {
+	case <-ctx.Done():
+	case <-time.After(time.Minute):
+	}
+	return nil, postern.ErrUnavailable
+}
+
+// Messages has one that journal 2 accepted.
+func (p *pretended) Messages(_ context.Context, app postern.ApplicationNumber, _ store.MessageFilter, _ store.Page) (store.MessagePage, error) {
+	id := postern.NewMessageID(time.Now(), 2, 1, 1)
+	return store.MessagePage{Messages: []*postern.Message{{ID: id, Application: app}}, Next: id, Done: true}, nil
 }
 
 func (p *pretended) Adopt(ctx context.Context, _ uint16) (store.Cluster, error) {
@@ -68,7 +84,7 @@ func (p *pretended) Changed(_ context.Context, _ uint64, _ func(any) error) (uin
 }
 
 func newPretended(on store.Store) *pretended {
-	return &pretended{Store: on, wake: make(chan struct{}, 1), adopting: make(chan struct{}, 1), read: make(chan uint64, 1)}
+	return &pretended{Store: on, wake: make(chan struct{}, 1), adopting: make(chan struct{}, 1), read: make(chan uint64, 1), asked: make(chan struct{}, 1)}
 }
 
 // pretend runs an engine on such a store until the test's end.
@@ -159,5 +175,27 @@ func TestHandlersOfALostJournal(t *testing.T) {
 		cluster.renewed()
 		p.want("2")
 		end <- struct{}{}
+	})
+}
+
+// A stop does not wait for another node that does not answer.
+func TestStopWhileAnotherIsAsked(t *testing.T) {
+	inProgram(t, Config{DrainTimeout: time.Second}, func(p *program) {
+		cluster := newPretended(p.st)
+		p.cfg.Store = cluster
+		p.on("a", func(context.Context, *Message) error { return nil })
+		m := p.publish("a", "1")
+		_, err := p.eng.Replay(p.Context(), postern.Replay{
+			Application: m.Application, To: m.Routes[0], Selection: postern.Selection{Since: time.Now().Add(-time.Hour)},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		<-cluster.asked
+		began := time.Now()
+		p.stop()
+		if took := time.Since(began); took > 10*time.Second {
+			t.Errorf("it took %v", took)
+		}
 	})
 }

@@ -53,6 +53,8 @@ type Engine struct {
 	// attended: the handlers are stored, and attending is closed by Run.
 	attended  atomic.Bool
 	attending chan struct{}
+	// impatient is closed where a stop has taken its time.
+	impatient chan struct{}
 }
 
 // New reads the store and makes an engine that goes on where the last one
@@ -66,7 +68,7 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 	if cfg.Secrets == nil {
 		cfg.Secrets = keyring.New().For(secretsPurpose)
 	}
-	e := &Engine{cfg: cfg, clock: sweep.NewClock(cfg.Now), tail: tail.New(), attending: make(chan struct{}), began: cfg.Now()}
+	e := &Engine{cfg: cfg, clock: sweep.NewClock(cfg.Now), tail: tail.New(), attending: make(chan struct{}), impatient: make(chan struct{}), began: cfg.Now()}
 	e.handlers.stopping = make(chan struct{})
 	head, err := cfg.Store.Head(ctx)
 	if err != nil {
@@ -190,8 +192,12 @@ func (e *Engine) Run(ctx context.Context) error {
 	close(e.handlers.stopping)
 	e.tail.Close()
 	e.pulls.Close()
-	// Slices and requests of other nodes that are under way wait for the store.
-	backstop := time.AfterFunc(max(e.cfg.DrainTimeout, 0)+storeGrace, e.shards.abandon)
+	// Slices and requests of other nodes that are under way wait for the store, or for
+	// other nodes.
+	backstop := time.AfterFunc(max(e.cfg.DrainTimeout, 0)+storeGrace, func() {
+		close(e.impatient)
+		e.shards.abandon()
+	})
 	defer backstop.Stop()
 	stopWork()
 	e.drain(ctx, failure != nil, abort)

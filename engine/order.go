@@ -145,12 +145,14 @@ func (e *Engine) startElsewhere(s replay.Slice) (own []postern.MessageID, err er
 	journals := byJournal(s.Messages)
 	own = journals[e.shards.main.journal]
 	delete(journals, e.shards.main.journal)
+	ctx, cancel := e.patience()
+	defer cancel()
 	for _, journal := range slices.Sorted(maps.Keys(journals)) {
 		left := s.Begun.Without(journals[journal])
 		if len(left) == 0 {
 			continue
 		}
-		r, err := e.do(context.Background(), journal, order{
+		r, err := e.do(ctx, journal, order{
 			Op: orderReplay, Application: s.Application, Endpoint: s.Endpoint, Messages: left, Replay: before,
 		})
 		s.Begun.Add(left[:min(r.Taken, len(left))], r.Started)
@@ -159,6 +161,20 @@ func (e *Engine) startElsewhere(s replay.Slice) (own []postern.MessageID, err er
 		}
 	}
 	return own, nil
+}
+
+// patience is a context for what is not given up half-way, unless a stop has waited
+// for long.
+func (e *Engine) patience() (ctx context.Context, cancel func()) {
+	ctx, end := context.WithCancelCause(context.Background())
+	go func() { // ends with ctx
+		select {
+		case <-e.impatient:
+			end(errStopping)
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() { end(nil) }
 }
 
 // byJournal sorts messages by the journal that they are of, in their order.

@@ -3,9 +3,11 @@ package engine
 import (
 	"context"
 	"errors"
+	"runtime"
 	"sync/atomic"
 	"testing"
 	"time"
+	"weak"
 
 	"github.com/postern-dev/postern"
 	"github.com/postern-dev/postern/store"
@@ -24,6 +26,7 @@ type pretended struct {
 	asked    chan struct{} // sent to when the holder of journal 2 is asked, who never answers
 	lapsed   atomic.Bool   // the lease of journal 0 has run out
 	renewed  func()
+	heritage store.Cluster // what journal 1 is, the first time; nil for nothing
 }
 
 // unused are the methods that nothing here calls.
@@ -72,6 +75,10 @@ func (p *pretended) Adopt(ctx context.Context, _ uint16) (store.Cluster, error) 
 	select {
 	case p.adopting <- struct{}{}:
 	default:
+	}
+	if st := p.heritage; st != nil {
+		p.heritage = nil
+		return st, nil
 	}
 	<-ctx.Done()
 	return nil, postern.ErrUnavailable
@@ -196,6 +203,39 @@ func TestStopWhileAnotherIsAsked(t *testing.T) {
 		p.stop()
 		if took := time.Since(began); took > 10*time.Second {
 			t.Errorf("it took %v", took)
+		}
+	})
+}
+
+// unreadable is a journal of which only the half can be read.
+type unreadable struct{ *pretended }
+
+func (*unreadable) Behind(context.Context) ([]store.BehindRow, error) {
+	return []store.BehindRow{{Endpoint: 1, Application: 1}}, nil
+}
+
+func (*unreadable) Schedules(context.Context, func(postern.Row) error) error {
+	return postern.ErrUnavailable
+}
+
+func (*unreadable) Close() error { return nil }
+
+// A journal that cannot be read is tried again and again: nothing is kept of it.
+func TestForgetWhatCannotBeAdopted(t *testing.T) {
+	inProgram(t, Config{}, func(p *program) {
+		cluster := newPretended(p.st)
+		p.cfg.Store = cluster
+		lost := &unreadable{newPretended(p.st)}
+		kept := weak.Make(lost)
+		cluster.heritage, lost = lost, nil
+		p.on("a", func(context.Context, *Message) error { return nil })
+		p.pass(5 * time.Second)
+		if cluster.heritage != nil {
+			t.Fatal("it was not adopted")
+		}
+		runtime.GC()
+		if kept.Value() != nil {
+			t.Error("its lanes are still in memory")
 		}
 	})
 }

@@ -282,7 +282,7 @@ func (n *nodes) open(ctx context.Context, cluster store.Cluster) (*shard, error)
 	}
 	sh := n.engine.newShard(cluster, head)
 	if err := sh.dispatcher.Recover(ctx, head.Low); err != nil {
-		return nil, err
+		return nil, errors.Join(err, sh.dispatcher.Stop(ctx)) // its timers keep the lanes that there are
 	}
 	n.engine.shards.add(sh)
 	n.work(sh)

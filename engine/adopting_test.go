@@ -192,6 +192,7 @@ func TestStopWhileAnotherIsAsked(t *testing.T) {
 		p.cfg.Store = cluster
 		p.on("a", func(context.Context, *Message) error { return nil })
 		m := p.publish("a", "1")
+		p.pass(time.Second) // it knows that it leads
 		_, err := p.eng.Replay(p.Context(), postern.Replay{
 			Application: m.Application, To: m.Routes[0], Selection: postern.Selection{Since: time.Now().Add(-time.Hour)},
 		})
@@ -229,7 +230,7 @@ func TestForgetWhatCannotBeAdopted(t *testing.T) {
 		kept := weak.Make(lost)
 		cluster.heritage, lost = lost, nil
 		p.on("a", func(context.Context, *Message) error { return nil })
-		p.pass(5 * time.Second)
+		p.pass(5 * time.Minute) // timers that were stopped are gone by then, too
 		if cluster.heritage != nil {
 			t.Fatal("it was not adopted")
 		}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/postern-dev/postern"
 	"github.com/postern-dev/postern/internal/dispatch"
@@ -103,8 +104,8 @@ func (e *Engine) expunge(ctx context.Context, app postern.ApplicationNumber, ids
 }
 
 // startSlice has a slice of a replay started, each delivery by its journal's
-// holder. The record goes with the last of them, so that it is never ahead; what
-// was started elsewhere is judged again where this node ends before.
+// holder. The record goes with the last of them, so that it is never ahead; where
+// this node ends before, who goes on sees from the attempts what was started.
 func (e *Engine) startSlice(s replay.Slice) (taken, started int, err error) {
 	own := s.Messages
 	if e.nodes != nil {
@@ -138,15 +139,18 @@ func (e *Engine) startSlice(s replay.Slice) (taken, started int, err error) {
 // startElsewhere has those of a slice's messages dealt with that are of other
 // journals than the main one, and returns the rest.
 func (e *Engine) startElsewhere(s replay.Slice) (own []postern.MessageID, err error) {
+	ctx, cancel := e.patience()
+	defer cancel()
 	before, err := e.replays.Task(s.Application, s.Replay)
+	if err == nil && s.Begun.Again {
+		err = e.recall(ctx, s, before.CreatedAt)
+	}
 	if err != nil {
 		return nil, err
 	}
 	journals := byJournal(s.Messages)
-	own = journals[e.shards.main.journal]
+	own = s.Begun.Without(journals[e.shards.main.journal])
 	delete(journals, e.shards.main.journal)
-	ctx, cancel := e.patience()
-	defer cancel()
 	for _, journal := range slices.Sorted(maps.Keys(journals)) {
 		left := s.Begun.Without(journals[journal])
 		if len(left) == 0 {
@@ -175,6 +179,30 @@ func (e *Engine) patience() (ctx context.Context, cancel func()) {
 		}
 	}()
 	return ctx, func() { end(nil) }
+}
+
+// recall notes the deliveries of a slice that were started since their replay began.
+// By what, attempts do not tell: what was resent by hand counts as well, and what
+// another replay started.
+func (e *Engine) recall(ctx context.Context, s replay.Slice, since time.Time) error {
+	var keys []store.Placed
+	for _, id := range s.Begun.Without(s.Messages) {
+		keys = append(keys, store.Placed{Endpoint: s.Endpoint, Message: id})
+	}
+	standings, err := e.cfg.Store.Standings(ctx, s.Application, keys)
+	for i, standing := range standings {
+		if standing.Attempts == 0 || err != nil {
+			continue
+		}
+		_, err = e.cfg.Store.EachAttempt(ctx, s.Application, keys[i].Message, func(a *postern.Attempt) bool {
+			if a.Endpoint != s.Endpoint || a.Trigger != postern.Manual || a.Started.Before(since) {
+				return true
+			}
+			s.Begun.Add([]postern.MessageID{a.Message}, 1)
+			return false
+		})
+	}
+	return err
 }
 
 // byJournal sorts messages by the journal that they are of, in their order.

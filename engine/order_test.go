@@ -4,11 +4,13 @@ import (
 	"encoding/json"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/postern-dev/postern"
+	"github.com/postern-dev/postern/internal/replay"
 	"github.com/postern-dev/postern/store"
 	"github.com/postern-dev/postern/store/embedded"
 )
@@ -53,4 +55,35 @@ func TestIncompleteOrders(t *testing.T) {
 			t.Errorf("%s: %v", op, err)
 		}
 	}
+}
+
+// Whoever goes on with a slice of a replay learns from the attempts what was started.
+func TestSlicesAreRecalled(t *testing.T) {
+	inBubble(t, Config{}, func(l *life) {
+		l.answers(200)
+		since := l.now()
+		var ids []postern.MessageID
+		for range 5 {
+			ids = append(ids, l.publish().Message)
+		}
+		l.pass(time.Second)
+		record, err := l.eng.Replay(t.Context(), postern.Replay{
+			Application: l.app, To: l.endpoint, Selection: postern.Selection{From: l.endpoint, Status: postern.StatusDelivered, Since: since},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.pass(10 * time.Second)
+		ids = append(ids, l.publish().Message) // and not replayed
+		l.pass(time.Second)
+		var begun replay.Begun
+		begun.Add(ids[:2], 2)
+		slice := replay.Slice{Replay: record.ID, Application: l.app, Endpoint: l.endpoint, Messages: ids, Begun: &begun}
+		if err := l.eng.recall(t.Context(), slice, record.CreatedAt); err != nil {
+			t.Fatal(err)
+		}
+		if left := begun.Without(ids); begun.Started != 5 || len(left) != 1 || left[0] != ids[5] {
+			t.Errorf("%d were started, left are %v", begun.Started, left)
+		}
+	})
 }

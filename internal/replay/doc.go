@@ -7,7 +7,7 @@
 //     replay goes on where its last durable slice ended: no delivery is missing,
 //     and none is started twice. Of several nodes that holds for the messages of
 //     the journal that the record is in; those of others are started before, and
-//     judged again after a crash between the two.
+//     Start is told when it may have been so far already, by whichever node.
 //  2. A replay with a rate starts no more than that per second, in pieces of a
 //     twentieth, and no burst after a restart or a pause: nothing is saved up.
 //  3. The range of a replay is fixed when it is created. What was acknowledged

@@ -45,12 +45,14 @@ type Begun struct {
 	messages map[postern.MessageID]bool
 	// Started counts the deliveries that were started and that no record counts.
 	Started int
+	// Again: more can have been begun, by another node or without an answer.
+	Again bool
 }
 
 // behind forgets what was begun behind another cursor: another node has walked since.
 func (b *Begun) behind(cursor postern.MessageID) *Begun {
 	if b.cursor != cursor {
-		*b = Begun{cursor: cursor}
+		*b = Begun{cursor: cursor, Again: true}
 	}
 	return b
 }
@@ -79,7 +81,7 @@ func (b *Begun) Without(messages []postern.MessageID) (left []postern.MessageID)
 // stored forgets what a record up to a cursor says.
 func (b *Begun) stored(cursor postern.MessageID) {
 	maps.DeleteFunc(b.messages, func(id postern.MessageID, _ bool) bool { return id.Compare(cursor) <= 0 })
-	b.cursor, b.Started = cursor, 0
+	b.cursor, b.Started, b.Again = cursor, 0, false
 }
 
 // Config is what a Runner needs; all of it is required but Leads and Log.
@@ -317,6 +319,9 @@ func (r *Runner) start(e *entry, before *postern.Replay, found pick) error {
 	if taken > 0 { // also where the slice ended early
 		e.begun.stored(record.Cursor)
 		r.saved(e, before, record)
+	}
+	if err != nil {
+		e.begun.Again = true
 	}
 	if errors.Is(err, postern.ErrNotFound) {
 		return nil // the endpoint is gone, which the next step meets

@@ -249,8 +249,15 @@ func TestBegunIsKept(t *testing.T) {
 		cfg.Start = func(s Slice) (int, int, error) {
 			if fail { // a third is begun, the rest is with a node that has gone
 				fail = false
+				if !s.Begun.Again {
+					t.Error("another node may have walked before")
+				}
+				s.Begun.Again = false
 				s.Begun.Add(s.Messages[:20], 20)
 				return 0, 0, postern.ErrUnavailable
+			}
+			if again := len(s.Messages) == sliceSize; s.Begun.Again != again {
+				t.Errorf("of %d messages more can have been begun: %v", len(s.Messages), s.Begun.Again)
 			}
 			all, begun := s.Messages, s.Begun.Started
 			s.Messages = s.Begun.Without(all)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -56,7 +57,7 @@ func TestPagesWhileNodesWrite(t *testing.T) {
 	t.Logf("%d events, %d walks, %d replayed", len(l.acknowledged), walks, replay.Replayed)
 }
 
-// A replay goes on while the nodes whose messages it has leave, die and come, and the
+// A replay goes on while the nodes whose messages it has leave, die and come, or the
 // one that walks it dies: each of these is delivered once more, and once.
 func TestReplayWhileNodesLeave(t *testing.T) {
 	t.Parallel()
@@ -79,9 +80,13 @@ func TestReplayWhileNodesLeave(t *testing.T) {
 		b = w.join()
 		pass(500 * time.Millisecond)
 	}
-	[]*node{a, c}[seed%2].crash()
+	leases := w.leases()
+	leader := leases[slices.IndexFunc(leases, func(l lease) bool { return l.Main && l.Held })].Node
+	isLeader := func(n *node) bool { return n.name == leader }
+	victim := w.senders()[slices.IndexFunc(w.senders(), func(n *node) bool { return isLeader(n) == (seed%2 == 0) })]
+	victim.crash()
 	awaitLong(t, "the replay ends", func() bool {
-		b.want(200, "GET", "/app/"+l.app+"/replay/"+replay.ID, nil, &replay)
+		w.senders()[0].want(200, "GET", "/app/"+l.app+"/replay/"+replay.ID, nil, &replay)
 		return replay.State == "finished"
 	})
 	if replay.Replayed != n || replay.Skipped != 0 {

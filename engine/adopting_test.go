@@ -226,9 +226,8 @@ func TestForgetWhatCannotBeAdopted(t *testing.T) {
 	inProgram(t, Config{}, func(p *program) {
 		cluster := newPretended(p.st)
 		p.cfg.Store = cluster
-		lost := &unreadable{newPretended(p.st)}
-		kept := weak.Make(lost)
-		cluster.heritage, lost = lost, nil
+		cluster.heritage = &unreadable{newPretended(p.st)}
+		kept := weak.Make(cluster.heritage.(*unreadable))
 		p.on("a", func(context.Context, *Message) error { return nil })
 		p.pass(5 * time.Minute) // timers that were stopped are gone by then, too
 		if cluster.heritage != nil {

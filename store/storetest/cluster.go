@@ -149,8 +149,15 @@ func testOwnChanges(t *testing.T, h Harness) {
 	a.stored(store.Batch{Health: []store.HealthChange{health}}) // is not asked
 	stale := store.Batch{Accepts: []store.Accept{a.accept(1, 1)}}
 	a.stale(&stale)
+	before := a.version
 	a.learn()
 	a.stored(puts(&postern.Endpoint{Number: 3, Application: 1}))
+	// What was made before that is stored no more, though the newest change is a's own.
+	known, kind := a.version, puts(&postern.EventType{Name: "invoice.paid"})
+	a.version = before
+	a.stale(&stale)
+	a.stale(&kind)
+	a.version = known
 	a.stored(stale)
 	b.stale(&store.Batch{Accepts: []store.Accept{b.accept(1, 2)}})
 	equal(t, "what b learns in the end", []any{store.Change{Put: &postern.Endpoint{Number: 3, Application: 1}}, health}, b.learn())

@@ -63,16 +63,18 @@ CREATE TABLE catalogue (
 -- The newest change of the catalogue, in one row, which is locked by whoever makes
 -- the next. seq counts batches that change it, from 1. routing is the newest of a
 -- change that decides where messages go and who may do what, and author which
--- process made that: it knew all that came before. A batch of any other that knows
--- an older one is refused.
+-- process made that: it knew all that came before. others is the newest such change
+-- that somebody else made, of which that process may still have a batch under way that
+-- does not know it. A batch that knows an older one than others made is refused.
 CREATE TABLE catalogue_version (
     id      boolean PRIMARY KEY CHECK (id),
     seq     bigint  NOT NULL,
     routing bigint  NOT NULL,
     author  bigint  NOT NULL,
+    others  bigint  NOT NULL,
     trimmed bigint  NOT NULL -- the log has what came after this
 ) WITH (fillfactor = 20, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
-INSERT INTO catalogue_version VALUES (true, 1, 0, 0, 0);
+INSERT INTO catalogue_version VALUES (true, 1, 0, 0, 0, 0);
 
 -- What was changed lately, and by whom, for the other nodes. kind, application and
 -- name are those of the record; 'h' is the health of the endpoint whose number is

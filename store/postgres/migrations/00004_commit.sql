@@ -79,6 +79,7 @@ BEGIN
         INSERT INTO catalogue_log SELECT _seq, 'd', 0, '', _author, _now WHERE _rare ? 'drop_day';
         UPDATE catalogue_version v SET seq = _seq,
             routing = CASE WHEN _rare ? 'routing' THEN _seq ELSE v.routing END,
+            others = CASE WHEN _rare ? 'routing' AND v.author <> _author THEN v.routing ELSE v.others END,
             author = CASE WHEN _rare ? 'routing' THEN _author ELSE v.author END
             WHERE v.id;
         PERFORM pg_notify('postern', ''); -- whoever listens reads it
@@ -149,7 +150,8 @@ BEGIN
     ELSIF _version > 0 AND cardinality(m_id) > 0 THEN
         SELECT * INTO _catalogue FROM catalogue_version v WHERE v.id;
     END IF;
-    IF _version > 0 AND (_rare ? 'routing' OR cardinality(m_id) > 0) AND _catalogue.routing > _version AND _catalogue.author <> _author THEN
+    IF _version > 0 AND (_rare ? 'routing' OR cardinality(m_id) > 0)
+            AND _version < (CASE _catalogue.author WHEN _author THEN _catalogue.others ELSE _catalogue.routing END) THEN
         RETURN 'stale';
     END IF;
     UPDATE head h SET batch = _head[1], next = _head[2], low = _head[3], last_time_ms = _head[4], newest_ms = _head[5],

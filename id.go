@@ -96,6 +96,13 @@ func NewAttemptID(at time.Time, journal uint16, batch uint64, index int, endpoin
 	return AttemptID(NewMessageID(at, journal, batch, uint64(index&0xffff)<<32|uint64(endpoint)))
 }
 
+// NewLeaseID has random bits name a lease of the node that accepts with a journal,
+// so that whoever is told of the lease knows whom to ask.
+func NewLeaseID(journal uint16, random [20]byte) LeaseID {
+	binary.BigEndian.PutUint16(random[6:8], journal)
+	return random
+}
+
 // Prefix is the text that ids of this kind begin with, such as "msg_".
 func (id IDOf[K]) Prefix() string {
 	var k K
@@ -110,7 +117,8 @@ func (id IDOf[K]) Time() time.Time {
 	return time.UnixMilli(int64(uint48(id[0:6]))).UTC()
 }
 
-// Journal is the journal of a message's id; meaningless for other kinds.
+// Journal is the journal of a message's id, or of one that NewLeaseID made;
+// meaningless for others.
 func (id IDOf[K]) Journal() uint16 { return binary.BigEndian.Uint16(id[6:8]) }
 
 // Position is the journal position of a message's id; meaningless for other

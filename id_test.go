@@ -194,6 +194,28 @@ func TestAttemptIDOrder(t *testing.T) {
 	}
 }
 
+// A lease's id tells whose it is, and keeps its time and all that tells it from
+// others of the same node.
+func TestLeaseIDLeadsToItsNode(t *testing.T) {
+	source := &postern.IDSource{Now: time.Now, Random: rand.Reader}
+	seen := map[postern.LeaseID]bool{}
+	for i := range 1000 {
+		bits, err := source.Next()
+		if err != nil {
+			t.Fatal(err)
+		}
+		journal := uint16(i * 65)
+		id := postern.NewLeaseID(journal, bits)
+		if id.Journal() != journal || !id.Time().Equal(postern.LeaseID(bits).Time()) {
+			t.Errorf("%s is of journal %d and %v", id, id.Journal(), id.Time())
+		}
+		seen[postern.NewLeaseID(7, bits)] = true
+	}
+	if len(seen) != 1000 {
+		t.Errorf("%d of 1000 differ", len(seen))
+	}
+}
+
 // Ids of one source increase whatever the clock does, also when random bits
 // repeat.
 func TestIDSourceIncreases(t *testing.T) {

@@ -31,7 +31,8 @@ type Engine struct {
 	cfg       Config
 	catalogue *catalogue.Catalogue
 	shards    shards
-	nodes     *nodes // nil for a store of one process
+	nodes     *nodes // nil for a store of one process, as are peers
+	peers     *peers
 	began     time.Time
 	lines     dispatch.Sender
 	publisher *accept.Publisher
@@ -76,6 +77,7 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 	}
 	e.newest.Store(head.Newest.UnixMilli())
 	e.nodes = e.newNodes()
+	e.peers = e.newPeers()
 	e.replays = e.newReplays()
 	if err := e.loadCatalogue(ctx, head); err != nil {
 		return nil, err
@@ -146,6 +148,7 @@ func (e *Engine) wire(head store.Head) {
 	}
 	e.pulls = pull.New(pull.Config{
 		Take: e.take, Attend: e.catalogue.Attend,
+		Elsewhere: e.elsewhere(), Journal: head.Journal,
 		IDs: &postern.IDSource{Now: e.cfg.Now, Random: rand.Reader}, Now: e.cfg.Now,
 	})
 	main := e.newShard(e.cfg.Store, head)

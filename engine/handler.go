@@ -62,7 +62,7 @@ func (e *Engine) api(inbound *intake.Handler) http.Handler {
 		Applications: e.catalogue, Endpoints: e.catalogue, EventTypes: e.catalogue,
 		Sources: e.catalogue, Keys: e.catalogue,
 		Secrets: e.cfg.Secrets, URLs: &urlChecker{e.dialer}, Publisher: inlet{e}, Repeats: records{e}, Replays: replays{e.replays, e},
-		Deliveries: e.cfg.Store, History: e.cfg.Store, Outcomes: e.cfg.Store, Router: (*router)(e), Expunger: records{e}, EventIDs: records{e}, Inbound: inbound, Leases: e.pulls,
+		Deliveries: e.cfg.Store, History: e.cfg.Store, Outcomes: e.cfg.Store, Router: (*router)(e), Expunger: records{e}, EventIDs: records{e}, Inbound: inbound, Leases: consumers{e},
 		Auth:   auth.New(auth.Config{Keys: e.catalogue, AdminToken: e.cfg.AdminKey, JWTSecret: e.cfg.JWTSecret, Applications: e.catalogue, Now: e.cfg.Now}),
 		Admit:  func(int64) error { return e.admit() },
 		Health: e.health, Backup: e.cfg.Backup, Nodes: e.Nodes, Fresh: e.fresh(),

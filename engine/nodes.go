@@ -79,6 +79,7 @@ func (n *nodes) start(ctx, attempts context.Context) (stop func()) {
 		n.run(steps)
 	}()
 	return func() {
+		n.engine.peers.stop()
 		cancel(errStopping)
 		<-done
 		n.working.Wait()
@@ -119,6 +120,7 @@ func (n *nodes) step(ctx context.Context) error {
 	}
 	n.forget(answered, state.Requests)
 	n.divide(state)
+	n.engine.peers.follow(ctx, state)
 	for _, request := range state.Requests {
 		n.begin(ctx, request)
 	}
@@ -313,21 +315,31 @@ func (n *nodes) letGo(ctx context.Context, sh *shard) {
 	}
 }
 
-// begin carries out a request beside everything else, once.
+// begin carries out a request beside everything else, once. Those that wait for
+// news, one of each other node, take up no place.
 func (n *nodes) begin(ctx context.Context, request store.Request) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if _, ok := n.asked[request.ID]; ok || n.busy >= mostRequests {
+	if _, ok := n.asked[request.ID]; ok {
+		return
+	}
+	var o order
+	unread := json.Unmarshal(request.Body, &o)
+	place := 1
+	if o.Op == orderWatch {
+		place = 0
+	}
+	if n.busy+place > mostRequests {
 		return
 	}
 	n.asked[request.ID] = true
-	n.busy++
+	n.busy += place
 	n.working.Go(func() {
-		err := n.engine.answer(context.WithoutCancel(ctx), request)
+		err := n.engine.answer(context.WithoutCancel(ctx), request, o, unread)
 		n.mu.Lock()
 		defer n.mu.Unlock()
 		n.asked[request.ID] = false
-		n.busy--
+		n.busy -= place
 		switch {
 		case errors.Is(err, errNotHeld):
 			delete(n.asked, request.ID) // whoever has the journal next finds it
@@ -407,6 +419,13 @@ func (e *Engine) version() func() uint64 {
 		return nil
 	}
 	return e.catalogue.Version
+}
+
+func (e *Engine) elsewhere() func(context.Context, *postern.EndpointView, postern.LeaseRequest) ([]postern.Lease, error) {
+	if e.nodes == nil {
+		return nil
+	}
+	return e.peers.take
 }
 
 func (e *Engine) refresher() func(context.Context) error {

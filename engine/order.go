@@ -24,6 +24,8 @@ type order struct {
 	// Replay is the record before a slice of it, one to be made, or one whose
 	// state is to be set.
 	Replay *postern.Replay `json:"replay,omitempty"`
+	// Pull is of an order about leases.
+	Pull *pullOrder `json:"pull,omitempty"`
 }
 
 // orderOp says what is to be done.
@@ -34,6 +36,13 @@ const (
 	orderCancel  orderOp = "cancel"
 	orderExpunge orderOp = "expunge"
 	orderReplay  orderOp = "replay"
+	// What follows is for the node that gives the leases.
+	orderWatch   orderOp = "watch"
+	orderLease   orderOp = "lease"
+	orderAck     orderOp = "ack"
+	orderNack    orderOp = "nack"
+	orderExtend  orderOp = "extend"
+	orderRelease orderOp = "release"
 	// What follows is for the node that leads.
 	orderCreateReplay orderOp = "create_replay"
 	orderSetReplay    orderOp = "set_replay"
@@ -50,6 +59,8 @@ type result struct {
 	Started int `json:"started,omitempty"`
 	// Replay is one that was made or changed.
 	Replay *postern.Replay `json:"replay,omitempty"`
+	// Pull is of an order about leases.
+	Pull *pullResult `json:"pull,omitempty"`
 	// Failure is why it was not done, as far as it was not.
 	Failure *failure `json:"failure,omitempty"`
 }
@@ -237,6 +248,11 @@ func (e *Engine) do(ctx context.Context, journal uint16, o order) (result, error
 		defer e.shards.giveBack(sh)
 		return e.carryOut(ctx, sh, o)
 	}
+	return e.order(ctx, journal, o)
+}
+
+// order has an order carried out by another node, which holds a journal.
+func (e *Engine) order(ctx context.Context, journal uint16, o order) (result, error) {
 	body, err := json.Marshal(o)
 	if err != nil {
 		return result{}, err
@@ -294,17 +310,19 @@ func (e *Engine) carryOut(ctx context.Context, sh *shard, o order) (r result, er
 	case orderExpungeAll:
 		r.Replay, err = e.replays.ExpungeAll(ctx, o.Application)
 	default:
-		err = &postern.Error{Kind: postern.Unavailable, Detail: "a node of an older version does not know \"" + string(o.Op) + "\""}
+		err = o.unknown()
 	}
 	return r, err
 }
 
-// answer carries out what another node asks for, and tells it what came of it.
-// errNotHeld where it is somebody else's to answer by now.
-func (e *Engine) answer(ctx context.Context, request store.Request) error {
-	var o order
+func (o *order) unknown() error {
+	return &postern.Error{Kind: postern.Unavailable, Detail: "a node of an older version does not know \"" + string(o.Op) + "\""}
+}
+
+// answer carries out what another node asks for, and tells it what came of it. err
+// is of reading the order. errNotHeld where it is somebody else's to answer by now.
+func (e *Engine) answer(ctx context.Context, request store.Request, o order, err error) error {
 	var r result
-	err := json.Unmarshal(request.Body, &o)
 	if err == nil {
 		r, err = e.obey(ctx, request.Journal, o)
 	}
@@ -318,10 +336,21 @@ func (e *Engine) answer(ctx context.Context, request store.Request) error {
 	if err != nil {
 		return err
 	}
-	return e.nodes.cluster.Answer(ctx, request.ID, body)
+	err = e.nodes.cluster.Answer(ctx, request.ID, body)
+	if errors.Is(err, postern.ErrNotFound) {
+		if r.Pull != nil {
+			e.giveUp(o.Endpoint, r.Pull.Granted)
+		}
+		return nil
+	}
+	return err
 }
 
 func (e *Engine) obey(ctx context.Context, journal uint16, o order) (result, error) {
+	if o.Pull != nil {
+		r, err := e.obeyPull(ctx, journal, o)
+		return result{Pull: r}, err
+	}
 	sh := e.shards.borrow(journal)
 	if sh == nil {
 		if sh = e.nodes.awaited(journal); sh == nil {
@@ -333,7 +362,7 @@ func (e *Engine) obey(ctx context.Context, journal uint16, o order) (result, err
 		return result{}, &postern.Error{Kind: postern.Internal, Detail: "another journal's holder was asked"}
 	}
 	if !o.complete() {
-		return result{}, &postern.Error{Kind: postern.Unavailable, Detail: "a node of another version asks for \"" + string(o.Op) + "\" without all that it needs"}
+		return result{}, o.lacks()
 	}
 	return e.carryOut(ctx, sh, o)
 }
@@ -348,6 +377,10 @@ func (o *order) complete() bool {
 	default:
 		return true
 	}
+}
+
+func (o *order) lacks() error {
+	return &postern.Error{Kind: postern.Unavailable, Detail: "a node of another version asks for \"" + string(o.Op) + "\" without all that it needs"}
 }
 
 // errNotHeld is of a request for a journal that was let go just now.

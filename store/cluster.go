@@ -52,6 +52,8 @@ type Cluster interface {
 	// that restarts lets the next one in.
 	Alone(ctx context.Context, digest Digest) (release func(), err error)
 	// Answer is what a request of ClusterState.Requests is answered with.
+	// postern.ErrNotFound where nobody gets it: its asker waits no more, or was
+	// answered before.
 	Answer(ctx context.Context, id uint64, answer []byte) error
 }
 

@@ -134,3 +134,16 @@ func (s *story) consumed(o *operation) {
 		s.names["endpoint"] = s.names["worker"]
 	}
 }
+
+// leases are those of a store of one process.
+type leases struct{ *pull.Book }
+
+// Extend implements Leases.
+func (l leases) Extend(_ context.Context, n postern.EndpointNumber, ids []postern.LeaseID, d time.Duration) (time.Time, []postern.LeaseID, error) {
+	return l.Book.Extend(n, ids, d)
+}
+
+// Release implements Leases.
+func (l leases) Release(_ context.Context, n postern.EndpointNumber, ids []postern.LeaseID) ([]postern.LeaseID, error) {
+	return l.Book.Release(n, ids)
+}

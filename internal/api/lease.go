@@ -111,7 +111,7 @@ func (h *handler) lease(c *call, in leaseIn) (leasesOut, error) {
 		return leasesOut{}, err
 	}
 	if err := h.askAgain(c); err != nil { // the key may have been revoked meanwhile
-		_, releaseErr := h.Leases.Release(v.Number, idsOf(found))
+		_, releaseErr := h.Leases.Release(c.r.Context(), v.Number, idsOf(found))
 		if releaseErr != nil {
 			h.logFailure(c, c.operation.name, releaseErr)
 		}
@@ -271,7 +271,7 @@ func (h *handler) extendLeases(c *call, in extendIn) (extendedOut, error) {
 	if err := f.err(); err != nil {
 		return extendedOut{}, err
 	}
-	until, missing, err := h.Leases.Extend(v.Number, ids, time.Duration(seconds)*time.Second)
+	until, missing, err := h.Leases.Extend(c.r.Context(), v.Number, ids, time.Duration(seconds)*time.Second)
 	return extendedOut{until, listOf(missing)}, err
 }
 
@@ -285,7 +285,7 @@ func (h *handler) releaseLeases(c *call, in heldIn) (endedOut, error) {
 	if err != nil {
 		return endedOut{}, err
 	}
-	missing, err := h.Leases.Release(v.Number, ids)
+	missing, err := h.Leases.Release(c.r.Context(), v.Number, ids)
 	return endedOut{listOf(missing)}, err
 }
 

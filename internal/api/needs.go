@@ -146,8 +146,8 @@ type Leases interface {
 	Ack(ctx context.Context, n postern.EndpointNumber, ids []postern.LeaseID) (missing []postern.LeaseID, err error)
 	Nack(ctx context.Context, n postern.EndpointNumber, ids []postern.LeaseID, why postern.Nack) (missing []postern.LeaseID, err error)
 	// Extend returns when the first of the leases ends.
-	Extend(n postern.EndpointNumber, ids []postern.LeaseID, d time.Duration) (until time.Time, missing []postern.LeaseID, err error)
-	Release(n postern.EndpointNumber, ids []postern.LeaseID) (missing []postern.LeaseID, err error)
+	Extend(ctx context.Context, n postern.EndpointNumber, ids []postern.LeaseID, d time.Duration) (until time.Time, missing []postern.LeaseID, err error)
+	Release(ctx context.Context, n postern.EndpointNumber, ids []postern.LeaseID) (missing []postern.LeaseID, err error)
 }
 
 // Inbound looks at refused requests once more. Errors of kind Conflict are of

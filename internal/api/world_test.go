@@ -96,7 +96,7 @@ func newWorld(t testing.TB) *world {
 	w.replays = w.newReplays()
 	w.leases = w.newLeases()
 	w.handler = New(Config{
-		Replays: w.replays, Leases: w.leases,
+		Replays: w.replays, Leases: leases{w.leases},
 		Applications: applications{w.cat}, Endpoints: w.cat, EventTypes: w.cat, Sources: w.cat, Keys: w.cat,
 		Secrets: w.box, URLs: urls{}, Publisher: w, Repeats: w, Deliveries: s, History: s, Outcomes: s, Router: w, Expunger: w, EventIDs: w, Inbound: w.inbound(), Tail: w.tail, Head: s.Head,
 		Auth:      auth.New(auth.Config{Keys: w.cat, AdminToken: adminToken, Now: w.clock}),

@@ -60,6 +60,7 @@ func (a *attendance) check(n postern.EndpointNumber) {
 	}
 	delete(a.attended, n)
 	a.book.cfg.Attend(n, false)
+	a.book.emptied(n)
 }
 
 func (a *attendance) close() {

@@ -6,10 +6,15 @@
 // was given something passes the sign on, so that one is enough for any number
 // of consumers. A lease ends once, by whoever takes it out of the book first:
 // its holder, its timer, or the end of the engine.
+//
+// Where several nodes share a store, each has a book of what its own lanes give.
+// A node whose consumers ask for more watches the books of the others, and is
+// given leases of them, which stay in the book that gave them.
 package pull
 
 import (
 	"context"
+	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -39,7 +44,7 @@ type Taken interface {
 	Return()
 }
 
-// Config is what a Book needs; all of it is required.
+// Config is what a Book needs; all of it is required but Elsewhere and Journal.
 type Config struct {
 	// Take is an endpoint's next delivery, nil for none now; Waiting is to be
 	// called when that may have changed.
@@ -47,7 +52,13 @@ type Config struct {
 	// Attend tells whether an endpoint has consumers: while it has none, its
 	// deliveries need not be in memory.
 	Attend func(n postern.EndpointNumber, attended bool)
-	IDs    *postern.IDSource
+	// Elsewhere is what other nodes give a consumer, without a wait: Wake is called
+	// when that may have changed. Nil where there are none.
+	Elsewhere func(ctx context.Context, e *postern.EndpointView, r postern.LeaseRequest) ([]postern.Lease, error)
+	// Journal is the one that this node accepts with, and in the ids of leases where
+	// Elsewhere is not nil.
+	Journal uint16
+	IDs     *postern.IDSource
 	// Now is the wall clock of ExpiresAt.
 	Now func() time.Time
 }
@@ -61,7 +72,11 @@ type Book struct {
 	leases    map[postern.LeaseID]*lease
 	held      map[postern.ApplicationNumber]int
 	consumers map[postern.EndpointNumber][]*consumer
-	closed    bool
+	// waiting are endpoints that Take may give something of, and watchers, by their
+	// journals, the nodes that want to know.
+	waiting  map[postern.EndpointNumber]struct{}
+	watchers map[uint16]*watcher
+	closed   bool
 
 	attendance attendance
 }
@@ -78,6 +93,8 @@ func New(cfg Config) *Book {
 		leases:    make(map[postern.LeaseID]*lease),
 		held:      make(map[postern.ApplicationNumber]int),
 		consumers: make(map[postern.EndpointNumber][]*consumer),
+		waiting:   make(map[postern.EndpointNumber]struct{}),
+		watchers:  make(map[uint16]*watcher),
 	}
 	b.attendance.init(b)
 	return b
@@ -97,7 +114,7 @@ func (b *Book) Lease(ctx context.Context, e *postern.EndpointView, r postern.Lea
 	timeout := time.NewTimer(r.Wait)
 	defer timeout.Stop()
 	for {
-		batch, err := b.take(ctx, e, r)
+		batch, err := b.next(ctx, e, r)
 		if err != nil || len(batch) > 0 {
 			return batch, err
 		}
@@ -109,6 +126,24 @@ func (b *Book) Lease(ctx context.Context, e *postern.EndpointView, r postern.Lea
 			return nil, context.Cause(ctx)
 		}
 	}
+}
+
+// next is what there is for a consumer, here or elsewhere. Either comes first as
+// chance will have it: what waits on one node is not left there while another is
+// busy.
+func (b *Book) next(ctx context.Context, e *postern.EndpointView, r postern.LeaseRequest) ([]postern.Lease, error) {
+	if b.cfg.Elsewhere == nil {
+		return b.take(ctx, e, r)
+	}
+	first, second := b.take, b.cfg.Elsewhere
+	if rand.IntN(2) == 0 { //nolint:gosec // it spreads what is asked for
+		first, second = second, first
+	}
+	batch, err := first(ctx, e, r)
+	if err != nil || len(batch) > 0 {
+		return batch, err
+	}
+	return second(ctx, e, r)
 }
 
 // enter registers a consumer.
@@ -150,14 +185,30 @@ func (b *Book) leave(n postern.EndpointNumber, c *consumer) {
 func (b *Book) Waiting(n postern.EndpointNumber) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.wake(n)
+	b.note(n)
+}
+
+// Wake has a consumer of the endpoint look what there is elsewhere.
+func (b *Book) Wake(n postern.EndpointNumber) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.wake(n)
+}
+
+// wake is called with mu held.
+func (b *Book) wake(n postern.EndpointNumber) {
 	if list := b.consumers[n]; len(list) > 0 {
 		list[0].wake()
 	}
 }
 
-func (c *consumer) wake() {
+func (c *consumer) wake() { poke(c.sign) }
+
+// poke sends to a channel of capacity 1 unless there is something in it.
+func poke(sign chan<- struct{}) {
 	select {
-	case c.sign <- struct{}{}:
+	case sign <- struct{}{}:
 	default:
 	}
 }
@@ -168,6 +219,13 @@ func (b *Book) take(ctx context.Context, e *postern.EndpointView, r postern.Leas
 		r.Duration = postern.DefaultLease
 	}
 	var batch []postern.Lease
+	all := false
+	b.emptied(e.Number) // what comes from here on is noted anew
+	defer func() {
+		if !all {
+			b.left(e.Number)
+		}
+	}()
 	for size := 0; len(batch) < r.Limit && size < batchBytes; {
 		if err := b.reserve(e.Application); err != nil && len(batch) == 0 {
 			return nil, err
@@ -177,6 +235,7 @@ func (b *Book) take(ctx context.Context, e *postern.EndpointView, r postern.Leas
 		taken, content := b.cfg.Take(ctx, e.Number)
 		if taken == nil {
 			b.unreserve(e.Application)
+			all = true
 			break
 		}
 		granted, err := b.grant(e, taken, r.Duration)
@@ -242,6 +301,9 @@ func (b *Book) Close() {
 		for _, c := range list {
 			c.wake()
 		}
+	}
+	for _, w := range b.watchers {
+		poke(w.sign)
 	}
 	b.mu.Unlock()
 	for _, l := range leases {

@@ -27,7 +27,7 @@ type lease struct {
 
 // grant makes the lease that was reserved.
 func (b *Book) grant(e *postern.EndpointView, taken Taken, d time.Duration) (postern.Lease, error) {
-	id, err := b.cfg.IDs.Next()
+	id, err := b.newID()
 	if err != nil {
 		taken.Return()
 		b.unreserve(e.Application)
@@ -47,6 +47,15 @@ func (b *Book) grant(e *postern.EndpointView, taken Taken, d time.Duration) (pos
 	l.timer = time.AfterFunc(d, func() { b.expire(l) })
 	b.mu.Unlock()
 	return out, nil
+}
+
+// newID leads to this node where there are others.
+func (b *Book) newID() (postern.LeaseID, error) {
+	id, err := b.cfg.IDs.Next()
+	if err != nil || b.cfg.Elsewhere == nil {
+		return id, err
+	}
+	return postern.NewLeaseID(b.cfg.Journal, id), nil
 }
 
 // end takes leases out of the book that an endpoint's consumers hold. What is

@@ -89,7 +89,11 @@ func (s *Store) withdraw(ctx context.Context, id int64) {
 	_, _ = s.node.control.Exec(ctx, "DELETE FROM request WHERE id = $1::int8", id)
 }
 
-// Answer implements store.Cluster. That nobody waits any more is no error.
+// answered is postern_answer, which does not tell whether anybody was there.
+const answered = `WITH told AS (UPDATE request r SET answer = $2::bytea WHERE r.id = $1::int8 AND r.answer IS NULL RETURNING r.id)
+	SELECT pg_notify('postern', 'a' || t.id) FROM told t`
+
+// Answer implements store.Cluster.
 func (s *Store) Answer(ctx context.Context, id uint64, answer []byte) error {
 	answer, err := bounded("answer", answer)
 	if err != nil {
@@ -97,7 +101,10 @@ func (s *Store) Answer(ctx context.Context, id uint64, answer []byte) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, pollTimeout)
 	defer cancel()
-	_, err = s.node.control.Exec(ctx, "SELECT postern_answer($1::int8, $2::bytea)", int64(id), answer)
+	told, err := s.node.control.Exec(ctx, answered, int64(id), answer)
+	if err == nil && told.RowsAffected() == 0 {
+		return postern.ErrNotFound
+	}
 	return s.unread(err)
 }
 

@@ -98,7 +98,7 @@ func TestAskInVain(t *testing.T) {
 	if n := query(t, url, "SELECT sum(id) FROM request"); n != 2 {
 		t.Errorf("requests %d are left", n)
 	}
-	if err := s.Answer(t.Context(), 3, []byte("late")); err != nil {
+	if err := s.Answer(t.Context(), 3, []byte("late")); !errors.Is(err, postern.ErrNotFound) {
 		t.Errorf("an answer that nobody waits for: %v", err)
 	}
 	large := make([]byte, maxRequest+1)

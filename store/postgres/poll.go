@@ -19,8 +19,9 @@ const (
 	pollTimeout = 5 * time.Second
 	// lapseGrace is added to the end of a lease, since clocks differ a little.
 	lapseGrace = 20 * time.Millisecond
-	// requestsRead is how many requests one look returns.
-	requestsRead = 64
+	// requestsRead is how many requests one look returns. Of each other node one may
+	// wait for long.
+	requestsRead = 128
 )
 
 const (

@@ -106,8 +106,8 @@ type EndpointView struct {
 	Health Health
 	// Deleted endpoints have a view for as long as something refers to them.
 	Deleted bool
-	// Unattended: the deliveries wait until the program has a function for the
-	// handler again, or consumers ask the pull endpoint.
+	// Unattended: the deliveries wait until a program has a function for the handler
+	// again, or consumers ask the pull endpoint.
 	Unattended bool
 }
 

@@ -23,8 +23,8 @@ type Endpoint struct {
 	DisabledReason string `json:"disabledReason"`
 	// Paused: deliveries wait.
 	Paused bool `json:"paused"`
-	// Unattended: the deliveries wait, because the running program has no function
-	// for the handler, or nobody has asked the pull endpoint for a minute.
+	// Unattended: the deliveries wait, because no running program has a function for
+	// the handler, or nobody has asked the pull endpoint for a minute.
 	Unattended bool `json:"unattended"`
 	// FailingSince is nil when the last attempt succeeded.
 	FailingSince *time.Time `json:"failingSince"`

@@ -22,6 +22,8 @@ type pullOrder struct {
 	Limit  int               `json:"limit,omitempty"`
 	Leases []postern.LeaseID `json:"leases,omitempty"`
 	Nack   *postern.Nack     `json:"nack,omitempty"`
+	// Outcome is what came of a handler's call.
+	Outcome *outcome `json:"outcome,omitempty"`
 }
 
 // pullResult is what came of it.
@@ -46,7 +48,7 @@ type grant struct {
 func (e *Engine) obeyPull(ctx context.Context, journal uint16, o order) (*pullResult, error) {
 	p := o.Pull
 	switch {
-	case o.Op == orderNack && p.Nack == nil:
+	case o.Op == orderNack && p.Nack == nil, o.Op == orderSettle && (p.Outcome == nil || len(p.Leases) != 1):
 		return nil, o.lacks()
 	case journal != e.shards.main.journal && len(p.Leases) == 0:
 		return nil, &postern.Error{Kind: postern.Unavailable, Detail: "the node that is asked is gone"}
@@ -61,7 +63,7 @@ func (e *Engine) carryOutPull(ctx context.Context, o order) (r *pullResult, err 
 	switch o.Op {
 	case orderWatch:
 		r.Found, err = e.pulls.Watch(ctx, pull.Watch{Asker: p.From, Attended: p.Attended, Wants: p.Wants, Wait: p.For})
-	case orderLease:
+	case orderLease, orderLend:
 		r.Granted, err = e.give(ctx, o)
 	case orderAck:
 		r.Missing, err = e.pulls.Ack(ctx, o.Endpoint, p.Leases)
@@ -71,6 +73,8 @@ func (e *Engine) carryOutPull(ctx context.Context, o order) (r *pullResult, err 
 		r.Until, r.Missing, err = e.pulls.Extend(o.Endpoint, p.Leases, p.For)
 	case orderRelease:
 		r.Missing, err = e.pulls.Release(o.Endpoint, p.Leases)
+	case orderSettle:
+		r.Missing, err = e.pulls.Settle(ctx, o.Endpoint, p.Leases[0], p.Outcome.fill)
 	default:
 		err = o.unknown()
 	}
@@ -83,7 +87,11 @@ func (e *Engine) give(ctx context.Context, o order) ([]grant, error) {
 	if view == nil || view.Deleted {
 		return nil, nil
 	}
-	batch, err := e.pulls.Give(ctx, view, postern.LeaseRequest{Limit: o.Pull.Limit, Duration: o.Pull.For})
+	give := e.pulls.Give
+	if o.Op == orderLend {
+		give = e.pulls.Lend
+	}
+	batch, err := give(ctx, view, postern.LeaseRequest{Limit: o.Pull.Limit, Duration: o.Pull.For})
 	granted := make([]grant, len(batch))
 	for i := range batch {
 		l := &batch[i]

@@ -28,6 +28,13 @@
 // It is called again after a crash and whenever it did not return nil, so that
 // what it does should bear being done twice.
 //
+// Where several programs share a store, each calls its functions for what it
+// accepted itself, and those that have a function also call it for what the others
+// accepted that have not: so many at once as Concurrency says, or 32, beside its
+// own. What comes of a call is stored where the message is, and a program that stops
+// waits for it. If the caller dies, the message waits for half a minute before it is
+// another's. What a handler listens for is what the program says that started last.
+//
 // # Applications
 //
 // A program without tenants need not know of them: handlers and messages without

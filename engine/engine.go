@@ -147,7 +147,7 @@ func (e *Engine) wire(head store.Head) {
 		}
 	}
 	e.pulls = pull.New(pull.Config{
-		Take: e.take, Attend: e.catalogue.Attend,
+		Take: e.take, Attend: e.attendTaken,
 		Elsewhere: e.elsewhere(), Journal: head.Journal,
 		IDs: &postern.IDSource{Now: e.cfg.Now, Random: rand.Reader}, Now: e.cfg.Now,
 	})
@@ -179,11 +179,11 @@ func (e *Engine) Run(ctx context.Context) error {
 	main.run(ctx)
 	attempts, abort := context.WithCancelCause(context.WithoutCancel(ctx)) // a stop drains attempts; drain aborts them
 	defer abort(nil)
-	stopWork := func() {}
+	stopWork, leave := func() {}, func() {}
 	failure := e.attend(ctx)
 	switch {
 	case failure == nil:
-		stopWork = e.work(ctx, attempts)
+		stopWork, leave = e.work(ctx, attempts)
 		failure = e.wait(ctx)
 	case ctx.Err() != nil:
 		failure = nil // told to stop meanwhile
@@ -204,6 +204,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	defer backstop.Stop()
 	stopWork()
 	e.drain(ctx, failure != nil, abort)
+	leave()
 	if err := e.shards.finish(); failure == nil {
 		failure = err
 	}
@@ -214,19 +215,20 @@ func (e *Engine) Run(ctx context.Context) error {
 }
 
 // work starts what works beside the committer, and lets publishers in. Attempts
-// run under a context of their own; stop ends the rest.
-func (e *Engine) work(ctx, attempts context.Context) (stop func()) {
+// run under a context of their own; stop ends the rest, but for what other nodes are
+// told and asked while attempts end, which leave ends.
+func (e *Engine) work(ctx, attempts context.Context) (stop, leave func()) {
 	e.shards.main.dispatcher.Start(attempts)
 	e.attended.Store(true)
 	close(e.attending)
 	stopReplays := e.startReplays(context.WithoutCancel(ctx))
 	stopSweeping := e.sweeper.start(context.WithoutCancel(ctx))
-	stopNodes := e.nodes.start(context.WithoutCancel(ctx), attempts)
+	settle, leave := e.nodes.start(context.WithoutCancel(ctx), attempts)
 	return func() {
 		stopReplays()
 		stopSweeping()
-		stopNodes()
-	}
+		settle()
+	}, leave
 }
 
 // wait returns when the engine is to stop: nil when ctx is done, or why the
@@ -256,7 +258,7 @@ func (e *Engine) drain(ctx context.Context, atOnce bool, abort context.CancelCau
 	soft, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), grace, errDrained)
 	defer cancel()
 	e.listeners.close(soft)
-	if e.shards.stop(soft) == nil {
+	if e.stopAttempts(soft) == nil {
 		e.client.Close()
 		e.cfg.Log.Info("stopping: all attempts have ended")
 		return
@@ -264,12 +266,23 @@ func (e *Engine) drain(ctx context.Context, atOnce bool, abort context.CancelCau
 	lanes, _ := e.shards.stats()
 	e.cfg.Log.Warn("stopping: attempts are cut off", "in_flight", lanes.InFlight, "after", grace)
 	abort(errAborted)
+	e.pulls.Abort()
 	e.client.Close()
 	hard, cancelHard := context.WithTimeoutCause(context.WithoutCancel(ctx), abortTimeout, errDrained)
 	defer cancelHard()
-	if err := e.shards.stop(hard); err != nil {
+	if err := e.stopAttempts(hard); err != nil {
 		e.cfg.Log.Error("stopping: attempts did not end", "error", err)
 	}
+}
+
+// stopAttempts waits until attempts have ended, or ctx has: those of this node, and
+// those that nodes make for one another.
+func (e *Engine) stopAttempts(ctx context.Context) error {
+	err := e.shards.stop(ctx)
+	if e.nodes == nil {
+		return err
+	}
+	return errors.Join(err, e.peers.drain(ctx), e.pulls.Drain(ctx))
 }
 
 const (

@@ -40,8 +40,8 @@ type HandlerOptions struct {
 	RetrySchedule postern.RetrySchedule
 	// Timeout is the deadline of one call; Config.AttemptTimeout when 0.
 	Timeout time.Duration
-	// Concurrency is how many calls may run at once; 0 leaves it to the engine,
-	// which adapts it.
+	// Concurrency is how many calls may run at once in this program; 0 leaves it to
+	// the engine, which adapts it.
 	Concurrency int
 }
 
@@ -50,6 +50,8 @@ type registered struct {
 	HandlerOptions
 	call  HandlerFunc
 	slots chan struct{} // one value for each call under way; nil without a limit
+	// borrowed has one value for each call for another node; its capacity bounds them.
+	borrowed chan struct{}
 }
 
 // handlers are those of the program. They are complete once Run begins; from
@@ -142,8 +144,8 @@ func (r *registered) complete(cfg *Config) error {
 	}
 	orDefault(&r.Application, cfg.Application)
 	orDefault(&r.Timeout, cfg.AttemptTimeout)
-	if r.Concurrency > 0 {
-		r.slots = make(chan struct{}, r.Concurrency)
+	if r.borrowed = make(chan struct{}, borrowAtOnce); r.Concurrency > 0 {
+		r.slots, r.borrowed = make(chan struct{}, r.Concurrency), make(chan struct{}, r.Concurrency)
 	}
 	switch {
 	case r.call == nil:

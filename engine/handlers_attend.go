@@ -43,7 +43,7 @@ func (e *Engine) attend(ctx context.Context) error {
 			continue
 		}
 		e.handlers.missing = append(e.handlers.missing, n)
-		e.cfg.Log.Warn("a handler has no function in this program: its deliveries wait for one, or for its endpoint's deletion",
+		e.cfg.Log.Warn("a handler has no function in this program: its deliveries wait for one, here or at another node, or for its endpoint's deletion",
 			"handler", view.UID, "endpoint", view.ID.String())
 	}
 	return nil
@@ -103,13 +103,14 @@ func (r *registered) fits(stored *postern.Endpoint) bool {
 		slices.Equal(shaped.RetrySchedule, stored.RetrySchedule) && (shaped.RetrySchedule == nil) == (stored.RetrySchedule == nil)
 }
 
-// unattended counts the handlers that the program has no function for.
+// unattended counts the handlers that neither the program nor another node has a
+// function for.
 func (e *Engine) unattended() (n int) {
 	if !e.attended.Load() {
 		return 0
 	}
 	for _, number := range e.handlers.missing {
-		if view := e.catalogue.EndpointByNumber(number); view != nil && !view.Deleted {
+		if view := e.catalogue.EndpointByNumber(number); view != nil && !view.Deleted && view.Unattended {
 			n++
 		}
 	}

@@ -28,6 +28,8 @@ var (
 type handlerLine struct {
 	*registered
 	engine *Engine
+	// mayStart reports whether a delivery of a journal that waited may be tried.
+	mayStart func(journal uint16) bool
 }
 
 var _ dispatch.Line = (*handlerLine)(nil)
@@ -38,7 +40,7 @@ func (e *Engine) handlerLine(v *postern.EndpointView) (dispatch.Line, error) {
 	if r == nil {
 		return nil, errors.New("no function is registered for the handler " + v.UID)
 	}
-	return &handlerLine{r, e}, nil
+	return &handlerLine{r, e, e.mayStart}, nil
 }
 
 // Send implements dispatch.Line.
@@ -50,7 +52,7 @@ func (l *handlerLine) Send(ctx context.Context, m *postern.Message, c *postern.C
 			return false
 		}
 		defer func() { <-l.slots }()
-		if !l.engine.mayStart(m.ID.Journal()) { // it waited, for however long
+		if !l.mayStart(m.ID.Journal()) { // it waited, for however long
 			return false
 		}
 	}

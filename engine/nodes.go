@@ -60,12 +60,15 @@ func (e *Engine) newNodes() *nodes {
 	return n
 }
 
-// start keeps step until the returned function is called, which waits for what
-// is under way. The shards go on: their attempts are the engine's to end.
-func (n *nodes) start(ctx, attempts context.Context) (stop func()) {
+// start keeps step until leave is called, which waits for what is under way. Once
+// settle was called it takes on nothing new, neither journals nor deliveries, but
+// answers other nodes still. The shards go on: their attempts are the engine's to end.
+func (n *nodes) start(ctx, attempts context.Context) (settle, leave func()) {
 	if n == nil {
-		return func() {}
+		return func() {}, func() {}
 	}
+	peers := n.engine.peers
+	peers.attempt = func(fn func(context.Context)) { peers.calls.Go(func() { fn(attempts) }) }
 	n.adopting <- struct{}{}
 	n.work = func(sh *shard) {
 		sh.run(ctx)
@@ -73,23 +76,29 @@ func (n *nodes) start(ctx, attempts context.Context) (stop func()) {
 	}
 	<-n.adopting
 	steps, cancel := context.WithCancelCause(ctx)
+	adoptions, cancelAdoptions := context.WithCancelCause(steps)
 	done := make(chan struct{})
-	go func() { // ends with steps, by stop alone
+	go func() { // ends with steps, by leave alone
 		defer close(done)
-		n.run(steps)
+		n.run(steps, adoptions)
 	}()
-	return func() {
-		n.engine.peers.stop()
-		cancel(errStopping)
-		<-done
-		n.working.Wait()
+	settle = func() {
+		peers.stop()
+		cancelAdoptions(errStopping)
 		n.adopting <- struct{}{}
 		n.work = nil
 		<-n.adopting
 	}
+	return settle, func() {
+		cancel(errStopping)
+		<-done
+		n.working.Wait()
+	}
 }
 
-func (n *nodes) run(ctx context.Context) {
+// run steps until ctx is done, and takes journals on and lets go of them until
+// adoptions is.
+func (n *nodes) run(ctx, adoptions context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -99,7 +108,7 @@ func (n *nodes) run(ctx context.Context) {
 		case <-n.cluster.Wake():
 		case <-timer.C:
 		}
-		n.tell(ctx, n.step(ctx))
+		n.tell(ctx, n.step(ctx, adoptions))
 		timer.Reset(lookEvery)
 	}
 }
@@ -112,7 +121,7 @@ func (n *nodes) tell(ctx context.Context, err error) {
 }
 
 // step looks once at what concerns all nodes, and does what follows.
-func (n *nodes) step(ctx context.Context) error {
+func (n *nodes) step(ctx, adoptions context.Context) error {
 	answered := n.answered()
 	state, err := n.look(ctx)
 	if err != nil {
@@ -124,6 +133,15 @@ func (n *nodes) step(ctx context.Context) error {
 	for _, request := range state.Requests {
 		n.begin(ctx, request)
 	}
+	if adoptions.Err() == nil {
+		n.turnOver(adoptions, state)
+	}
+	return nil
+}
+
+// turnOver lets go of journals that have nothing left to do, and begins to take those
+// on that nobody has.
+func (n *nodes) turnOver(ctx context.Context, state *store.ClusterState) {
 	n.retire(ctx)
 	if n.taking.CompareAndSwap(false, true) {
 		// What has to be waited for, and read, can be much.
@@ -132,7 +150,6 @@ func (n *nodes) step(ctx context.Context) error {
 			n.tell(ctx, n.adoptAll(ctx, state))
 		})
 	}
-	return nil
 }
 
 // look reads the state and brings the catalogue up to it.

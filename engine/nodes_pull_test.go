@@ -75,13 +75,19 @@ func TestConsumersAtAnyNode(t *testing.T) {
 	_, nodes := pulling(t, "a", "b", "c")
 	a, b, c := nodes[0], nodes[1], nodes[2]
 	waits := make(chan given)
-	go func() { waits <- b.lease(1, 60) }()
+	go func() {
+		defer close(waits)
+		waits <- b.lease(1, 60)
+	}()
 	b.nothing()
 	begun := time.Now()
 	id := a.publish("t", "one")
 	first := <-waits
-	if took := time.Since(begun); took > 5*time.Second { // milliseconds, unless the machine is busy
+	if took := time.Since(begun); took > 15*time.Second { // milliseconds, unless the machine is busy
 		t.Errorf("it came after %v", took)
+	}
+	if len(first.Data) != 1 {
+		t.Fatalf("%+v", first)
 	}
 	lease := first.Data[0]
 	if lease.Message.ID != id || lease.Attempt != 1 || lease.Message.Payload.N != "one" {

@@ -105,7 +105,8 @@ func (g *together) joinAhead(name string, ahead time.Duration) *member {
 	return g.open(postgres.Options{Node: name, Now: func() time.Time { return time.Now().Add(ahead) }})
 }
 
-func (g *together) open(o postgres.Options) *member {
+// open is join with options, and with handlers of the application "a".
+func (g *together) open(o postgres.Options, handlers ...func(*engine.Engine) error) *member {
 	g.t.Helper()
 	st, err := postgres.Open(g.t.Context(), g.database, o)
 	if err != nil {
@@ -116,6 +117,11 @@ func (g *together) open(o postgres.Options) *member {
 	})
 	if err != nil {
 		g.t.Fatal(err)
+	}
+	for _, register := range handlers {
+		if err := register(eng); err != nil {
+			g.t.Fatal(err)
+		}
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ran := make(chan error, 1)
@@ -133,6 +139,9 @@ func (g *together) open(o postgres.Options) *member {
 		}
 	})
 	g.t.Cleanup(m.stop)
+	if len(handlers) > 0 {
+		m.want(200, "GET", "/app/a", nil, nil) // which waits until they are stored
+	}
 	return m
 }
 

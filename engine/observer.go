@@ -64,7 +64,7 @@ type Stats struct {
 	// Leased counts deliveries that consumers of pull endpoints hold.
 	Leased int
 	// Unattended counts handlers that are stored and have no function in this
-	// program: their deliveries wait.
+	// program, nor at another node: their deliveries wait.
 	Unattended int
 	// ListenersDropped counts messages that buffered listeners had no room for,
 	// since the start.

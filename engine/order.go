@@ -39,10 +39,12 @@ const (
 	// What follows is for the node that gives the leases.
 	orderWatch   orderOp = "watch"
 	orderLease   orderOp = "lease"
+	orderLend    orderOp = "lend"
 	orderAck     orderOp = "ack"
 	orderNack    orderOp = "nack"
 	orderExtend  orderOp = "extend"
 	orderRelease orderOp = "release"
+	orderSettle  orderOp = "settle"
 	// What follows is for the node that leads.
 	orderCreateReplay orderOp = "create_replay"
 	orderSetReplay    orderOp = "set_replay"

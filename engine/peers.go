@@ -25,24 +25,29 @@ const (
 	// orderWithin bounds an order about leases: a node that is gone is known as
 	// such by then.
 	orderWithin = 15 * time.Second
-	// patience is how long a consumer waits for one of the other nodes.
-	patience = 3 * time.Second
+	// consumerWaits is how long a consumer waits for one of the other nodes.
+	consumerWaits = 3 * time.Second
 	// mostGiven bounds what is leased by one order, since each message is read.
 	mostGiven = 100
 )
 
-// peers take deliveries from other nodes for the consumers of this one. Each other
-// node is watched with one order, which it answers when it has something; what it
-// may have is asked for until it has nothing more.
+// peers take deliveries from other nodes for what is here: consumers, and handlers
+// whose functions those have not. Each other node is watched with one order, which
+// it answers when it has something; what it may have is asked for until it has
+// nothing more.
 type peers struct {
 	engine *Engine
+	// attempt has a function run as attempts do, counted by calls; nodes.start sets it.
+	attempt func(fn func(ctx context.Context))
 
 	mu  sync.Mutex
 	all map[uint16]*peer // by their main journals
 	// asked is when consumers last asked for an endpoint.
 	asked map[postern.EndpointNumber]time.Time
-	// stopping: nothing is begun any more. What was is counted by nodes.working.
+	// stopping: nothing is begun any more. What was is counted by nodes.working, and
+	// handlers' calls, with who makes them, by calls.
 	stopping bool
+	calls    sync.WaitGroup
 }
 
 // peer is another node that lives.
@@ -50,8 +55,20 @@ type peer struct {
 	journal uint16
 	end     context.CancelCauseFunc
 	changed chan struct{} // capacity 1: watched has another result
-	// has are the endpoints that it may have something of, guarded by peers.mu.
-	has map[postern.EndpointNumber]struct{}
+	gone    chan struct{} // closed when the node is not there any more
+	// has are the endpoints that it may have something of, runs those of handlers
+	// for which that is being taken; both are guarded by peers.mu.
+	has, runs map[postern.EndpointNumber]struct{}
+}
+
+// left reports whether the node is not there any more.
+func (one *peer) left() bool {
+	select {
+	case <-one.gone:
+		return true
+	default:
+		return false
+	}
 }
 
 var errGone = errors.New("the node is gone, or does not answer")
@@ -73,6 +90,7 @@ func (p *peers) follow(ctx context.Context, state *store.ClusterState) {
 	for journal, one := range p.all {
 		if !live[journal] {
 			one.end(errGone)
+			close(one.gone)
 			delete(p.all, journal)
 		}
 	}
@@ -80,7 +98,10 @@ func (p *peers) follow(ctx context.Context, state *store.ClusterState) {
 		if p.all[journal] != nil || p.stopping {
 			continue
 		}
-		one := &peer{journal: journal, changed: make(chan struct{}, 1), has: make(map[postern.EndpointNumber]struct{})}
+		one := &peer{
+			journal: journal, changed: make(chan struct{}, 1), gone: make(chan struct{}),
+			has: make(map[postern.EndpointNumber]struct{}), runs: make(map[postern.EndpointNumber]struct{}),
+		}
 		var watching context.Context
 		watching, one.end = context.WithCancelCause(ctx)
 		p.all[journal] = one
@@ -151,13 +172,21 @@ func (p *peers) askFor(ctx context.Context, one *peer, attended, wants []postern
 	return r.Pull.Found, pause
 }
 
-// watched are the endpoints that are asked for here, and those of them that the
-// peer has not said to have something of.
+// watched are the endpoints whose deliveries are taken here, and those of them that
+// the peer has not said to have something of.
 func (p *peers) watched(one *peer) (attended, wants []postern.EndpointNumber) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	maps.DeleteFunc(p.asked, func(_ postern.EndpointNumber, at time.Time) bool { return time.Since(at) > askedFor })
+	if p.stopping {
+		return nil, nil
+	}
 	attended = slices.Collect(maps.Keys(p.asked))
+	for n := range p.engine.handlers.byNumber {
+		if view := p.engine.catalogue.EndpointByNumber(n); view != nil && !view.Deleted {
+			attended = append(attended, n)
+		}
+	}
 	for _, n := range attended {
 		if _, ok := one.has[n]; !ok {
 			wants = append(wants, n)
@@ -166,12 +195,19 @@ func (p *peers) watched(one *peer) (attended, wants []postern.EndpointNumber) {
 	return attended, wants
 }
 
-// found notes that a peer may have something, and has a consumer take it.
+// found notes that a peer may have something, and has it taken.
 func (p *peers) found(one *peer, n postern.EndpointNumber) {
+	handler := p.engine.handlers.byNumber[n]
+	if handler == nil {
+		defer p.engine.pulls.Wake(n) // once it is noted
+	}
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	one.has[n] = struct{}{}
-	p.mu.Unlock()
-	p.engine.pulls.Wake(n)
+	if _, runs := one.runs[n]; handler != nil && !runs && !p.stopping {
+		one.runs[n] = struct{}{}
+		p.attempt(func(ctx context.Context) { p.borrow(ctx, one, n, handler) })
+	}
 }
 
 // emptied notes that a peer has nothing more: it is to tell when it has.
@@ -220,8 +256,8 @@ func (p *peers) ask(n postern.EndpointNumber) (having []*peer) {
 	return having
 }
 
-// lease has a peer give leases. A consumer that leaves, or whose patience ends, has
-// nothing to do with what comes later: it is given back.
+// lease has a peer give leases. A consumer that leaves, or that waited long enough,
+// has nothing to do with what comes later: it is given back.
 func (p *peers) lease(ctx context.Context, one *peer, e *postern.EndpointView, r postern.LeaseRequest) ([]postern.Lease, error) {
 	type answer struct {
 		batch []postern.Lease
@@ -230,7 +266,9 @@ func (p *peers) lease(ctx context.Context, one *peer, e *postern.EndpointView, r
 	told, left := make(chan answer), make(chan struct{})
 	defer close(left)
 	if !p.begin(func() {
-		batch, err := p.borrow(context.WithoutCancel(ctx), one, e, r)
+		batch, err := p.fetch(context.WithoutCancel(ctx), one, e, order{
+			Op: orderLease, Endpoint: e.Number, Pull: &pullOrder{Limit: r.Limit, For: r.Duration},
+		})
 		select {
 		case told <- answer{batch, err}:
 		case <-left:
@@ -239,7 +277,7 @@ func (p *peers) lease(ctx context.Context, one *peer, e *postern.EndpointView, r
 	}) {
 		return nil, nil
 	}
-	timer := time.NewTimer(patience)
+	timer := time.NewTimer(consumerWaits)
 	defer timer.Stop()
 	select {
 	case a := <-told:
@@ -271,14 +309,31 @@ func (p *peers) stop() {
 	p.stopping = true
 }
 
-// borrow asks a peer for leases, and reads what they are of.
-func (p *peers) borrow(ctx context.Context, one *peer, e *postern.EndpointView, r postern.LeaseRequest) ([]postern.Lease, error) {
-	result, err := p.order(ctx, one.journal, order{Op: orderLease, Endpoint: e.Number, Pull: &pullOrder{Limit: r.Limit, For: r.Duration}})
-	if err != nil || len(result.Granted) < r.Limit {
-		p.emptied(one, e.Number)
+// drain waits, after stop, until the calls of handlers have ended and been told, or
+// ctx has.
+func (p *peers) drain(ctx context.Context) error {
+	ended := make(chan struct{})
+	go func() { // ends with the last call, which is waited for however long it takes
+		defer close(ended)
+		p.calls.Wait()
+	}()
+	select {
+	case <-ended:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
+}
+
+// fetch asks a peer for leases, and reads what they are of.
+func (p *peers) fetch(ctx context.Context, one *peer, e *postern.EndpointView, o order) ([]postern.Lease, error) {
+	result, err := p.order(ctx, one.journal, o)
 	if err != nil {
+		time.AfterFunc(watchFailed, func() { p.emptied(one, e.Number) }) // it touches nothing that ends before
 		return nil, err
+	}
+	if len(result.Granted) < o.Pull.Limit {
+		p.emptied(one, e.Number)
 	}
 	batch := make([]postern.Lease, 0, len(result.Granted))
 	for i := range result.Granted {

@@ -48,7 +48,7 @@ func (e *Engine) newShard(st store.Store, head store.Head) *shard {
 			return sh.committer.Enqueue(journal.Command, p, 0)
 		},
 		Schedule: e.cfg.RetrySchedule, Places: e.cfg.MaxInFlight, Failing: e.failing(),
-		Leased: leased, Share: e.shareOf(head.Journal),
+		Leased: leased, Taken: e.taken, Share: e.shareOf(head.Journal),
 		Now: e.cfg.Now, Log: e.cfg.Log,
 		Events: dispatch.Events{Attempted: e.attempted, Ended: e.cfg.Observer.Ended, Canceled: e.tail.Canceled, Waiting: e.pulls.Waiting},
 	}, head)

@@ -51,8 +51,8 @@ type endpointOut struct {
 	Disabled       bool    `json:"disabled"`
 	DisabledReason *string `json:"disabledReason"`
 	Paused         bool    `json:"paused"`
-	// Unattended: the deliveries wait, because the running program has no function
-	// for the handler, or nobody has asked the pull endpoint for a minute.
+	// Unattended: the deliveries wait, because no running program has a function for
+	// the handler, or nobody has asked the pull endpoint for a minute.
 	Unattended bool `json:"unattended"`
 	// FailingSince is when the unbroken row of failures began; null when the
 	// last attempt succeeded.

@@ -195,8 +195,8 @@ func (c *Catalogue) setHealth(n postern.EndpointNumber, health postern.Health) b
 	return true
 }
 
-// Attend tells whether the program has a function for a handler, or a pull
-// endpoint consumers: without, its deliveries wait. It is forgotten with the
+// Attend tells whether the program has a function for a handler, or another node,
+// or a pull endpoint consumers: without, its deliveries wait. It is forgotten with the
 // program, and with the endpoint.
 func (c *Catalogue) Attend(n postern.EndpointNumber, attended bool) {
 	entry := c.endpoints.get(n)

@@ -78,6 +78,10 @@ type Config struct {
 	// Share is the part of an endpoint's rate limit, from 0 to 1, that is this
 	// dispatcher's; 1 when nil. It is asked at each attempt, with locks held.
 	Share func(n postern.EndpointNumber) float64
+	// Taken reports whether deliveries of an endpoint that is no HTTP one are taken
+	// with Take, rather than sent; those of pull endpoints when nil. It is asked with
+	// locks held, once there is work, and its answer does not change.
+	Taken func(v *postern.EndpointView) bool
 	// Failing are endpoints that did nothing but fail before the start.
 	Failing []postern.EndpointNumber
 	// Now is the wall clock of stored times; time.Now when nil.
@@ -310,9 +314,6 @@ func (d *Dispatcher) lane(n postern.EndpointNumber, app postern.ApplicationNumbe
 	}
 	r.count++
 	l := newLane(n, r)
-	if view := d.cfg.Catalogue.EndpointByNumber(n); view != nil {
-		l.pulled = view.Kind == postern.PullEndpoint
-	}
 	l.lastUsed = d.now()
 	d.lanes[n] = l
 	d.alarm.arm()

@@ -74,7 +74,7 @@ type lane struct {
 	// expiring: days that the lane has still to read are being dropped.
 	expiring bool
 
-	pulled   bool // consumers take what it has: it takes no places
+	pulled   bool // what it has is taken: it takes no places. Known once there is work
 	ready    bool // in the rotation
 	waitSlow bool // waits for a place among slow lanes
 	waiting  bool // is in the dispatcher's queue of those

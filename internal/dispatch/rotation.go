@@ -80,7 +80,7 @@ func (d *Dispatcher) mayStart(l *lane) bool {
 		d.park(l)
 		return false
 	}
-	if view.Kind == postern.PullEndpoint {
+	if l.pulled = d.pulled(view); l.pulled {
 		d.cfg.Events.waiting(l.number)
 		return false // Take starts it
 	}

@@ -6,7 +6,8 @@ import (
 	"github.com/postern-dev/postern"
 )
 
-// Taken is a delivery of a pull endpoint that a consumer holds. It takes none of
+// Taken is a delivery that a consumer of its pull endpoint holds, or another node
+// that has its handler's function. It takes none of
 // the places that attempts share, and what it takes in memory is its claim. One
 // of Settle and Return ends it.
 type Taken struct {
@@ -47,14 +48,26 @@ func (d *Dispatcher) Take(ctx context.Context, n postern.EndpointNumber) (*Taken
 	}
 }
 
+// pulled reports whether an endpoint's deliveries are taken.
+func (d *Dispatcher) pulled(view *postern.EndpointView) bool {
+	if view.Kind == postern.HTTPEndpoint {
+		return false
+	}
+	if d.cfg.Taken == nil {
+		return view.Kind == postern.PullEndpoint
+	}
+	return d.cfg.Taken(view)
+}
+
 // takeOf starts a lane's first delivery in memory.
 func (d *Dispatcher) takeOf(n postern.EndpointNumber) *Taken {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	view, l := d.cfg.Catalogue.EndpointByNumber(n), d.lanes[n]
-	if d.stopping || l == nil || view == nil || view.Deleted || !view.Deliverable() {
+	if d.stopping || l == nil || view == nil || view.Deleted || !view.Deliverable() || !d.pulled(view) {
 		return nil // what is to happen to the queue is the rotation's to say
 	}
+	l.pulled = true
 	if !d.leased() {
 		d.offer(l) // which tells who waits, once it is renewed
 		return nil

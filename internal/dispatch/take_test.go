@@ -310,3 +310,33 @@ func TestTakeAfterFaults(t *testing.T) {
 		}
 	})
 }
+
+// A handler's deliveries are taken where Taken says so, and sent where it does not.
+func TestTakeOfAHandler(t *testing.T) {
+	for _, taken := range []bool{true, false} {
+		asked := func(v *postern.EndpointView) bool { return v.Kind == postern.HandlerEndpoint && taken }
+		pulled(t, Config{Taken: asked}, func(r *rig, _ postern.EndpointNumber, signs *atomic.Int32) {
+			n := r.cat.add(app, func(v *postern.EndpointView) { v.Kind, v.URL = postern.HandlerEndpoint, "" })
+			m := r.publish(n)
+			if !taken {
+				r.nothing(n)
+				if signs.Load() != 0 || len(r.under()) != 1 {
+					t.Errorf("%d signs, %d sent", signs.Load(), len(r.under()))
+				}
+				r.say(answer{code: 200}, r.only())
+				return
+			}
+			one := r.took(n)
+			if one.Message().ID != m.ID || signs.Load() == 0 || len(r.under()) != 0 {
+				t.Errorf("%s, %d signs, %d sent", one.Message().ID, signs.Load(), len(r.under()))
+			}
+			one.Attempt().Succeeded, one.Attempt().Code = true, http.StatusOK
+			stored := one.Settle()
+			r.commit()
+			if err := <-stored; err != nil {
+				t.Error(err)
+			}
+			r.nothing(n)
+		})
+	}
+}

@@ -9,7 +9,9 @@
 //
 // Where several nodes share a store, each has a book of what its own lanes give.
 // A node whose consumers ask for more watches the books of the others, and is
-// given leases of them, which stay in the book that gave them.
+// given leases of them, which stay in the book that gave them. A node that has a
+// handler's function is lent deliveries: a lease that is no try of its own, so that
+// whatever ends it early gives the delivery back.
 package pull
 
 import (
@@ -76,7 +78,11 @@ type Book struct {
 	// journals, the nodes that want to know.
 	waiting  map[postern.EndpointNumber]struct{}
 	watchers map[uint16]*watcher
-	closed   bool
+	// lent counts what other nodes' handlers have. Once the book is closed drained
+	// is closed with the last of it.
+	lent    int
+	drained chan struct{}
+	closed  bool
 
 	attendance attendance
 }
@@ -95,6 +101,7 @@ func New(cfg Config) *Book {
 		consumers: make(map[postern.EndpointNumber][]*consumer),
 		waiting:   make(map[postern.EndpointNumber]struct{}),
 		watchers:  make(map[uint16]*watcher),
+		drained:   make(chan struct{}),
 	}
 	b.attendance.init(b)
 	return b
@@ -132,10 +139,13 @@ func (b *Book) Lease(ctx context.Context, e *postern.EndpointView, r postern.Lea
 // chance will have it: what waits on one node is not left there while another is
 // busy.
 func (b *Book) next(ctx context.Context, e *postern.EndpointView, r postern.LeaseRequest) ([]postern.Lease, error) {
-	if b.cfg.Elsewhere == nil {
-		return b.take(ctx, e, r)
+	here := func(ctx context.Context, e *postern.EndpointView, r postern.LeaseRequest) ([]postern.Lease, error) {
+		return b.take(ctx, e, r, leased)
 	}
-	first, second := b.take, b.cfg.Elsewhere
+	if b.cfg.Elsewhere == nil {
+		return here(ctx, e, r)
+	}
+	first, second := here, b.cfg.Elsewhere
 	if rand.IntN(2) == 0 { //nolint:gosec // it spreads what is asked for
 		first, second = second, first
 	}
@@ -214,7 +224,7 @@ func poke(sign chan<- struct{}) {
 }
 
 // take leases what there is, up to the limit.
-func (b *Book) take(ctx context.Context, e *postern.EndpointView, r postern.LeaseRequest) ([]postern.Lease, error) {
+func (b *Book) take(ctx context.Context, e *postern.EndpointView, r postern.LeaseRequest, as terms) ([]postern.Lease, error) {
 	if r.Duration <= 0 {
 		r.Duration = postern.DefaultLease
 	}
@@ -238,7 +248,7 @@ func (b *Book) take(ctx context.Context, e *postern.EndpointView, r postern.Leas
 			all = true
 			break
 		}
-		granted, err := b.grant(e, taken, r.Duration)
+		granted, err := b.grant(e, taken, r.Duration, as)
 		if err != nil {
 			b.giveBack(e.Number, batch)
 			return nil, err
@@ -290,13 +300,11 @@ func (b *Book) Held() int {
 	return len(b.leases)
 }
 
-// Close ends all leases, whose deliveries are given back, and all waiting.
+// Close gives nothing out any more. It ends all waiting, and all leases but what
+// other nodes' handlers have: their deliveries are given back.
 func (b *Book) Close() {
 	b.mu.Lock()
 	b.closed = true
-	leases := b.leases
-	b.leases = make(map[postern.LeaseID]*lease)
-	clear(b.held)
 	for _, list := range b.consumers {
 		for _, c := range list {
 			c.wake()
@@ -305,12 +313,70 @@ func (b *Book) Close() {
 	for _, w := range b.watchers {
 		poke(w.sign)
 	}
+	if b.lent == 0 {
+		b.drain()
+	}
 	b.mu.Unlock()
-	for _, l := range leases {
-		l.timer.Stop()
+	b.endAll(func(l *lease) bool { return l.terms == leased })
+	b.attendance.close()
+}
+
+// Drain waits, after Close, until what other nodes' handlers have has ended, or ctx
+// has.
+func (b *Book) Drain(ctx context.Context) error {
+	select {
+	case <-b.drained: // also when ctx is done already
+		return nil
+	default:
+	}
+	select {
+	case <-b.drained:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// Abort gives back what other nodes' handlers still have. Whoever calls one is told
+// so when it asks next.
+func (b *Book) Abort() { b.endAll(func(*lease) bool { return true }) }
+
+// endAll gives back what is leased, on some terms.
+func (b *Book) endAll(which func(*lease) bool) {
+	var ended []*lease
+	b.mu.Lock()
+	for _, l := range b.leases {
+		if which(l) {
+			b.remove(l)
+			ended = append(ended, l)
+		}
+	}
+	b.mu.Unlock()
+	for _, l := range ended {
 		l.taken.Return()
 	}
-	b.attendance.close()
+}
+
+// remove takes a lease out of the book. It is called with mu held.
+func (b *Book) remove(l *lease) {
+	delete(b.leases, l.id)
+	b.uncount(l.app)
+	l.timer.Stop()
+	if l.terms == lent {
+		b.lent--
+	}
+	if b.closed && b.lent == 0 {
+		b.drain()
+	}
+}
+
+// drain is called with mu held.
+func (b *Book) drain() {
+	select {
+	case <-b.drained:
+	default:
+		close(b.drained)
+	}
 }
 
 var errStopping = &postern.Error{Kind: postern.Unavailable, Detail: "shutting down"}

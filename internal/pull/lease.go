@@ -20,13 +20,22 @@ type lease struct {
 	app      postern.ApplicationNumber
 	endpoint postern.EndpointNumber
 	taken    Taken
+	terms    terms
 	begun    time.Time // monotonic
 	until    time.Time // likewise
 	timer    *time.Timer
 }
 
+// terms say what becomes of a lease that is left alone.
+type terms uint8
+
+const (
+	leased terms = iota // its end is a failed try
+	lent                // to another node's handler: its end gives it back
+)
+
 // grant makes the lease that was reserved.
-func (b *Book) grant(e *postern.EndpointView, taken Taken, d time.Duration) (postern.Lease, error) {
+func (b *Book) grant(e *postern.EndpointView, taken Taken, d time.Duration, as terms) (postern.Lease, error) {
 	id, err := b.newID()
 	if err != nil {
 		taken.Return()
@@ -34,7 +43,7 @@ func (b *Book) grant(e *postern.EndpointView, taken Taken, d time.Duration) (pos
 		return postern.Lease{}, err
 	}
 	now := time.Now()
-	l := &lease{id: id, app: e.Application, endpoint: e.Number, taken: taken, begun: now, until: now.Add(d)}
+	l := &lease{id: id, app: e.Application, endpoint: e.Number, taken: taken, terms: as, begun: now, until: now.Add(d)}
 	a := taken.Attempt()
 	out := postern.Lease{ID: id, Message: taken.Message(), Attempt: a.N, Replay: a.Replay, ExpiresAt: b.cfg.Now().Add(d).UTC().Truncate(time.Millisecond)}
 	b.mu.Lock()
@@ -44,6 +53,9 @@ func (b *Book) grant(e *postern.EndpointView, taken Taken, d time.Duration) (pos
 		return postern.Lease{}, errStopping
 	}
 	b.leases[id] = l
+	if as == lent {
+		b.lent++
+	}
 	l.timer = time.AfterFunc(d, func() { b.expire(l) })
 	b.mu.Unlock()
 	return out, nil
@@ -63,7 +75,7 @@ func (b *Book) newID() (postern.LeaseID, error) {
 func (b *Book) end(n postern.EndpointNumber, ids []postern.LeaseID) (ended []*lease, missing []postern.LeaseID, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.closed {
+	if b.closed && !b.lends(ids) {
 		return nil, nil, errStopping
 	}
 	for _, id := range ids {
@@ -72,12 +84,21 @@ func (b *Book) end(n postern.EndpointNumber, ids []postern.LeaseID) (ended []*le
 			missing = append(missing, id)
 			continue
 		}
-		delete(b.leases, id)
-		b.uncount(l.app)
-		l.timer.Stop()
+		b.remove(l)
 		ended = append(ended, l)
 	}
 	return ended, missing, nil
+}
+
+// lends reports whether other nodes' handlers have all of some leases, which a book
+// that is closed waits for. It is called with mu held.
+func (b *Book) lends(ids []postern.LeaseID) bool {
+	for _, id := range ids {
+		if l := b.leases[id]; l == nil || l.terms != lent {
+			return false
+		}
+	}
+	return true
 }
 
 // Ack ends leases whose messages were processed, and returns once that is
@@ -95,6 +116,12 @@ func (b *Book) Nack(ctx context.Context, n postern.EndpointNumber, ids []postern
 		a.Permanent, a.RetryAfter = why.Permanent, why.Delay
 		a.Response = []byte(why.Error[:min(len(why.Error), maxError)])
 	})
+}
+
+// Settle ends the lease of a delivery that was lent, with what came of the attempt,
+// which fill says. Else it is as Ack.
+func (b *Book) Settle(ctx context.Context, n postern.EndpointNumber, id postern.LeaseID, fill func(*postern.Attempt)) (missing []postern.LeaseID, err error) {
+	return b.settle(ctx, n, []postern.LeaseID{id}, fill)
 }
 
 func (b *Book) settle(ctx context.Context, n postern.EndpointNumber, ids []postern.LeaseID, fill func(*postern.Attempt)) ([]postern.LeaseID, error) {
@@ -136,7 +163,7 @@ const URL = "postern:pull"
 func (b *Book) Extend(n postern.EndpointNumber, ids []postern.LeaseID, d time.Duration) (until time.Time, missing []postern.LeaseID, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.closed {
+	if b.closed && !b.lends(ids) {
 		return until, nil, errStopping
 	}
 	now := time.Now()
@@ -186,8 +213,11 @@ func (b *Book) expire(l *lease) {
 		b.mu.Unlock()
 		return
 	}
-	delete(b.leases, l.id)
-	b.uncount(l.app)
+	b.remove(l)
 	b.mu.Unlock()
+	if l.terms == lent {
+		l.taken.Return() // who called the handler is gone, which is no failure of its own
+		return
+	}
 	l.settle(func(a *postern.Attempt) { a.Failure = expired })
 }

@@ -11,8 +11,8 @@ import (
 type Watch struct {
 	// Asker is the journal that it accepts with: a newer Watch of it ends an older one.
 	Asker uint16
-	// Attended are the endpoints that are asked for there; Wants are those of them
-	// that it has not been told of.
+	// Attended are the endpoints that are asked for there, or whose handlers have
+	// their functions there; Wants are those of them that it has not been told of.
 	Attended, Wants []postern.EndpointNumber
 	// Wait is for how long nothing may have come.
 	Wait time.Duration
@@ -24,7 +24,7 @@ type watcher struct {
 	wants map[postern.EndpointNumber]struct{}
 }
 
-// Watch returns which endpoints Give may have something of, as soon as there is one;
+// Watch returns which endpoints Give or Lend may have something of, as soon as there is one;
 // none when it has waited long enough. Until a minute later those that are attended
 // there are attended here. Errors: Unavailable when the engine stops.
 func (b *Book) Watch(ctx context.Context, watch Watch) ([]postern.EndpointNumber, error) {
@@ -117,8 +117,18 @@ func (b *Book) left(n postern.EndpointNumber) {
 // Give leases to another node's consumer what an endpoint has waiting. It does not
 // wait.
 func (b *Book) Give(ctx context.Context, e *postern.EndpointView, r postern.LeaseRequest) ([]postern.Lease, error) {
+	return b.give(ctx, e, r, leased)
+}
+
+// Lend is Give for a handler, whose node extends the leases while it is called, and
+// ends them with Settle.
+func (b *Book) Lend(ctx context.Context, e *postern.EndpointView, r postern.LeaseRequest) ([]postern.Lease, error) {
+	return b.give(ctx, e, r, lent)
+}
+
+func (b *Book) give(ctx context.Context, e *postern.EndpointView, r postern.LeaseRequest, as terms) ([]postern.Lease, error) {
 	b.attendance.seen(e.Number)
-	batch, err := b.take(ctx, e, r)
+	batch, err := b.take(ctx, e, r, as)
 	b.Wake(e.Number) // who waits here may have missed the sign that this one used up
 	return batch, err
 }

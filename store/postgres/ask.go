@@ -89,10 +89,6 @@ func (s *Store) withdraw(ctx context.Context, id int64) {
 	_, _ = s.node.control.Exec(ctx, "DELETE FROM request WHERE id = $1::int8", id)
 }
 
-// answered is postern_answer, which does not tell whether anybody was there.
-const answered = `WITH told AS (UPDATE request r SET answer = $2::bytea WHERE r.id = $1::int8 AND r.answer IS NULL RETURNING r.id)
-	SELECT pg_notify('postern', 'a' || t.id) FROM told t`
-
 // Answer implements store.Cluster.
 func (s *Store) Answer(ctx context.Context, id uint64, answer []byte) error {
 	answer, err := bounded("answer", answer)
@@ -101,8 +97,9 @@ func (s *Store) Answer(ctx context.Context, id uint64, answer []byte) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, pollTimeout)
 	defer cancel()
-	told, err := s.node.control.Exec(ctx, answered, int64(id), answer)
-	if err == nil && told.RowsAffected() == 0 {
+	var waits bool
+	err = s.node.control.QueryRow(ctx, "SELECT postern_answer($1::int8, $2::bytea)", int64(id), answer).Scan(&waits)
+	if err == nil && !waits {
 		return postern.ErrNotFound
 	}
 	return s.unread(err)

@@ -24,14 +24,16 @@ BEGIN
     PERFORM pg_notify('postern', 'r' || (_journal::integer & 65535)); -- the tables have those over 32767 negative
 END $$;
 
--- Answers, if anybody still waits.
-CREATE FUNCTION postern_answer(_id bigint, _answer bytea) RETURNS void
+-- Answers, and returns whether anybody still waits.
+CREATE FUNCTION postern_answer(_id bigint, _answer bytea) RETURNS boolean
 LANGUAGE plpgsql AS $$
 BEGIN
     UPDATE request r SET answer = _answer WHERE r.id = _id AND r.answer IS NULL;
     IF FOUND THEN
         PERFORM pg_notify('postern', 'a' || _id);
+        RETURN true;
     END IF;
+    RETURN false;
 END $$;
 
 -- Lets anybody have a journal at once, and says so.

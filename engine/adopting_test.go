@@ -27,7 +27,7 @@ type pretended struct {
 	asked    chan struct{} // sent to when the holder of journal 2 is asked, who never answers
 	lapsed   atomic.Bool   // the lease of journal 0 has run out
 	renewed  func()
-	heritage store.Cluster // what journal 1 is, the first time; nil for nothing
+	inherit  func() store.Cluster // what journal 1 is; it is never had where either is nil
 }
 
 // unused are the methods that nothing here calls.
@@ -79,9 +79,10 @@ func (p *pretended) Adopt(ctx context.Context, _ uint16) (store.Cluster, error) 
 	case p.adopting <- struct{}{}:
 	default:
 	}
-	if st := p.heritage; st != nil {
-		p.heritage = nil
-		return st, nil
+	if p.inherit != nil {
+		if st := p.inherit(); st != nil {
+			return st, nil
+		}
 	}
 	<-ctx.Done()
 	return nil, postern.ErrUnavailable
@@ -229,16 +230,55 @@ func TestForgetWhatCannotBeAdopted(t *testing.T) {
 	inProgram(t, Config{}, func(p *program) {
 		cluster := newPretended(p.st)
 		p.cfg.Store = cluster
-		cluster.heritage = &unreadable{newPretended(p.st)}
-		kept := weak.Make(cluster.heritage.(*unreadable))
+		var kept weak.Pointer[unreadable]
+		cluster.inherit = func() store.Cluster {
+			if kept != (weak.Pointer[unreadable]{}) {
+				return nil
+			}
+			st := &unreadable{newPretended(p.st)}
+			kept = weak.Make(st)
+			return st
+		}
 		p.on("a", func(context.Context, *Message) error { return nil })
 		p.pass(5 * time.Minute) // timers that were stopped are gone by then, too
-		if cluster.heritage != nil {
+		if kept == (weak.Pointer[unreadable]{}) {
 			t.Fatal("it was not adopted")
 		}
 		runtime.GC()
 		if kept.Value() != nil {
 			t.Error("its lanes are still in memory")
+		}
+	})
+}
+
+// broken is a journal of which a batch cannot be stored.
+type broken struct{ *pretended }
+
+func (*broken) Head(context.Context) (store.Head, error) {
+	return store.Head{Journal: 1, Next: 2, Low: 1}, nil
+}
+
+func (*broken) Commit(context.Context, *store.Batch) error {
+	return &postern.Error{Kind: postern.Internal, Detail: "refused"}
+}
+
+func (*broken) Close() error { return nil }
+
+// What cannot be stored for one reason or other is tried by every node that adopts
+// it, and sent once more each time: not without end, at the pace of adoptions.
+func TestAdoptWhatFailsNowAndThen(t *testing.T) {
+	inProgram(t, Config{}, func(p *program) {
+		cluster := newPretended(p.st)
+		p.cfg.Store = cluster
+		adopted := 0
+		cluster.inherit = func() store.Cluster {
+			adopted++
+			return &broken{newPretended(p.st)}
+		}
+		p.on("a", func(context.Context, *Message) error { return nil })
+		p.pass(10 * time.Minute)
+		if adopted < 5 || adopted > 12 {
+			t.Errorf("adopted %d times in 10 minutes", adopted)
 		}
 	})
 }

@@ -20,6 +20,9 @@ const (
 	lookEvery = time.Second
 	// mostRequests bounds what is done for other nodes at once.
 	mostRequests = 64
+	// failedFor is how long a journal is left alone by who could not store what it
+	// asked for: each time that it is adopted, that is sent once more.
+	failedFor = time.Minute
 )
 
 // nodes keeps an engine in step with the others that share its store. It adopts
@@ -47,6 +50,9 @@ type nodes struct {
 	// counts those that are not. A look that began before the answer still has it.
 	asked map[uint64]bool
 	busy  int
+	// failed are journals of which this node could not store something, until it may
+	// adopt them again.
+	failed map[uint16]time.Time
 }
 
 // newNodes is nil for a store that one process has to itself.
@@ -55,7 +61,7 @@ func (e *Engine) newNodes() *nodes {
 	if !ok {
 		return nil
 	}
-	n := &nodes{engine: e, cluster: cluster, adopting: make(chan struct{}, 1), asked: make(map[uint64]bool)}
+	n := &nodes{engine: e, cluster: cluster, adopting: make(chan struct{}, 1), asked: make(map[uint64]bool), failed: make(map[uint16]time.Time)}
 	n.state.Store(&store.ClusterState{})
 	return n
 }
@@ -217,7 +223,7 @@ func (n *nodes) adoptAll(ctx context.Context, state *store.ClusterState) error {
 	var failed error
 	for i := range state.Leases {
 		lease := &state.Leases[i]
-		if lease.Held(now) || lease.Idle || n.engine.shards.of(lease.Journal) != nil {
+		if lease.Held(now) || lease.Idle || n.engine.shards.of(lease.Journal) != nil || n.leavesAlone(lease.Journal) {
 			continue
 		}
 		if _, err := n.adopt(ctx, lease.Journal); err != nil && !errors.Is(err, postern.ErrConflict) {
@@ -316,9 +322,26 @@ func (n *nodes) retire(ctx context.Context) {
 			continue
 		}
 		if n.engine.shards.remove(sh) {
+			n.note(sh)
 			n.working.Go(func() { n.letGo(ctx, sh) })
 		}
 	}
+}
+
+// note takes down why a shard is let go, if it is not that another node has it, or
+// that the store is away.
+func (n *nodes) note(sh *shard) {
+	if sh.failed() && !errors.Is(sh.err, postern.ErrUnavailable) {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		n.failed[sh.journal] = time.Now().Add(failedFor)
+	}
+}
+
+func (n *nodes) leavesAlone(journal uint16) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return time.Now().Before(n.failed[journal])
 }
 
 // letGo ends an adopted shard that nobody finds any more, and releases its

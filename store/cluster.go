@@ -34,6 +34,10 @@ type Cluster interface {
 	Wake() <-chan struct{}
 	// Poll reads what concerns all nodes, in one statement.
 	Poll(ctx context.Context) (ClusterState, error)
+	// Heads tells how far each journal has come, in one picture and in no order:
+	// what was committed up to there is read by whoever reads next. Newest, Dropped
+	// and the catalogue's numbers are left out.
+	Heads(ctx context.Context) ([]Head, error)
 	// Adopt takes a journal whose holder is gone and returns a store that writes
 	// it and otherwise reads the same. postern.ErrConflict where its lease holds,
 	// or somebody else was faster. The new store is closed before this one.

@@ -355,3 +355,22 @@ func testNotTaken(t *testing.T, h Harness) {
 		t.Errorf("one as old as it counts: %+v", why)
 	}
 }
+
+// testHeads: every node sees how far each journal has come.
+func testHeads(t *testing.T, h Harness) {
+	a, b := join(t, h)
+	a.stored(store.Batch{Accepts: []store.Accept{a.accept(1), a.accept(1)}})
+	b.stored(store.Batch{})
+	b.stored(store.Batch{Accepts: []store.Accept{b.accept(1)}})
+	want := map[uint16]store.Head{}
+	for _, n := range []*node{a, b} {
+		want[n.journal] = store.Head{Journal: n.journal, Batch: n.head.Batch, Next: n.head.Next, Low: n.head.Low, LastTime: n.head.LastTime, Rows: n.head.Rows}
+	}
+	for _, n := range []*node{a, b} {
+		got := map[uint16]store.Head{}
+		for _, head := range must[[]store.Head](t)(n.cluster.Heads(t.Context())) {
+			got[head.Journal] = head
+		}
+		equal(t, "heads", want, got)
+	}
+}

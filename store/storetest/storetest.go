@@ -96,6 +96,7 @@ func Run(t *testing.T, h Harness) {
 		{"UsedKeys", testUsedKeys},
 		{"Taken", testTaken},
 		{"NotTaken", testNotTaken},
+		{"Heads", testHeads},
 	} {
 		t.Run(part.name, func(t *testing.T) { part.run(t, h) })
 	}

@@ -40,7 +40,10 @@ type Config struct {
 	// Tail tells what becomes durable.
 	Tail *tail.Hub
 	// Head is where the journal ends that the tail follows.
-	Head     func(ctx context.Context) (store.Head, error)
+	Head func(ctx context.Context) (store.Head, error)
+	// Horizon is where the journals end that the tail follows, in place of Head
+	// where there are several; nil where there are not.
+	Horizon  func(ctx context.Context) (tail.Cursor, error)
 	Outcomes store.Outcomes
 	Router   Router
 	Expunger Expunger

@@ -16,6 +16,9 @@ const (
 	// more is skipped, and said to be.
 	resumeSources = 2000
 	resumeEvents  = 100_000
+	// resumeKnown is how many are read that it has already, of journals that had more
+	// to do than the one which is looked for.
+	resumeKnown = 10 * resumeEvents
 	// resumeMemory is how many events wait to be merged, over all sources.
 	resumeMemory = 10_000
 	// resumeVain is how many pages are read in which nothing passes the filter,
@@ -24,13 +27,18 @@ const (
 )
 
 // resume sends what the store has behind the cursor, merged by the time in the
-// ids: each kind is thereby in the order of commits.
+// ids: each kind of each journal is thereby in the order of commits.
 func (s *stream) resume() error {
 	horizon, err := s.horizon()
 	if err != nil {
 		return err
 	}
-	sources, all := s.sources()
+	messages, attempts, some := s.cursor.From(horizon)
+	if !some {
+		s.cursor.Advance(horizon)
+		return nil
+	}
+	sources, all := s.sources(messages, attempts)
 	if !all {
 		s.skipTo(horizon)
 		return nil
@@ -42,13 +50,18 @@ func (s *stream) resume() error {
 			return err
 		}
 	}
-	for sent := 0; m.Len() > 0 && sent < resumeEvents; sent++ {
+	for sent, known := 0, 0; m.Len() > 0 && sent < resumeEvents && known < resumeKnown; {
 		from := m.sources[0]
 		e := from.events[0]
 		from.events = from.events[1:]
 		if err := m.next(s); err != nil {
 			return err
 		}
+		if !s.cursor.Before(e) || horizon.Before(e) {
+			known++ // or will be told
+			continue
+		}
+		sent++
 		if !s.filter.Wants(e) {
 			continue
 		}
@@ -81,13 +94,14 @@ type source struct {
 	vain   int // pages without an event
 }
 
-// sources are the lists that the client's events are in; false for too many.
-func (s *stream) sources() (list []*source, all bool) {
+// sources are the lists that the client's events are in, behind two ids; false for
+// too many.
+func (s *stream) sources(messages, attempts [20]byte) (list []*source, all bool) {
 	for page := (postern.ListPage{Limit: maxLimit}); ; {
 		apps, more := s.h.Applications.Applications(page)
 		for _, app := range apps {
 			if s.filter.Application == 0 || s.filter.Application == app.Number {
-				list = s.sourcesOf(list, app.Number)
+				list = s.sourcesOf(list, app.Number, messages, attempts)
 			}
 			if page.After = app.ID.String(); len(list) > resumeSources {
 				return nil, false
@@ -100,15 +114,15 @@ func (s *stream) sources() (list []*source, all bool) {
 }
 
 // sourcesOf adds an application's messages and its endpoints' attempts.
-func (s *stream) sourcesOf(list []*source, app postern.ApplicationNumber) []*source {
+func (s *stream) sourcesOf(list []*source, app postern.ApplicationNumber, messages, attempts [20]byte) []*source {
 	if len(s.filter.States) == 0 {
-		list = append(list, &source{after: s.cursor.Message, read: s.messagesOf(app)})
+		list = append(list, &source{after: messages, read: s.messagesOf(app)})
 	}
 	for page := (postern.ListPage{Limit: maxLimit}); len(list) <= resumeSources; {
 		views, more := s.h.Endpoints.Endpoints(app, page)
 		for _, v := range views {
 			if s.filter.Endpoint == 0 || s.filter.Endpoint == v.Number {
-				list = append(list, &source{after: s.cursor.Attempt, read: s.attemptsOf(app, v.Number)})
+				list = append(list, &source{after: attempts, read: s.attemptsOf(app, v.Number)})
 			}
 			page.After = v.ID.String()
 		}
@@ -200,7 +214,7 @@ func (f *source) fill(s *stream, m *merge) (err error) {
 			return nil
 		}
 		f.events, f.after, f.done, err = f.read(store.Page{After: f.after, Ascending: true, Limit: m.limit})
-		if at := slices.IndexFunc(f.events, m.horizon.Before); at >= 0 {
+		if at := slices.IndexFunc(f.events, m.horizon.Past); at >= 0 {
 			f.events, f.done = f.events[:at], true
 		}
 		if len(f.events) == 0 && !f.done {

@@ -21,6 +21,9 @@ const (
 	// catchUps is how often a client is brought up to what came while it was
 	// brought up.
 	catchUps = 3
+	// tailRecent is how far back a quiet client's place may lie before it is looked
+	// whether there is anything behind it.
+	tailRecent = 2 * time.Minute
 )
 
 // tailedAttempt is an attempt as tails show it: without its response.
@@ -58,6 +61,7 @@ func (h *handler) getTail(c *call) error {
 	if resume == "" {
 		s.cursor = horizon
 	}
+	s.cursor = s.cursor.Like(horizon)
 	s.begin()
 	if c.r.Method == http.MethodHead {
 		return nil
@@ -152,6 +156,13 @@ type stream struct {
 // comes later is told to a client that listens already: nothing is missed between
 // the two, and nothing told twice.
 func (s *stream) horizon() (tail.Cursor, error) {
+	if s.h.Horizon != nil {
+		cursor, err := s.h.Horizon(s.c.r.Context())
+		if err != nil && s.c.r.Context().Err() != nil {
+			err = errGone
+		}
+		return cursor, err
+	}
 	head, err := s.h.Head(s.c.r.Context())
 	return tail.Horizon(head), err
 }
@@ -202,6 +213,9 @@ func (s *stream) follow(client *tail.Client) error {
 			if err := s.send(client.Take()); err != nil {
 				return err
 			}
+			if err := s.settle(); err != nil {
+				return err
+			}
 			s.out = append(s.out, ": heartbeat\n"...)
 			s.sendID()
 		case <-s.h.Tail.Done():
@@ -212,8 +226,30 @@ func (s *stream) follow(client *tail.Client) error {
 	}
 }
 
+// settle keeps the place of a client that hears of nothing from growing old, where
+// there are several journals: who comes back with it looks from there on.
+func (s *stream) settle() error {
+	if s.h.Horizon == nil {
+		return nil
+	}
+	horizon, err := s.horizon()
+	if err != nil || s.cursor.Settle(horizon, tailRecent) {
+		return nil //nolint:nilerr // the store is away: it is for the next time
+	}
+	return s.resume()
+}
+
 // send writes what has come, but for what the client has from the store.
 func (s *stream) send(b tail.Batch) error {
+	if b.Gap {
+		if err := s.resume(); err != nil {
+			return err
+		}
+		b.Skipped, b.Missed = 0, false // it was in the store by then
+	}
+	if b.Missed {
+		s.skipped("null")
+	}
 	for _, e := range b.Events {
 		if s.cursor.Before(e) {
 			if err := s.tell(e); err != nil {

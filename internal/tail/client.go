@@ -15,6 +15,8 @@ type Client struct {
 	// Guarded by the hub's lock.
 	events  []Event
 	skipped int
+	gap     bool
+	missed  bool
 }
 
 // Batch is what has come for a client since it last took.
@@ -22,6 +24,12 @@ type Batch struct {
 	Events []Event
 	// Skipped counts the events that came behind these and found no room.
 	Skipped int
+	// Gap: before these events, or among them, there may be others of other nodes
+	// that nobody was told of. They are in the store.
+	Gap bool
+	// Missed: another node had no room for all that it did. Nobody knows how much
+	// is left out.
+	Missed bool
 	// Last is where a client that has this batch stands: the last events told
 	// to anybody, zero where there was none yet.
 	Last Cursor
@@ -39,6 +47,15 @@ func (c *Client) push(e Event) {
 	}
 }
 
+// lack marks what the client may not have been told. Called with the hub's lock
+// held.
+func (c *Client) lack(gap, missed bool) {
+	c.gap, c.missed = c.gap || gap, c.missed || missed
+	if gap || missed {
+		wake(c.ready)
+	}
+}
+
 // Ready gets a value when there is something to take.
 func (c *Client) Ready() <-chan struct{} { return c.ready }
 
@@ -46,8 +63,8 @@ func (c *Client) Ready() <-chan struct{} { return c.ready }
 func (c *Client) Take() Batch {
 	c.hub.mu.Lock()
 	defer c.hub.mu.Unlock()
-	b := Batch{Events: c.events, Skipped: c.skipped, Last: c.hub.last}
-	c.events, c.skipped = nil, 0
+	b := Batch{Events: c.events, Skipped: c.skipped, Gap: c.gap, Missed: c.missed, Last: c.hub.last}
+	c.events, c.skipped, c.gap, c.missed = nil, 0, false, false
 	return b
 }
 
@@ -57,6 +74,7 @@ func (c *Client) Close() {
 	c.hub.mu.Lock()
 	defer c.hub.mu.Unlock()
 	delete(c.hub.clients, c)
+	c.hub.moved()
 }
 
 // Filter selects events; zero fields select all.

@@ -8,12 +8,17 @@ import (
 	"github.com/postern-dev/postern/store"
 )
 
-// Cursor is how far a client has come: the last message and the last attempt
-// that it was told of. Each is in the order of commits, so that the two tell
-// what is still to come. It outlives the process, being made of ids.
+// Cursor is how far a client has come. It outlives the process, being made of what
+// is in ids. In a store of one journal it is the last message and the last attempt
+// that the client was told of, each in the order of commits, so that the two tell
+// what is still to come. Where several nodes have a journal each, it is as much of
+// each journal. Cursors are values: none shares what another may change.
 type Cursor struct {
 	Message postern.MessageID
 	Attempt postern.AttemptID
+	// places are of several journals, by number, and never changed; nil for one,
+	// and then the ids are zero.
+	places []place
 }
 
 // Horizon is the cursor of who knows of everything up to a journal's head: ids
@@ -33,8 +38,13 @@ func Horizon(head store.Head) Cursor {
 	}
 }
 
-// Advance moves the cursor to the later of itself and another.
+// Advance moves the cursor to the later of itself and another, which may be an
+// event's.
 func (c *Cursor) Advance(to Cursor) {
+	if c.places != nil || to.places != nil {
+		c.places = joined(c.places, to.each())
+		return
+	}
 	if to.Message.Compare(c.Message) > 0 {
 		c.Message = to.Message
 	}
@@ -58,14 +68,37 @@ func Of(e Event) (c Cursor) {
 // always does.
 func (c Cursor) Before(e Event) bool {
 	at := Of(e)
-	return at == Cursor{} || at.Message.Compare(c.Message) > 0 || at.Attempt.Compare(c.Attempt) > 0
+	switch {
+	case at.Message.IsZero() && at.Attempt.IsZero():
+		return true
+	case c.places != nil:
+		return c.behind(at.each()[0])
+	}
+	return at.Message.Compare(c.Message) > 0 || at.Attempt.Compare(c.Attempt) > 0
+}
+
+// Past reports whether no event that comes after this one in the order of ids is
+// before the cursor, a horizon.
+func (c Cursor) Past(e Event) bool {
+	if c.places == nil {
+		return c.Before(e)
+	}
+	return Of(e).each()[0].since > c.latest()
 }
 
 // String is the cursor as text, which Parse reads.
-func (c Cursor) String() string { return c.Message.String() + "." + c.Attempt.String() }
+func (c Cursor) String() string {
+	if c.places != nil {
+		return c.text()
+	}
+	return c.Message.String() + "." + c.Attempt.String()
+}
 
 // Parse reads what String writes. Its errors are of kind Invalid.
 func Parse(text string) (c Cursor, err error) {
+	if packed, ok := strings.CutPrefix(text, severalPrefix); ok {
+		return parsePlaces(text, packed)
+	}
 	message, attempt, _ := strings.Cut(text, ".")
 	if c.Message, err = postern.ParseMessageID(message); err != nil {
 		return c, err

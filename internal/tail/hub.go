@@ -8,6 +8,9 @@
 // is full counts what it leaves out. Nothing is kept for who may come later,
 // since the store has it all. While nobody listens, telling costs one atomic
 // load.
+//
+// The hub of one of several nodes is told besides what the others' hubs were told,
+// and hands that on to its clients and to no other node; see Shared.
 package tail
 
 import (
@@ -30,12 +33,12 @@ const (
 // they point to is shared, and is not to be changed.
 type Event struct {
 	// Message was accepted.
-	Message *postern.Message
+	Message *postern.Message `json:"message,omitempty"`
 	// Attempt was settled. Its response is left out.
-	Attempt *postern.Attempt
+	Attempt *postern.Attempt `json:"attempt,omitempty"`
 	// Canceled is a delivery that its owner ended. It has no place in the order
 	// of the others, and none in a cursor.
-	Canceled *store.DeliveryKey
+	Canceled *store.DeliveryKey `json:"canceled,omitempty"`
 }
 
 // Hub hands events on. The zero value is not ready: make one with New. It is
@@ -50,6 +53,7 @@ type Hub struct {
 	last    Cursor // what was told last, while somebody listens
 	closed  bool
 	done    chan struct{} // closed by Close
+	others  *Shared       // nil on a store of one process
 }
 
 // New makes a hub that nobody listens to.
@@ -69,8 +73,7 @@ func (h *Hub) Accepted(m *postern.Message) {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.last.Message = m.ID
-	h.push(Event{Message: m})
+	h.tell(Event{Message: m})
 }
 
 // Attempted tells of an attempt, as Accepted does of messages. The attempt is
@@ -83,8 +86,7 @@ func (h *Hub) Attempted(a *postern.Attempt) {
 	told.Response = nil
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.last.Attempt = a.ID
-	h.push(Event{Attempt: &told})
+	h.tell(Event{Attempt: &told})
 	h.stir(a.Message)
 }
 
@@ -96,12 +98,23 @@ func (h *Hub) Canceled(d store.DeliveryKey) {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.push(Event{Canceled: &d})
+	h.tell(Event{Canceled: &d})
 	h.stir(d.Message)
+}
+
+// tell is of what this process does. Called with the lock held.
+func (h *Hub) tell(e Event) {
+	if h.others != nil {
+		h.others.tell(e)
+	}
+	h.push(e)
 }
 
 // push is called with the lock held.
 func (h *Hub) push(e Event) {
+	if len(h.clients) > 0 {
+		h.last.Advance(Of(e))
+	}
 	for c := range h.clients {
 		if c.filter.wants(&e) {
 			c.push(e)
@@ -155,6 +168,7 @@ func (h *Hub) Listen(f Filter) (*Client, error) {
 	c := &Client{hub: h, filter: f, ready: make(chan struct{}, 1)}
 	h.clients[c] = struct{}{}
 	h.listening.Add(1)
+	h.moved()
 	return c, nil
 }
 
@@ -166,6 +180,13 @@ func (h *Hub) listenTo(app postern.ApplicationNumber) (n int) {
 		}
 	}
 	return n
+}
+
+// moved has it known that clients have come or gone.
+func (h *Hub) moved() {
+	if h.others != nil {
+		wake(h.others.moved)
+	}
 }
 
 // Done is closed when nothing will be told any more.

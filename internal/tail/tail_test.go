@@ -80,7 +80,7 @@ func TestFilters(t *testing.T) {
 			t.Errorf("%s: %s", name, diff)
 		}
 		want := Cursor{Message: message(2, 2).ID, Attempt: attempt(4, 2, postern.Dead).ID}
-		if b.Last != want || b.Skipped != 0 {
+		if b.Last.String() != want.String() || b.Skipped != 0 {
 			t.Errorf("%s: last %s, want %s; skipped %d", name, b.Last, want, b.Skipped)
 		}
 	}
@@ -188,7 +188,7 @@ func TestNobodyListens(t *testing.T) {
 	if n := testing.AllocsPerRun(100, func() { h.Accepted(m); h.Attempted(a) }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
-	if h.last != (Cursor{}) || len(c.events) != 0 {
+	if h.last.String() != (Cursor{}).String() || len(c.events) != 0 {
 		t.Error("something was kept")
 	}
 }
@@ -239,7 +239,7 @@ func TestSideBySide(t *testing.T) {
 
 func TestCursor(t *testing.T) {
 	c := Cursor{Message: message(5, 1).ID, Attempt: attempt(9, 1, postern.Dead).ID}
-	if got, err := Parse(c.String()); got != c || err != nil {
+	if got, err := Parse(c.String()); got.String() != c.String() || err != nil {
 		t.Errorf("%v, %v", got, err)
 	}
 	for _, text := range []string{"", ".", "x.y", c.Message.String(), c.Message.String() + ".", "." + c.Attempt.String(), c.String() + "x"} {
@@ -276,7 +276,7 @@ func TestHorizon(t *testing.T) {
 		t.Error("what comes later is taken to be stored")
 	}
 	empty := Horizon(store.Head{})
-	if got, err := Parse(empty.String()); got != empty || err != nil || !empty.Before(Event{Message: message(1, 1)}) {
+	if got, err := Parse(empty.String()); got.String() != empty.String() || err != nil || !empty.Before(Event{Message: message(1, 1)}) {
 		t.Errorf("of a new store: %s, %v", got, err)
 	}
 }
@@ -284,6 +284,7 @@ func TestHorizon(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	f.Add(Horizon(store.Head{Batch: 1, LastTime: noon()}).String())
 	f.Add("msg_.atmpt_")
+	f.Add(Horizons([]store.Head{{Batch: 1, LastTime: noon()}, {Journal: 3, Batch: 9, Next: 7}}, func(uint16) time.Time { return noon() }).String())
 	f.Fuzz(func(t *testing.T, text string) {
 		if c, err := Parse(text); err == nil && c.String() != text {
 			t.Errorf("%q is read as %q", text, c)

@@ -66,7 +66,7 @@ func (e *Engine) api(inbound *intake.Handler) http.Handler {
 		Auth:   auth.New(auth.Config{Keys: e.catalogue, AdminToken: e.cfg.AdminKey, JWTSecret: e.cfg.JWTSecret, Applications: e.catalogue, Now: e.cfg.Now}),
 		Admit:  func(int64) error { return e.admit() },
 		Health: e.health, Backup: e.cfg.Backup, Nodes: e.Nodes, Fresh: e.fresh(),
-		Limits: e.limits(), Tail: e.tail, Head: e.cfg.Store.Head,
+		Limits: e.limits(), Tail: e.tail, Head: e.cfg.Store.Head, Horizon: e.horizon(),
 		Version: e.cfg.Version, PublicURL: e.cfg.PublicURL, MaxBody: e.cfg.MaxBody,
 		Now: e.cfg.Now, Logger: e.cfg.Log, Observe: e.cfg.Observer.Answered,
 	})

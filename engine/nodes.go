@@ -18,8 +18,10 @@ const (
 	// lookEvery is how often a node looks at the others where nothing has it look
 	// earlier: leases run out without a word.
 	lookEvery = time.Second
-	// mostRequests bounds what is done for other nodes at once.
+	// mostRequests bounds what is done for other nodes at once, and mostWaiting what
+	// waits for something to happen here: each of them keeps two such orders.
 	mostRequests = 64
+	mostWaiting  = 64
 	// failedFor is how long a journal is left alone by who could not store what it
 	// asked for: each time that it is adopted, that is sent once more.
 	failedFor = time.Minute
@@ -35,6 +37,7 @@ type nodes struct {
 	state atomic.Pointer[store.ClusterState]
 	rates shares
 	looks looks
+	tails *tails
 
 	// adopting, of capacity 1, is full while a shard is added, which can take long.
 	// work has one begin; nil before the engine works, and once that ends.
@@ -46,10 +49,11 @@ type nodes struct {
 	working sync.WaitGroup
 	taking  atomic.Bool
 	mu      sync.Mutex
-	// asked are those requests by their ids, false once they are carried out, and busy
-	// counts those that are not. A look that began before the answer still has it.
-	asked map[uint64]bool
-	busy  int
+	// asked are those requests by their ids, false once they are carried out. A look
+	// that began before the answer still has it. busy counts those that are not, but for
+	// those that wait for something to happen, which are counted by waiting.
+	asked         map[uint64]bool
+	busy, waiting int
 	// failed are journals of which this node could not store something, until it may
 	// adopt them again.
 	failed map[uint16]time.Time
@@ -61,7 +65,10 @@ func (e *Engine) newNodes() *nodes {
 	if !ok {
 		return nil
 	}
-	n := &nodes{engine: e, cluster: cluster, adopting: make(chan struct{}, 1), asked: make(map[uint64]bool), failed: make(map[uint16]time.Time)}
+	n := &nodes{
+		engine: e, cluster: cluster, adopting: make(chan struct{}, 1), tails: newTails(e),
+		asked: make(map[uint64]bool), failed: make(map[uint16]time.Time),
+	}
 	n.state.Store(&store.ClusterState{})
 	return n
 }
@@ -99,6 +106,7 @@ func (n *nodes) start(ctx, attempts context.Context) (settle, leave func()) {
 		cancel(errStopping)
 		<-done
 		n.working.Wait()
+		n.tails.stop()
 	}
 }
 
@@ -111,6 +119,9 @@ func (n *nodes) run(ctx, adoptions context.Context) {
 		select {
 		case <-ctx.Done():
 			return
+		case <-n.tails.shared.Moved():
+			n.tails.steer(ctx)
+			continue
 		case <-n.cluster.Wake():
 		case <-timer.C:
 		}
@@ -142,6 +153,7 @@ func (n *nodes) step(ctx, adoptions context.Context) error {
 	if adoptions.Err() == nil {
 		n.turnOver(adoptions, state)
 	}
+	n.tails.steer(ctx) // by who holds what now
 	return nil
 }
 
@@ -365,21 +377,21 @@ func (n *nodes) begin(ctx context.Context, request store.Request) {
 	}
 	var o order
 	unread := json.Unmarshal(request.Body, &o)
-	place := 1
-	if o.Op == orderWatch {
-		place = 0
+	count, most := &n.busy, mostRequests
+	if o.Op == orderWatch || o.Op == orderTail {
+		count, most = &n.waiting, mostWaiting
 	}
-	if n.busy+place > mostRequests {
+	if *count >= most {
 		return
 	}
 	n.asked[request.ID] = true
-	n.busy += place
+	*count++
 	n.working.Go(func() {
 		err := n.engine.answer(context.WithoutCancel(ctx), request, o, unread)
 		n.mu.Lock()
 		defer n.mu.Unlock()
 		n.asked[request.ID] = false
-		n.busy -= place
+		*count--
 		switch {
 		case errors.Is(err, errNotHeld):
 			delete(n.asked, request.ID) // whoever has the journal next finds it

@@ -26,6 +26,8 @@ type order struct {
 	Replay *postern.Replay `json:"replay,omitempty"`
 	// Pull is of an order about leases.
 	Pull *pullOrder `json:"pull,omitempty"`
+	// Tail is who follows this node, and what it wants to hear.
+	Tail *tailOrder `json:"tail,omitempty"`
 }
 
 // orderOp says what is to be done.
@@ -49,6 +51,8 @@ const (
 	orderCreateReplay orderOp = "create_replay"
 	orderSetReplay    orderOp = "set_replay"
 	orderExpungeAll   orderOp = "expunge_all"
+	// And this is for any node, asked by its main journal.
+	orderTail orderOp = "tail"
 )
 
 // result is what came of an order.
@@ -63,6 +67,8 @@ type result struct {
 	Replay *postern.Replay `json:"replay,omitempty"`
 	// Pull is of an order about leases.
 	Pull *pullResult `json:"pull,omitempty"`
+	// Tail is what a node that follows has not heard yet.
+	Tail *tailResult `json:"tail,omitempty"`
 	// Failure is why it was not done, as far as it was not.
 	Failure *failure `json:"failure,omitempty"`
 }
@@ -311,6 +317,8 @@ func (e *Engine) carryOut(ctx context.Context, sh *shard, o order) (r result, er
 		r.Replay, err = e.replays.SetReplayState(ctx, o.Application, o.Replay.ID, o.Replay.State)
 	case orderExpungeAll:
 		r.Replay, err = e.replays.ExpungeAll(ctx, o.Application)
+	case orderTail:
+		r.Tail, err = e.nodes.tails.answer(ctx, sh.journal, o.Tail)
 	default:
 		err = o.unknown()
 	}
@@ -376,6 +384,8 @@ func (o *order) complete() bool {
 		return len(o.Messages) == 1
 	case orderReplay, orderCreateReplay, orderSetReplay:
 		return o.Replay != nil
+	case orderTail:
+		return o.Tail != nil
 	default:
 		return true
 	}

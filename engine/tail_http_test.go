@@ -27,8 +27,13 @@ type tailing struct {
 
 func (w *world) tail(lastID string) *tailing {
 	w.t.Helper()
+	return w.tailOf("", lastID)
+}
+
+func (w *world) tailOf(query, lastID string) *tailing {
+	w.t.Helper()
 	ctx, cancel := context.WithCancel(w.t.Context())
-	r, err := http.NewRequestWithContext(ctx, "GET", w.server.URL+"/api/v1/tail", nil)
+	r, err := http.NewRequestWithContext(ctx, "GET", w.server.URL+"/api/v1/tail"+query, nil)
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -27,6 +27,7 @@ type pretended struct {
 	asked    chan struct{} // sent to when the holder of journal 2 is asked, who never answers
 	lapsed   atomic.Bool   // the lease of journal 0 has run out
 	renewed  func()
+	newest   time.Time            // when another node last accepted a message
 	inherit  func() store.Cluster // what journal 1 is; it is never had where either is nil
 }
 
@@ -48,6 +49,15 @@ func (p *pretended) Leased() time.Time {
 func (p *pretended) Renewed(fn func()) {
 	p.renewed = fn
 	fn()
+}
+
+// Head has what others accepted, too.
+func (p *pretended) Head(ctx context.Context) (store.Head, error) {
+	head, err := p.Store.Head(ctx)
+	if p.newest.After(head.Newest) {
+		head.Newest = p.newest
+	}
+	return head, err
 }
 
 func (p *pretended) Poll(context.Context) (store.ClusterState, error) {
@@ -279,6 +289,40 @@ func TestAdoptWhatFailsNowAndThen(t *testing.T) {
 		p.pass(10 * time.Minute)
 		if adopted < 5 || adopted > 12 {
 			t.Errorf("adopted %d times in 10 minutes", adopted)
+		}
+	})
+}
+
+// The node that drops what is old need not have accepted anything for long: how old
+// that is tells the newest message of any node.
+func TestRetentionOfOthersMessages(t *testing.T) {
+	inProgram(t, Config{Retention: 24 * time.Hour, RetrySchedule: postern.RetrySchedule{time.Second}}, func(p *program) {
+		cluster := newPretended(p.st)
+		p.cfg.Store = cluster
+		begin := func() { p.on("a", func(context.Context, *Message) error { return nil }) }
+		begin()
+		p.publish("a", "1")
+		p.stop()
+		p.pass(72 * time.Hour)
+		begin()
+		p.pass(time.Second)
+		sweep := func() (left bool) {
+			t.Helper()
+			if err := p.eng.sweeper.sweep(p.Context()); err != nil {
+				t.Fatal(err)
+			}
+			_, left, err := p.st.OldestDay(p.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			return left
+		}
+		if !sweep() {
+			t.Error("the day is gone though nobody accepted a message since")
+		}
+		cluster.newest = time.Now()
+		if sweep() {
+			t.Error("the day is still there")
 		}
 	})
 }

@@ -94,8 +94,14 @@ func (s *sweeper) dropDay(ctx context.Context) error {
 	if err != nil || !any {
 		return err
 	}
-	newest := time.UnixMilli(e.newest.Load()) // of a store without messages long ago
-	if !sweep.Due(s.dropped, now) || !sweep.Expired(oldest, newest, now, e.cfg.Retention) {
+	head, err := e.cfg.Store.Head(ctx) // of all nodes, as far as time goes
+	if err != nil {
+		return err
+	}
+	if head.Dropped.After(s.dropped) {
+		s.dropped = head.Dropped
+	}
+	if !sweep.Due(s.dropped, now) || !sweep.Expired(oldest, head.Newest, now, e.cfg.Retention) {
 		return nil
 	}
 	e.cfg.Log.Info("retention drops a day", "day", oldest.Start().Format(time.DateOnly))

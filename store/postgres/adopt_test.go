@@ -260,11 +260,11 @@ func TestHeadOfANewJournal(t *testing.T) {
 		t.Errorf("a new journal's head is %+v, %v, want %+v", got, err, want)
 	}
 	// Who was away for long asks anew, and may never hear of what is gone again.
-	head.Batch, head.Applications, head.Endpoints = 2, 8, 12
+	head.Batch, head.Applications, head.Endpoints, head.Newest, head.Dropped = 2, 8, 12, c0().Add(time.Hour), c0().Add(time.Minute)
 	if err := s.Commit(t.Context(), &store.Batch{Head: head}); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := other.Head(t.Context()); err != nil || got.Applications != 8 || got.Endpoints != 12 || got.Batch != 0 {
+	if got, err := other.Head(t.Context()); err != nil || got.Applications != 8 || got.Endpoints != 12 || got.Batch != 0 || got.Newest != head.Newest || got.Dropped != head.Dropped {
 		t.Errorf("after others went on it is %+v, %v", got, err)
 	}
 }

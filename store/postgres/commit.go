@@ -73,7 +73,7 @@ func (a *abortion) call() {
 }
 
 // Head implements store.Journal. Numbers of the catalogue are those that any journal
-// has given out by now.
+// has given out by now, and what is newest and dropped is so of all.
 func (s *Store) Head(ctx context.Context) (store.Head, error) {
 	if err := s.whole(); err != nil {
 		return store.Head{}, err
@@ -82,7 +82,15 @@ func (s *Store) Head(ctx context.Context) (store.Head, error) {
 	stored, err := s.readHead(ctx, s.reads)
 	head.Applications = max(head.Applications, stored.Applications)
 	head.Endpoints = max(head.Endpoints, stored.Endpoints)
+	head.Newest, head.Dropped = later(head.Newest, stored.Newest), later(head.Dropped, stored.Dropped)
 	return head, s.unread(err)
+}
+
+func later(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return b
+	}
+	return a
 }
 
 // Admit implements store.Journal.

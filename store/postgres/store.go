@@ -235,11 +235,11 @@ type asker interface {
 }
 
 // readHead reads what the last batch left behind; the zero Head where nobody took
-// the journal yet. Numbers of the catalogue are given out by all journals, and days
-// dropped for all: of these it has the highest.
+// the journal yet. Numbers of the catalogue are given out by all journals, days dropped
+// for all, and by what all accepted: of these it has the highest.
 func (s *Store) readHead(ctx context.Context, from asker) (h store.Head, err error) {
 	var last, newest, dropped int64
-	err = from.QueryRow(ctx, `SELECT batch, next, low, last_time_ms, newest_ms, (SELECT max(dropped_us) FROM head), rows,
+	err = from.QueryRow(ctx, `SELECT batch, next, low, last_time_ms, (SELECT max(newest_ms) FROM head), (SELECT max(dropped_us) FROM head), rows,
 		(SELECT max(applications) FROM head), (SELECT max(endpoints) FROM head) FROM head WHERE journal = $1::int2`,
 		int16(s.opts.Journal)).Scan(&h.Batch, &h.Next, &h.Low, &last, &newest, &dropped, &h.Rows, &h.Applications, &h.Endpoints)
 	if errors.Is(err, pgx.ErrNoRows) {

@@ -33,12 +33,11 @@ func (s *Store) Dedupe(ctx context.Context, scope store.Scope, digest store.Dige
 }
 
 // outlived is the time before which dedupe records are too old, in Unix
-// milliseconds. The newest id's time alone does not tell: a clock that is set
+// milliseconds, where newest is the newest id's. That alone does not tell: a clock that is set
 // forth takes it along, and what was recorded just before would be forgotten at
 // once. So no more counts than went by since the store was opened; a clock that
 // was right to be set has records kept for longer, until the next start.
-func (s *Store) outlived() int64 {
-	newest := millis(s.head.Load().LastTime)
+func (s *Store) outlived(newest int64) int64 {
 	elapsed := s.began.Add(time.Since(s.mono)).UnixMilli()
 	return min(newest, elapsed) - s.opts.DedupeWindow.Milliseconds()
 }

@@ -153,7 +153,11 @@ const maxDay = 1 << 31
 // sweepDedupe removes the records that count no more.
 func (s *Store) sweepDedupe(ctx context.Context) error {
 	events := (s.dropped() + 1).Start().UnixMilli()
-	return s.repeat(ctx, "SELECT postern_sweep($1::int8, $2::int8, $3::int4)", events, s.outlived(), tidyStep)
+	var newest int64 // of all journals: this node's own may have none
+	if err := s.reads.QueryRow(ctx, "SELECT coalesce(max(last_time_ms), 0) FROM head").Scan(&newest); err != nil {
+		return err
+	}
+	return s.repeat(ctx, "SELECT postern_sweep($1::int8, $2::int8, $3::int4)", events, s.outlived(newest), tidyStep)
 }
 
 // repeat calls a function until it finds nothing more.

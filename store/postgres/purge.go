@@ -67,7 +67,10 @@ func (s *Store) purge(ctx context.Context) error {
 // the note of it that was made before now.
 func (s *Store) purgeDay(ctx context.Context, conn *pgx.Conn, day, now int64) error {
 	settled := day <= int64(store.DayOf(s.Now()))-settledDays
-	_, there := s.ready.Load(day)
+	var there bool // which other nodes may have made
+	if err := conn.QueryRow(ctx, "SELECT to_regclass($1::text) IS NOT NULL", fmt.Sprintf("content_d%d", day)).Scan(&there); err != nil {
+		return err
+	}
 	if there && day > int64(s.dropped()) {
 		for _, table := range [...]string{"content", "attempt"} {
 			name := fmt.Sprintf("%s_d%d", table, day)

@@ -20,7 +20,7 @@ const (
 	// answerWithin is how long an answer is waited for at most; afterwards the
 	// request counts no more, and whoever finds it removes it.
 	answerWithin = time.Minute
-	// firstLook grows to pollEvery between looks for an answer.
+	// firstLook grows to lookEvery between looks for an answer.
 	firstLook = 20 * time.Millisecond
 )
 
@@ -55,7 +55,7 @@ func (s *Store) Ask(ctx context.Context, journal uint16, request []byte) ([]byte
 
 // await looks for the answer, at once when it is told of one, until ctx ends.
 func (s *Store) await(ctx context.Context, id int64, answered <-chan struct{}) ([]byte, error) {
-	for wait := firstLook; ; wait = min(2*wait, pollEvery) {
+	for wait := firstLook; ; wait = min(2*wait, s.node.lookEvery()) {
 		timer := time.NewTimer(wait)
 		select {
 		case <-answered:

@@ -131,11 +131,7 @@ func scanRequest(row pgx.CollectableRow) (r store.Request, err error) {
 // tick rings at regular times, until the store is closed.
 func (s *Store) tick(ctx context.Context) {
 	for {
-		wait := pollEvery
-		if s.node.listening.Load() {
-			wait = netEvery
-		}
-		timer := time.NewTimer(wait)
+		timer := time.NewTimer(s.node.lookEvery())
 		select {
 		case <-timer.C:
 		case <-s.node.heard:
@@ -146,4 +142,12 @@ func (s *Store) tick(ctx context.Context) {
 		timer.Stop()
 		s.node.ring()
 	}
+}
+
+// lookEvery is how often is looked for news now.
+func (n *node) lookEvery() time.Duration {
+	if n.listening.Load() {
+		return netEvery
+	}
+	return pollEvery
 }

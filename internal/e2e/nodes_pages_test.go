@@ -69,11 +69,11 @@ func TestReplayWhileNodesLeave(t *testing.T) {
 	}
 	l := newNodesLedger(w, a, map[string][]string{"/good": nil})
 	to := a.endpoint(l.app, w.receiver.URL+"/replayed", object{"eventTypes": []string{"never.*"}})
-	n := testkit.Count(900, 20_000)
+	n := testkit.Count(600, 20_000)
 	l.roundRobin("user.made", n, a, b, c)
 	var replay replayState
-	a.want(201, "POST", "/app/"+l.app+"/replay", object{"toEndpointId": to, "since": "2020-01-01T00:00:00Z", "rate": n / testkit.Count(12, 60)}, &replay)
-	for range testkit.Count(4, 10) {
+	a.want(201, "POST", "/app/"+l.app+"/replay", object{"toEndpointId": to, "since": "2020-01-01T00:00:00Z", "rate": n / testkit.Count(8, 60)}, &replay)
+	for range testkit.Count(2, 10) {
 		if code := b.terminate(patience); code != 0 {
 			t.Errorf("%s ends with code %d", b.name, code)
 		}

@@ -19,6 +19,10 @@ import (
 
 const (
 	connectTimeout = 5 * time.Second
+	// pingTimeout bounds the question whether a connection that rested still has its
+	// other end, unless the address says otherwise by pool_ping_timeout. Who closes
+	// the pool waits for it.
+	pingTimeout = 5 * time.Second
 	// readConns is how many connections reads may use, unless the address says
 	// otherwise by pool_max_conns.
 	readConns = 8
@@ -56,6 +60,9 @@ func parseAddress(url string) (*address, error) {
 	}
 	if plain.RuntimeParams["pool_max_conns"] == "" {
 		config.MaxConns = readConns
+	}
+	if config.PingTimeout == 0 {
+		config.PingTimeout = pingTimeout
 	}
 	c := config.ConnConfig
 	// Text is sent as it is, whatever the role is used to.

@@ -642,3 +642,17 @@ func TestUnexpectedHead(t *testing.T) {
 		t.Errorf("Commit: %v", err)
 	}
 }
+
+// Who gives up waiting for a connection leaves the question behind whether its other
+// end is there, and Close waits for that.
+func TestPingsAreBounded(t *testing.T) {
+	for query, want := range map[string]time.Duration{"": pingTimeout, "?pool_ping_timeout=2s": 2 * time.Second} {
+		a, err := parseAddress("postgres://postgres@/test" + query)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := a.config.PingTimeout; got != want {
+			t.Errorf("%q: %v, want %v", query, got, want)
+		}
+	}
+}

@@ -95,6 +95,9 @@ func TestStrangeVersions(t *testing.T) {
 func TestEncodings(t *testing.T) {
 	url := cluster.Database(t)
 	conn := connect(t, url)
+	if _, err := conn.Exec(t.Context(), "DROP DATABASE IF EXISTS latin"); err != nil { // of an earlier count
+		t.Fatal(err)
+	}
 	if _, err := conn.Exec(t.Context(), "CREATE DATABASE latin TEMPLATE template0 ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'"); err != nil {
 		t.Fatal(err)
 	}

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"slices"
 	"sync"
 	"time"
 
@@ -75,43 +74,4 @@ func (l *looks) do(ctx context.Context, see func() error) error {
 	mine.err = see()
 	close(mine.done)
 	return mine.err
-}
-
-// Nodes lists the servers that share the store, the one that answers alone where
-// nobody does.
-func (e *Engine) Nodes(ctx context.Context) ([]postern.Node, error) {
-	if e.nodes == nil {
-		return []postern.Node{{
-			Name: "postern", Since: e.began, Live: true, Leads: true, Self: true,
-			Journals: []postern.JournalLease{{Number: e.shards.main.journal, Main: true}},
-		}}, nil
-	}
-	state, err := e.nodes.look(ctx)
-	if err != nil {
-		return nil, err
-	}
-	leader, leads := e.nodes.leader()
-	now := e.nodes.cluster.Now()
-	var nodes []postern.Node
-	for i := range state.Leases {
-		lease := &state.Leases[i]
-		live := lease.Held(now)
-		if !live && lease.Idle {
-			continue // it lies free
-		}
-		at := slices.IndexFunc(nodes, func(n postern.Node) bool { return n.Name == lease.Node && n.Since.Equal(lease.Since) })
-		if at < 0 {
-			at = len(nodes)
-			nodes = append(nodes, postern.Node{Name: lease.Node, Since: lease.Since, ExpiresAt: lease.Expires})
-		}
-		n := &nodes[at]
-		n.Live = n.Live || live
-		n.Leads = n.Leads || leads && lease.Journal == leader
-		n.Self = n.Self || lease.Journal == e.shards.main.journal
-		if lease.Expires.After(n.ExpiresAt) {
-			n.ExpiresAt = lease.Expires
-		}
-		n.Journals = append(n.Journals, postern.JournalLease{Number: lease.Journal, Main: lease.Main, Idle: lease.Idle})
-	}
-	return nodes, nil
 }

@@ -148,12 +148,7 @@ func (t *tails) follow(ctx context.Context, journal uint16, apps tail.Applicatio
 		if t.session(ctx, journal, apps) {
 			pause = firstTailPause
 		}
-		timer := time.NewTimer(pause)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-		}
-		timer.Stop()
+		wait(ctx, pause)
 	}
 }
 

@@ -33,10 +33,7 @@ func newThreeNodes(t *testing.T) *threeNodes {
 		}
 		return 200
 	}, "--retry-schedule=1h")
-	w.a, w.b, w.c = w.begin(), w.begin(), w.begin()
-	for _, n := range w.nodes {
-		n.await()
-	}
+	w.a, w.b, w.c = w.three()
 	w.app = w.a.application("three")
 	return w
 }

@@ -21,12 +21,7 @@ func TestPagesWhileNodesWrite(t *testing.T) {
 	t.Parallel()
 	seed := testkit.Seed(t)
 	w := newNodesWorld(t, nil)
-	for range 3 {
-		w.begin()
-	}
-	for _, n := range w.nodes {
-		n.await()
-	}
+	w.three()
 	l := newNodesLedger(w, w.nodes[0], map[string][]string{"/good": nil})
 	to := w.nodes[1].endpoint(l.app, w.receiver.URL+"/replayed", object{"eventTypes": []string{"never.*"}})
 	stop := l.publishers(6, 40*time.Millisecond, seed, []string{"user.made"})
@@ -63,10 +58,7 @@ func TestReplayWhileNodesLeave(t *testing.T) {
 	t.Parallel()
 	seed := testkit.Seed(t)
 	w := newNodesWorld(t, nil)
-	a, b, c := w.begin(), w.begin(), w.begin()
-	for _, n := range w.nodes {
-		n.await()
-	}
+	a, b, c := w.three()
 	l := newNodesLedger(w, a, map[string][]string{"/good": nil})
 	to := a.endpoint(l.app, w.receiver.URL+"/replayed", object{"eventTypes": []string{"never.*"}})
 	n := testkit.Count(600, 20_000)

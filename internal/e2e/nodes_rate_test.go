@@ -18,10 +18,7 @@ const limitedRate = 50
 func TestRateOverNodes(t *testing.T) {
 	t.Parallel()
 	w := newNodesWorld(t, nil)
-	a, b, c := w.begin(), w.begin(), w.begin()
-	for _, n := range w.nodes {
-		n.await()
-	}
+	a, b, c := w.three()
 	app := a.application("rate")
 	f := &faucets{w: w, app: app, quit: make(chan struct{})}
 	f.endpoint = a.endpoint(app, w.receiver.URL+"/limited", object{"throttleRate": limitedRate})

@@ -169,12 +169,7 @@ func TestOutageAdoptsNobody(t *testing.T) {
 	t.Parallel()
 	seed := testkit.Seed(t)
 	w := newNodesWorld(t, nil, crashSchedule)
-	for range 3 {
-		w.begin()
-	}
-	for _, n := range w.nodes {
-		n.await()
-	}
+	w.three()
 	l := newNodesLedger(w, w.nodes[0], map[string][]string{"/good": nil})
 	stop := l.publishers(3, time.Duration(testkit.Count(40, 10))*time.Millisecond, seed, []string{"user.made"})
 	await(t, "all could adopt by now", func() bool {

@@ -22,12 +22,7 @@ func TestTailWhileNodesDie(t *testing.T) {
 	t.Parallel()
 	seed := testkit.Seed(t)
 	w := newNodesWorld(t, nil)
-	for range 3 {
-		w.begin()
-	}
-	for _, n := range w.nodes {
-		n.await()
-	}
+	w.three()
 	l := newNodesLedger(w, w.nodes[0], map[string][]string{"/good": nil})
 	stays, roams := newHearing(l), newHearing(l)
 	ctx, cancel := context.WithCancel(t.Context())

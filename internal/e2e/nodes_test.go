@@ -91,6 +91,16 @@ func (w *nodesWorld) join() *node {
 	return n
 }
 
+// three starts three nodes side by side and waits until they serve.
+func (w *nodesWorld) three() (a, b, c *node) {
+	w.t.Helper()
+	nodes := []*node{w.begin(), w.begin(), w.begin()}
+	for _, n := range nodes {
+		n.await()
+	}
+	return nodes[0], nodes[1], nodes[2]
+}
+
 // begin starts a node without waiting for it. Its name is nobody else's, so that it
 // takes nothing back.
 func (w *nodesWorld) begin() *node {

@@ -109,6 +109,10 @@ const CodeMoved = "catalogue_moved"
 // idempotency key another node has answered meanwhile: its record is there now.
 const CodeRepeated = "repeated_elsewhere"
 
+// CodeFenced is the code of the error, of kind Unavailable, of a store whose journal
+// another node has taken over: it writes nothing more.
+const CodeFenced = "fenced"
+
 // Amend is an error of Cluster's Commit: the batch was refused as it is, and
 // nothing of it written. Amended it can be committed again, under the same number.
 type Amend struct {

@@ -27,8 +27,6 @@ const (
 	// a node is replaced: each is twice as long as the one before.
 	rejoinFirst = 100 * time.Millisecond
 	rejoinMost  = 5 * time.Second
-	// codeFenced is of the error of a store whose journal another node has.
-	codeFenced = "fenced"
 	// absent is what is answered while there is no node, as the API would.
 	absent = `{"code":"unavailable","detail":"Try again in a moment"}` + "\n"
 )
@@ -133,7 +131,7 @@ func (s *server) reopen(ctx context.Context) error {
 
 // isFenced reports whether a store failed because its journal is another node's.
 func isFenced(err error) bool {
-	return errors.Is(err, &postern.Error{Kind: postern.Unavailable, Code: codeFenced})
+	return errors.Is(err, &postern.Error{Kind: postern.Unavailable, Code: store.CodeFenced})
 }
 
 // identity is who opens a database. reclaim: what a namesake had is taken over at

@@ -12,6 +12,7 @@ import (
 	"github.com/postern-dev/postern"
 	"github.com/postern-dev/postern/client"
 	"github.com/postern-dev/postern/internal/config"
+	"github.com/postern-dev/postern/store"
 )
 
 // While a node is replaced, requests are told to come again, and metrics are shown
@@ -93,7 +94,7 @@ func TestIdentity(t *testing.T) {
 }
 
 func TestIsFenced(t *testing.T) {
-	fenced := &postern.Error{Kind: postern.Unavailable, Code: codeFenced}
+	fenced := &postern.Error{Kind: postern.Unavailable, Code: store.CodeFenced}
 	for err, want := range map[error]bool{
 		nil: false, errors.New("a disk"): false, postern.ErrUnavailable: false,
 		fenced: true, fmt.Errorf("storing: %w", fenced): true,

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/postern-dev/postern"
+	"github.com/postern-dev/postern/store"
 )
 
 const (
@@ -25,7 +26,7 @@ const (
 )
 
 // errFenced is why a store fails whose journal has a new holder.
-var errFenced = &postern.Error{Kind: postern.Unavailable, Code: "fenced", Detail: "another node has taken the journal over: nothing of this one is written any more"}
+var errFenced = &postern.Error{Kind: postern.Unavailable, Code: store.CodeFenced, Detail: "another node has taken the journal over: nothing of this one is written any more"}
 
 // hold is the store's right to its journal. The epoch is what counts: every batch
 // and every renewal names it, and writes nothing where it is another's by now. The

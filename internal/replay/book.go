@@ -337,7 +337,7 @@ func (r *Runner) insert(record *postern.Replay) {
 
 // insertAt is called with the Runner's lock held.
 func (r *Runner) insertAt(at int, record *postern.Replay) {
-	e := &entry{changing: make(turn, 1), record: record, stored: record}
+	e := &entry{changing: make(lock, 1), record: record, stored: record}
 	r.all = slices.Insert(r.all, at, e)
 	r.active = append(r.active, e) // the walk drops those that have ended
 }

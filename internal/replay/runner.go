@@ -130,20 +130,20 @@ type Runner struct {
 	led    bool // what Leads said last
 }
 
-// turn is a lock, of capacity 1. It is held over commits, which take time: who waits
+// lock is a channel of capacity 1. It is held over commits, which take time: who waits
 // for a mutex would keep the time of a test's bubble from going on.
-type turn chan struct{}
+type lock chan struct{}
 
-// Lock waits for the turn, and Unlock ends it.
-func (t turn) Lock()   { t <- struct{}{} }
-func (t turn) Unlock() { <-t }
+// Lock waits until nobody else has it.
+func (l lock) Lock()   { l <- struct{}{} }
+func (l lock) Unlock() { <-l }
 
 // entry is one replay over its changes.
 type entry struct {
 	// changing is held over commits of the record. Whoever holds it may take the
 	// Runner's lock, not the reverse. Learned does without it: the commit may be
 	// waiting for the log that Learned is called from.
-	changing turn
+	changing lock
 	unsaved  int // examined since the record was stored; guarded by changing
 
 	// Records are never changed, only replaced. These are guarded by the Runner's

@@ -105,9 +105,9 @@ func (l *nodesLedger) known() map[string]string {
 // walk reads the list of messages to its end, each page from another node.
 func (l *nodesLedger) walk(random *rand.Rand, order string) {
 	known, seen := l.known(), map[string]int{}
-	c := newClient(l.w.t, "")
+	c, nodes := newClient(l.w.t, ""), l.w.senders()
 	for iterator := ""; ; {
-		c.base = l.w.nodes[random.IntN(len(l.w.nodes))].base
+		c.base = nodes[random.IntN(len(nodes))].base
 		path := fmt.Sprintf("/app/%s/msg?order=%s&limit=%d&iterator=%s", l.app, order, 30+random.IntN(220), iterator)
 		r, err := c.try("GET", path, nil)
 		if err != nil || r.status != 200 {

@@ -22,20 +22,20 @@ func TestTailWhileNodesDie(t *testing.T) {
 	t.Parallel()
 	seed := testkit.Seed(t)
 	w := newNodesWorld(t, nil)
-	w.three()
-	l := newNodesLedger(w, w.nodes[0], map[string][]string{"/good": nil})
+	a, b, c := w.three()
+	l := newNodesLedger(w, a, map[string][]string{"/good": nil})
 	stays, roams := newHearing(l), newHearing(l)
 	ctx, cancel := context.WithCancel(t.Context())
 	var hearings sync.WaitGroup
 	began := make(chan struct{}, 2)
 	hearings.Go(func() {
 		for ctx.Err() == nil { // a tail that cannot read the store hangs up
-			stays.hear(ctx, w.nodes[0], -1, began)
+			stays.hear(ctx, a, -1, began)
 		}
 	})
 	hearings.Go(func() {
 		for i := 0; ctx.Err() == nil; i++ {
-			roams.hear(ctx, w.nodes[i%2], 25, began)
+			roams.hear(ctx, []*node{a, b}[i%2], 25, began)
 		}
 	})
 	defer hearings.Wait()
@@ -44,7 +44,7 @@ func TestTailWhileNodesDie(t *testing.T) {
 	<-began
 
 	stop := l.publishers(4, 30*time.Millisecond, seed, []string{"user.made"})
-	for _, change := range []func(){func() { w.nodes[2].crash() }, func() { w.join() }, func() {}} {
+	for _, change := range []func(){func() { c.crash() }, func() { w.join() }, func() {}} {
 		before := len(l.known())
 		await(t, "it goes on", func() bool { return len(l.known()) > before+testkit.Count(50, 1000) })
 		change()

@@ -88,6 +88,9 @@ func (f *httpFetcher) Fetch(ctx context.Context, address string) ([]byte, error)
 		return nil, fmt.Errorf("answered %d", res.StatusCode)
 	}
 	body, err := io.ReadAll(io.LimitReader(res.Body, MaxFetch+1))
+	if err == nil {
+		err = ctx.Err() // a server that sees us hang up may end its answer as if that were all
+	}
 	if err != nil {
 		return nil, unreachable(ctx, err)
 	}

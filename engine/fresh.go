@@ -8,7 +8,8 @@ import (
 	"github.com/postern-dev/postern"
 )
 
-// freshWithin bounds how long a request waits for what other nodes changed.
+// freshWithin bounds how long a request waits for what other nodes changed, and one
+// look: who makes one may have to wait for the one before, too.
 const freshWithin = 2 * time.Second
 
 var errAsleep = &postern.Error{Kind: postern.Unavailable, Detail: "the database does not answer in time"}
@@ -35,7 +36,10 @@ func (e *Engine) fresh() func(context.Context) error {
 }
 
 // looks lets callers share looks at the store: each waits for one that began after
-// it came.
+// it came. A driver may have those who call Poll share what it reads, as the one on
+// PostgreSQL does for all of a node that reads the state. What is shared here is more:
+// the reading of changes that follows, which each of a thousand requests would do for
+// itself; and a request that is given up ends no look that others wait for.
 type looks struct {
 	mu      sync.Mutex
 	running *look // nil for none

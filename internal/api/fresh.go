@@ -17,7 +17,8 @@ import (
 // is not said to be missing then.
 
 // missRate bounds, a second, the looks for what seems not to be there: names that
-// nobody has must not become a load on the database.
+// nobody has must not become a load on the database. Inbound addresses have a bound
+// of their own, so that whoever guesses at those takes none of these.
 const missRate = 50
 
 // newMisses spends no more than missRate in any second.

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"encoding/base64"
 	"fmt"
 	"net/http"
@@ -219,15 +220,25 @@ func (h *handler) held(c *call, f *faults, in *heldIn) (*EndpointView, []postern
 
 // ackLeases says that the messages were processed.
 func (h *handler) ackLeases(c *call, in heldIn) (endedOut, error) {
+	return h.endLeases(c, &in, h.Leases.Ack)
+}
+
+// releaseLeases gives messages back that were not begun with.
+func (h *handler) releaseLeases(c *call, in heldIn) (endedOut, error) {
+	return h.endLeases(c, &in, h.Leases.Release)
+}
+
+// endLeases ends leases of which nothing more is to be said.
+func (h *handler) endLeases(c *call, in *heldIn, end func(context.Context, postern.EndpointNumber, []postern.LeaseID) ([]postern.LeaseID, error)) (endedOut, error) {
 	var f faults
-	v, ids, err := h.held(c, &f, &in)
+	v, ids, err := h.held(c, &f, in)
 	if err == nil {
 		err = f.err()
 	}
 	if err != nil {
 		return endedOut{}, err
 	}
-	missing, err := h.Leases.Ack(c.r.Context(), v.Number, ids)
+	missing, err := end(c.r.Context(), v.Number, ids)
 	return endedOut{listOf(missing)}, err
 }
 
@@ -273,20 +284,6 @@ func (h *handler) extendLeases(c *call, in extendIn) (extendedOut, error) {
 	}
 	until, missing, err := h.Leases.Extend(c.r.Context(), v.Number, ids, time.Duration(seconds)*time.Second)
 	return extendedOut{until, listOf(missing)}, err
-}
-
-// releaseLeases gives messages back that were not begun with.
-func (h *handler) releaseLeases(c *call, in heldIn) (endedOut, error) {
-	var f faults
-	v, ids, err := h.held(c, &f, &in)
-	if err == nil {
-		err = f.err()
-	}
-	if err != nil {
-		return endedOut{}, err
-	}
-	missing, err := h.Leases.Release(c.r.Context(), v.Number, ids)
-	return endedOut{listOf(missing)}, err
 }
 
 // listOf makes no list an empty one.

@@ -12,7 +12,7 @@ import (
 
 // missRate bounds, a second, the looks at other nodes' changes for sources that
 // seem not to be there: tokens that nobody has must not become a load on the
-// database.
+// database. The API has a bound of its own, for here anybody may ask.
 const missRate = 50
 
 // newMisses spends no more than missRate in any second.

@@ -66,11 +66,15 @@ func (e *Engine) storeHandler(ctx context.Context, r *registered) (*postern.Endp
 		}
 	}
 	view, err := e.catalogue.Endpoint(app.Number, r.Name)
-	switch {
-	case errors.Is(err, postern.ErrNotFound):
+	if errors.Is(err, postern.ErrNotFound) {
 		made := postern.Endpoint{Application: app.Number, Kind: postern.HandlerEndpoint, UID: r.Name}
 		r.shape(&made)
-		return e.catalogue.CreateEndpoint(ctx, made)
+		if view, err = e.catalogue.CreateEndpoint(ctx, made); !errors.Is(err, postern.ErrConflict) {
+			return view, err
+		}
+		view, err = e.catalogue.Endpoint(app.Number, r.Name) // another node was faster
+	}
+	switch {
 	case err != nil:
 		return nil, err
 	case view.Kind != postern.HandlerEndpoint:

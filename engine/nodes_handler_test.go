@@ -194,3 +194,31 @@ func TestStoppingWaitsForAnotherNodesHandler(t *testing.T) {
 		t.Errorf("called on %s", by)
 	}
 }
+
+// Copies of a program that start at the same moment on a new database store each
+// handler once, and all of them run.
+func TestProgramsThatStartAtOnce(t *testing.T) {
+	g := newTogether(t)
+	register := func(e *engine.Engine) error {
+		for i := range 5 {
+			o := engine.HandlerOptions{EventTypes: []string{fmt.Sprint("t", i)}, Application: "a"}
+			if err := e.OnWith(o, succeeds); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	var nodes [3]*member
+	var starting sync.WaitGroup
+	for i := range nodes {
+		starting.Go(func() { nodes[i] = g.open(postgres.Options{Node: fmt.Sprint("n", i)}, register) })
+	}
+	starting.Wait()
+	if t.Failed() {
+		return
+	}
+	var out struct{ Data []struct{ UID string } }
+	if nodes[0].want(200, "GET", "/app/a/endpoint", nil, &out); len(out.Data) != 5 {
+		t.Errorf("%+v", out)
+	}
+}

@@ -192,19 +192,31 @@ func (r *pullResult) add(other *pullResult) {
 	}
 }
 
+// errLapsed is of a lease whose node has not renewed its own in time: it may be gone,
+// or be about to.
+var errLapsed = &postern.Error{Kind: postern.Unavailable, Detail: "the node that gave a lease has not been heard of for a moment: try again"}
+
 // living tells which of some journals nodes accept with that live. The store is
-// asked where one is not known to.
+// asked where one is not known to. An error where that cannot be told: nobody has
+// taken over yet what the node of one had to do.
 func (n *nodes) living(ctx context.Context, journals map[uint16][]postern.LeaseID) (map[uint16]bool, error) {
-	live := n.accepting(n.state.Load())
+	live, known := n.accepting(n.state.Load()), true
 	for journal := range journals {
-		if live[journal] {
-			continue
+		known = known && live[journal]
+	}
+	if known {
+		return live, nil
+	}
+	state, err := n.cluster.Poll(ctx)
+	if err != nil {
+		return nil, err
+	}
+	live = n.accepting(&state)
+	for i := range state.Leases {
+		l := &state.Leases[i]
+		if _, asked := journals[l.Journal]; asked && l.Main && !live[l.Journal] && !l.Released && !l.Idle {
+			return nil, errLapsed
 		}
-		state, err := n.cluster.Poll(ctx)
-		if err != nil {
-			return nil, err
-		}
-		return n.accepting(&state), nil
 	}
 	return live, nil
 }

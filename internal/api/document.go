@@ -20,7 +20,7 @@ that Svix's SDKs work: give them the server's address and a key.
 
 Where a path names an object, its uid will do for its id, and a message's
 ` + "`eventId`" + ` for the message's. Lists are pages: follow ` + "`iterator`" + ` until ` + "`done`" + `.
-A refusal is ` + "`{\"code\", \"detail\"}`" + `; faults of an input are 422, and each says where
+An error is ` + "`{\"code\", \"detail\"}`" + `; faults of an input are 422, and each says where
 it is. Keys are sent as ` + "`Authorization: Bearer KEY`" + `; which scopes of keys open an
 operation is in its line, the portal's visitors among them as far as they may do
 everything there.

@@ -96,10 +96,9 @@ func TestTailOverNodes(t *testing.T) {
 	second.hears(all(ids...)...)
 
 	// A node that goes leaves its journal to the other, and one that comes is heard.
-	g.fail(payload("waits"), true)
+	g.fail(payload("waits"))
 	waits := b.publish("made", "waits")
 	g.await(payload("waits"), 1)
-	g.fail(payload("waits"), false)
 	first.ended()
 	second.ended()
 	late.ended()
@@ -133,7 +132,7 @@ func TestTailOfCancels(t *testing.T) {
 	a.want(201, "POST", "/app", map[string]any{"name": "a", "uid": "a"}, nil)
 	a.want(201, "POST", "/app/a/endpoint", map[string]any{"url": g.receiver.URL, "uid": "e"}, nil)
 	here, there := a.tail(""), b.tail("")
-	g.fail(payload("waits"), true)
+	g.fail(payload("waits"))
 	id := a.publish("made", "waits")
 	for _, c := range []*tailing{here, there} {
 		c.hears("message "+id, "attempt retrying "+id)

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -26,9 +27,9 @@ type together struct {
 	receiver *httptest.Server
 
 	mu    sync.Mutex
-	got   map[string]int // bodies
-	fails map[string]bool
-	news  chan struct{} // capacity 1
+	got   map[string][]time.Time // when each body came
+	fails map[string]bool        // bodies that are refused the first time they come
+	news  chan struct{}          // capacity 1
 }
 
 // member is one of the nodes.
@@ -44,7 +45,7 @@ func newTogether(t *testing.T) *together {
 	t.Helper()
 	cluster := pgtest.New(pgtest.Config{Prepare: postgres.Migrate})
 	cluster.Run(t)
-	g := &together{t: t, database: cluster.Database(t), got: map[string]int{}, fails: map[string]bool{}, news: make(chan struct{}, 1)}
+	g := &together{t: t, database: cluster.Database(t), got: map[string][]time.Time{}, fails: map[string]bool{}, news: make(chan struct{}, 1)}
 	var err error
 	if g.secrets, err = engine.LoadSecrets(t.TempDir()); err != nil {
 		t.Fatal(err)
@@ -55,10 +56,13 @@ func newTogether(t *testing.T) *together {
 }
 
 func (g *together) receive(w http.ResponseWriter, r *http.Request) {
-	body, _ := io.ReadAll(r.Body)
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return // half a request is none
+	}
 	g.mu.Lock()
-	g.got[string(body)]++
-	failed := g.fails[string(body)]
+	failed := g.fails[string(body)] && len(g.got[string(body)]) == 0
+	g.got[string(body)] = append(g.got[string(body)], time.Now())
 	g.mu.Unlock()
 	if failed {
 		w.WriteHeader(http.StatusInternalServerError)
@@ -69,18 +73,19 @@ func (g *together) receive(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// await waits until a body has come so often.
-func (g *together) await(body string, times int) {
+// await waits until a body has come so often, and returns when it came.
+func (g *together) await(body string, times int) []time.Time {
 	g.t.Helper()
 	for {
 		g.mu.Lock()
-		n := g.got[body]
+		came := slices.Clone(g.got[body])
 		g.mu.Unlock()
+		n := len(came)
 		if n > times {
 			g.t.Fatalf("%s came %d times, want %d", body, n, times)
 		}
 		if n == times {
-			return
+			return came
 		}
 		select {
 		case <-g.news:
@@ -90,10 +95,11 @@ func (g *together) await(body string, times int) {
 	}
 }
 
-func (g *together) fail(body string, fails bool) {
+// fail has the first try of a body fail.
+func (g *together) fail(body string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.fails[body] = fails
+	g.fails[body] = true
 }
 
 // join starts a node, which a test may stop before its end.
@@ -167,6 +173,7 @@ func payload(n string) string { return fmt.Sprintf(`{"n":%q}`, n) }
 // leaves what waits to the other.
 func TestTwoNodes(t *testing.T) {
 	g := newTogether(t)
+	g.schedule = []time.Duration{time.Hour} // nothing is tried again by itself
 	a, b := g.join("a"), g.join("b")
 	a.want(201, "POST", "/app", map[string]any{"name": "a", "uid": "a"}, nil)
 	for i := range 20 {
@@ -184,12 +191,11 @@ func TestTwoNodes(t *testing.T) {
 		g.await(payload(body), 2)
 	}
 
-	g.fail(payload("waits"), true)
+	g.fail(payload("waits"))
 	id := a.publish("made.n0", "waits")
 	g.await(payload("waits"), 1)
 	var got struct{ Data []struct{ Status int } }
 	b.want(200, "GET", "/app/a/attempt/msg/"+id, nil, &got)
-	g.fail(payload("waits"), false)
 	a.stop()
 	b.want(202, "POST", "/app/a/msg/"+id+"/endpoint/e0/resend", map[string]any{}, nil)
 	g.await(payload("waits"), 2)

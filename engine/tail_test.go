@@ -55,7 +55,7 @@ func TestPublisherWaits(t *testing.T) {
 		if states, took := l.waited("10s"); states != "delivered" || took < 3*time.Second || took > 4*time.Second {
 			t.Errorf("%s after %v", states, took)
 		}
-		if states, took := l.waited("1s"); states != "pending" || took != time.Second {
+		if states, took := l.waited("1s"); states != "pending" || took.Round(time.Millisecond) != time.Second { // a batch may wait for others
 			t.Errorf("%s after %v", states, took)
 		}
 	})

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"github.com/postern-dev/postern"
@@ -24,6 +25,32 @@ const (
 
 var errLent = errors.New("the delivery is another's again")
 
+// loan is a delivery that a peer has lent, for as long as it is told before that is
+// over. With its end the peer may lend it to others.
+type loan struct {
+	postern.Lease
+	over  *time.Timer
+	until atomic.Pointer[time.Time]
+}
+
+// last has the loan last from when it was asked for; end is called when it is over.
+func (l *loan) last(asked time.Time, end func()) {
+	until := asked.Add(borrowFor)
+	l.until.Store(&until)
+	if l.over == nil {
+		l.over = time.AfterFunc(time.Until(until), end)
+		return
+	}
+	l.over.Reset(time.Until(until))
+}
+
+// lasts reports whether the loan is not over. A machine that was asleep shows in one
+// of its clocks only.
+func (l *loan) lasts() bool {
+	until, now := l.until.Load(), time.Now()
+	return now.Before(*until) && now.Round(0).Before(until.Round(0))
+}
+
 // borrow calls a handler for what a peer has, until that has nothing more.
 func (p *peers) borrow(ctx context.Context, one *peer, n postern.EndpointNumber, r *registered) {
 	for p.mayBorrow(one, n) {
@@ -33,21 +60,27 @@ func (p *peers) borrow(ctx context.Context, one *peer, n postern.EndpointNumber,
 			r.giveBack(free)
 			return
 		}
-		batch, err := p.fetch(ctx, one, view, order{Op: orderLend, Endpoint: n, Pull: &pullOrder{Limit: free, For: borrowFor}})
-		if err != nil && !errors.Is(err, postern.ErrUnavailable) {
-			p.engine.cfg.Log.Error("a handler's deliveries on another node are not taken", "handler", r.Name, "error", err)
-		}
-		r.giveBack(free - len(batch))
-		for i := range batch {
-			p.calls.Go(func() {
-				defer r.giveBack(1)
-				p.call(ctx, one, view, r, &batch[i])
-			})
-		}
-		if err != nil {
+		if err := p.borrowSome(ctx, one, view, r, free); err != nil {
 			wait(ctx, watchFailed)
 		}
 	}
+}
+
+// borrowSome calls a handler for as much as there are places, which it gives back.
+func (p *peers) borrowSome(ctx context.Context, one *peer, view *postern.EndpointView, r *registered, free int) error {
+	asked := time.Now()
+	batch, err := p.fetch(ctx, one, view, order{Op: orderLend, Endpoint: view.Number, Pull: &pullOrder{Limit: min(free, mostGiven), For: borrowFor}})
+	if err != nil && !errors.Is(err, postern.ErrUnavailable) {
+		p.engine.cfg.Log.Error("a handler's deliveries on another node are not taken", "handler", r.Name, "error", err)
+	}
+	r.giveBack(free - len(batch))
+	for i := range batch {
+		p.calls.Go(func() {
+			defer r.giveBack(1)
+			p.call(ctx, one, view, r, &batch[i], asked)
+		})
+	}
+	return err
 }
 
 // mayBorrow reports whether a peer may have something more. With a no this round is
@@ -87,18 +120,21 @@ func (r *registered) giveBack(places int) {
 	}
 }
 
-// call runs a handler for a delivery that was lent, and tells its node what came of
-// it. The call ends with the loan.
-func (p *peers) call(ctx context.Context, one *peer, view *postern.EndpointView, r *registered, l *postern.Lease) {
+// call runs a handler for a delivery that was lent some time after it was asked for,
+// and tells its node what came of it. The call ends with the loan.
+func (p *peers) call(ctx context.Context, one *peer, view *postern.EndpointView, r *registered, l *postern.Lease, asked time.Time) {
 	ctx, end := context.WithCancelCause(ctx)
 	defer end(nil)
+	lent := &loan{Lease: *l}
+	lent.last(asked, func() { end(errLent) })
+	defer lent.over.Stop()
 	a := &postern.Attempt{Message: l.Message.ID, Application: view.Application, Endpoint: view.Number, N: l.Attempt, Replay: l.Replay}
 	counts := make(chan bool, 1)
 	go func() { // call waits for it
-		line := &handlerLine{r, p.engine, func(uint16) bool { return p.lentStill(ctx) }}
-		counts <- line.Send(ctx, l.Message, l.Content, a)
+		line := &handlerLine{r, p.engine, func(uint16) bool { return p.lentStill(ctx, lent) }}
+		counts <- p.lentStill(ctx, lent) && line.Send(ctx, l.Message, l.Content, a)
 	}()
-	longer := time.NewTicker(borrowAgain)
+	longer := time.NewTimer(time.Until(asked.Add(borrowAgain)))
 	defer longer.Stop()
 	gone := one.gone
 	for {
@@ -110,18 +146,35 @@ func (p *peers) call(ctx context.Context, one *peer, view *postern.EndpointView,
 			end(errLent)
 			gone = nil
 		case <-longer.C:
-			r, err := p.order(ctx, one.journal, order{Op: orderExtend, Endpoint: view.Number, Pull: &pullOrder{Leases: []postern.LeaseID{l.ID}, For: borrowFor}})
-			if err == nil && len(r.Missing) > 0 {
+			if !p.prolong(ctx, one, view.Number, lent) {
 				end(errLent)
 			}
+			longer.Reset(borrowAgain)
 		}
 	}
 }
 
-// lentStill reports whether a call may begin that waited for others to end: its node
-// lives, as far as one knows who knows it, and holds the loan.
-func (p *peers) lentStill(ctx context.Context) bool {
-	return ctx.Err() == nil && p.engine.mayStart(p.engine.shards.main.journal)
+// prolong asks for a longer loan; false where there is none any more. That it cannot
+// be asked for is no news: the loan's own end tells.
+func (p *peers) prolong(ctx context.Context, one *peer, n postern.EndpointNumber, l *loan) bool {
+	asked := time.Now()
+	r, err := p.order(ctx, one.journal, order{Op: orderExtend, Endpoint: n, Pull: &pullOrder{Leases: []postern.LeaseID{l.ID}, For: borrowFor}})
+	if err != nil {
+		return true
+	}
+	if len(r.Missing) > 0 {
+		return false
+	}
+	if ctx.Err() == nil {
+		l.last(asked, nil)
+	}
+	return true
+}
+
+// lentStill reports whether a call may begin: its node lives, as far as one knows who
+// knows it, and holds the loan.
+func (p *peers) lentStill(ctx context.Context, l *loan) bool {
+	return ctx.Err() == nil && l.lasts() && p.engine.mayStart(p.engine.shards.main.journal)
 }
 
 // tell has a delivery's node settle it, or take it back where the call does not

@@ -335,16 +335,19 @@ func (p *peers) fetch(ctx context.Context, one *peer, e *postern.EndpointView, o
 	if len(result.Granted) < o.Pull.Limit {
 		p.emptied(one, e.Number)
 	}
+	reading, cancel := context.WithTimeoutCause(ctx, orderWithin, errGone) // who stops waits for it
+	defer cancel()
 	batch := make([]postern.Lease, 0, len(result.Granted))
+	var unread []postern.Lease
 	for i := range result.Granted {
-		l, readErr := p.read(ctx, e.Application, &result.Granted[i])
+		l, readErr := p.read(reading, e.Application, &result.Granted[i])
 		if readErr != nil {
-			p.giveBack(ctx, one, e.Number, []postern.Lease{l})
-			err = readErr
+			unread, err = append(unread, l), readErr
 			continue
 		}
 		batch = append(batch, l)
 	}
+	p.giveBack(ctx, one, e.Number, unread)
 	if len(batch) > 0 || errors.Is(err, postern.ErrNotFound) { // one was deleted meanwhile
 		err = nil
 	}

@@ -28,10 +28,11 @@ func TestChaos(t *testing.T) {
 	w := newChaos(t, seed)
 	stop := w.publishers(3, time.Duration(testkit.Count(25, 12))*time.Millisecond, seed, []string{"user.made", "order.changed", "order.created", "user.gone", "order.paid"})
 	watched := w.watch()
+	defer watched()
 	w.quietly()
 	w.loudly()
 	stop()
-	close(watched)
+	watched()
 	w.calm.Store(true)
 	w.check()
 	for _, n := range w.senders() {
@@ -91,8 +92,9 @@ func (c *chaos) decide(got *request, _ *http.Request) int {
 	return 200
 }
 
-// watch reads the lengths of commits until the channel is closed.
-func (c *chaos) watch() chan struct{} {
+// watch reads the lengths of commits until the returned function is called, which
+// may be more than once.
+func (c *chaos) watch() (stop func()) {
 	quit := make(chan struct{})
 	var watching sync.WaitGroup
 	watching.Go(func() {
@@ -109,8 +111,7 @@ func (c *chaos) watch() chan struct{} {
 			}
 		}
 	})
-	c.t.Cleanup(watching.Wait)
-	return quit
+	return sync.OnceFunc(func() { close(quit); watching.Wait() })
 }
 
 // quietly does what no second copy may come of.

@@ -28,7 +28,7 @@ const settleWait = 10 * time.Millisecond
 
 // readWait is how long a busy machine may let a server wait for what it has
 // been sent. The full count is run on a quiet one.
-func readWait() time.Duration { return time.Duration(testkit.Count(100, 10)) * time.Millisecond }
+func readWait() time.Duration { return time.Duration(testkit.Count(250, 10)) * time.Millisecond }
 
 // A server that is killed again and again loses nothing that it acknowledged,
 // and sends a second copy only of what was on its way at the kill.

@@ -58,7 +58,7 @@ func TestSoakDatabaseFaults(t *testing.T) {
 		for i, fault := range faults {
 			w.pass(300 * time.Millisecond)
 			t.Logf("%s", fault.what)
-			w.backlog(60)
+			w.backlog(map[bool]int{true: 150, false: 50}[round+i == 0])
 			fault.begin()
 			begun := time.Now()
 			w.awaitPublish(503)

@@ -138,7 +138,9 @@ func movements() []movement {
 			w.want(204, "POST", endpoint+"/cancel", nil, nil)
 		}, rise: []string{`postern_deliveries_ended_total{state="canceled"}`, `postern_deliveries_without_attempt_total{reason="canceled"}`}},
 		{what: "an endpoint goes before the retry", do: func(w *metricsWorld) {
-			doomed := w.endpoint(w.app, w.receiver.URL+"/failing", object{"eventTypes": []string{"dying"}, "retrySchedule": []float64{0.5}})
+			// There is time for it, and another retry is never far.
+			schedule := slices.Repeat([]float64{0.5}, 40)
+			doomed := w.endpoint(w.app, w.receiver.URL+"/failing", object{"eventTypes": []string{"dying"}, "retrySchedule": schedule})
 			id := w.publish(w.app, "dying", object{})
 			await(w.t, "it has failed once", func() bool { return w.states(w.app, id)[doomed] == "retrying" })
 			w.want(204, "DELETE", "/app/"+w.app+"/endpoint/"+doomed, nil, nil)

@@ -262,8 +262,8 @@ func (l *nodesLedger) checkAlone() {
 		slices.SortFunc(list, func(a, b request) int { return a.start.Compare(b.start) })
 		for i := range list[:len(list)-1] {
 			a, b := &list[i], &list[i+1]
-			if n := l.w.at(a); b.start.Before(a.end) && !n.without(a.start, b.start) {
-				l.w.t.Errorf("%s: %s begins at %v, %s is inside from %v to %v: %+v", key, l.w.at(b).name, b.start, n.name, a.start, a.end, n.losses)
+			if n := l.w.at(a); b.start.Before(a.answering) && !n.without(a.start, b.start) {
+				l.w.t.Errorf("%s: %s begins at %v, %s is inside from %v to %v: %+v", key, l.w.at(b).name, b.start, n.name, a.start, a.answering, n.losses)
 			}
 		}
 	}

@@ -18,7 +18,10 @@ type request struct {
 	header     http.Header
 	body       []byte
 	start, end time.Time
-	status     int
+	// answering is when the answer began: its sender was inside until then. It may
+	// know of the answer long before end, which a busy machine has later.
+	answering time.Time
+	status    int
 	// resumed: the TLS session was, handshakes tells its connection.
 	resumed bool
 	remote  string
@@ -69,6 +72,7 @@ func unstartedReceiver(decide func(*request, *http.Request) int) *receiver {
 		if decide != nil {
 			got.status = decide(&got, in)
 		}
+		got.answering = time.Now()
 		// The whole answer is on its way before it is logged, whatever the log
 		// waits for: an entry was answered no later than its end.
 		if got.status != http.StatusNoContent {

@@ -346,14 +346,34 @@ func (e *Engine) answer(ctx context.Context, request store.Request, o order, err
 	if err != nil {
 		return err
 	}
-	err = e.nodes.cluster.Answer(ctx, request.ID, body)
-	if errors.Is(err, postern.ErrNotFound) {
-		if r.Pull != nil {
-			e.giveUp(o.Endpoint, r.Pull.Granted)
-		}
-		return nil
+	taken, err := e.reply(ctx, request.ID, body)
+	if !taken && r.Pull != nil {
+		e.giveUp(o.Endpoint, r.Pull.Granted)
 	}
 	return err
+}
+
+// answerFor is how long a node tries to tell what came of a request while the store
+// is away. Who asked waits for the store as well.
+const answerFor = 10 * time.Second
+
+// reply answers a request. taken is false where nobody gets the answer for sure: one
+// that could not be told at first may have come all the same.
+func (e *Engine) reply(ctx context.Context, id uint64, body []byte) (taken bool, err error) {
+	for begun := time.Now(); ; taken = true {
+		err = e.nodes.cluster.Answer(ctx, id, body)
+		if errors.Is(err, postern.ErrNotFound) {
+			return taken, nil
+		}
+		if !errors.Is(err, postern.ErrUnavailable) || time.Since(begun) > answerFor {
+			return true, err
+		}
+		select {
+		case <-time.After(tellAgain):
+		case <-e.impatient:
+			return true, err
+		}
+	}
 }
 
 func (e *Engine) obey(ctx context.Context, journal uint16, o order) (result, error) {

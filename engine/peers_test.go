@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -23,6 +24,7 @@ type neighbour struct {
 	other *peer
 	// answer is what the other one answers to an order; nil where it cannot be asked.
 	answer func(o order) *result
+	says   []error // to answers, one after the other
 	// reading is how long a message takes to be read.
 	reading time.Duration
 
@@ -33,7 +35,7 @@ type neighbour struct {
 func inNeighbourhood(t *testing.T, test func(n *neighbour)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		n := &neighbour{T: t, eng: &Engine{began: time.Now()}, answer: func(order) *result { return &result{Pull: &pullResult{}} }}
+		n := &neighbour{T: t, eng: &Engine{impatient: make(chan struct{})}, answer: func(order) *result { return &result{Pull: &pullResult{}} }}
 		n.eng.cfg = Config{Store: n, Log: slog.New(slog.DiscardHandler)}
 		n.eng.handlers.stopping = make(chan struct{})
 		n.eng.shards.main = &shard{journal: 1, dispatcher: dispatch.New(dispatch.Config{Leased: n.Leased}, store.Head{Journal: 1})}
@@ -62,6 +64,12 @@ func (n *neighbour) Ask(_ context.Context, _ uint16, body []byte) ([]byte, error
 		return nil, postern.ErrUnavailable
 	}
 	return json.Marshal(r)
+}
+
+func (n *neighbour) Answer(context.Context, uint64, []byte) error {
+	err := n.says[0]
+	n.says = n.says[1:]
+	return err
 }
 
 func (n *neighbour) Message(ctx context.Context, app postern.ApplicationNumber, id postern.MessageID) (*postern.Message, error) {
@@ -214,5 +222,41 @@ func TestCallsEndWithTheLoan(t *testing.T) {
 				return ctx.Err()
 			}))
 		})
+	})
+}
+
+// What was done for another node is told when the store is there again. Where it says
+// that nobody waits for it, and was never asked before, it is nobody's.
+func TestAnswersWhileTheStoreIsAway(t *testing.T) {
+	away, nobody := error(postern.ErrUnavailable), error(postern.ErrNotFound)
+	for name, test := range map[string]struct {
+		says  []error // by the store, to one try after the other
+		taken bool
+		tries int
+		fails bool
+	}{
+		"told":               {[]error{nil}, true, 1, false},
+		"told in the end":    {[]error{away, away, nil}, true, 3, false},
+		"nobody waits":       {[]error{nobody}, false, 1, false},
+		"told, or gone":      {[]error{away, nobody}, true, 2, false},
+		"cannot be told":     {[]error{postern.ErrInvalid}, true, 1, true},
+		"away for very long": {slices.Repeat([]error{away}, 100), true, 12, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inNeighbourhood(t, func(n *neighbour) {
+				n.says = test.says
+				taken, err := n.eng.reply(n.Context(), 7, nil)
+				if tries := len(test.says) - len(n.says); taken != test.taken || tries != test.tries || err != nil != test.fails {
+					t.Errorf("taken %t after %d tries, %v; want %+v", taken, tries, err, test)
+				}
+			})
+		})
+	}
+	inNeighbourhood(t, func(n *neighbour) {
+		n.says = slices.Repeat([]error{away}, 100)
+		close(n.eng.impatient)
+		if _, err := n.eng.reply(n.Context(), 7, nil); err == nil || len(n.says) < 95 {
+			t.Errorf("a stop waits for %d tries: %v", 100-len(n.says), err)
+		}
 	})
 }

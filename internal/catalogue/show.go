@@ -60,7 +60,9 @@ func (c *Catalogue) show(changes []store.Change) {
 	}
 }
 
-// freeUIDs frees the uids that records have now and will not keep.
+// freeUIDs frees the uids that records have now and will not keep. A uid that goes
+// from one record to another in the same changes is then nobody's for a moment, and
+// never the wrong one's.
 func (c *Catalogue) freeUIDs(changes []store.Change) {
 	for _, change := range changes {
 		put := change.Put != nil
@@ -81,6 +83,8 @@ func (c *Catalogue) freeUIDs(changes []store.Change) {
 	}
 }
 
+// showEventType leaves one that is as it was alone: to compile its schema anew costs
+// milliseconds, and a reading of others' changes has this node's own ones too.
 func (c *Catalogue) showEventType(t *postern.EventType, put bool) {
 	old := c.eventTypes.get(t.Name)
 	switch {
@@ -93,6 +97,8 @@ func (c *Catalogue) showEventType(t *postern.EventType, put bool) {
 	}
 }
 
+// showKey replaces a key where requests find it, so that what is noted there of its
+// use is kept.
 func (c *Catalogue) showKey(k *postern.Key, put bool) {
 	held := c.keysByHash.get(k.Hash)
 	switch {
@@ -137,7 +143,8 @@ func (c *Catalogue) showApplication(n postern.ApplicationNumber, changes []store
 }
 
 // swap shows changes in an application's snapshot and views, and returns which
-// endpoints changed.
+// endpoints changed. Readers see the snapshot before or after all of them, an endpoint's
+// own view as each is made. Routes are made anew once, whatever the changes.
 func (c *Catalogue) swap(a *application, changes []store.Change) []postern.EndpointNumber {
 	a.swapping.Lock()
 	defer a.swapping.Unlock()
@@ -191,12 +198,13 @@ func (c *Catalogue) swapEndpoint(a *application, next *Snapshot, record *postern
 		return true, reroutes(old, &view)
 	}
 	at, _ := next.find(e.ID)
-	next.endpoints = slices.Delete(slices.Clone(next.endpoints), at, at+1)
-	e.retire()
+	next.endpoints = slices.Delete(slices.Clone(next.endpoints), at, at+1) // readers have the old list
+	e.retire()                                                             // lanes have the entry
 	c.endpoints.remove(e.Number)
 	return true, true
 }
 
+// swapSource copies the list, which readers of older snapshots go through.
 func (c *Catalogue) swapSource(next *Snapshot, record *postern.Source, put bool) {
 	at, found := next.findSource(record.ID)
 	switch {
@@ -217,7 +225,8 @@ func (c *Catalogue) swapSource(next *Snapshot, record *postern.Source, put bool)
 }
 
 // remove takes a deleted application out of memory, with what belongs to it.
-// Lanes that still hold one of its endpoints see it deleted.
+// Lanes that still hold one of its endpoints see it deleted, and are told of it last:
+// they look at the catalogue then.
 func (c *Catalogue) remove(a *application) {
 	a.swapping.Lock()
 	old := a.snapshot.Swap(nil)

@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"bytes"
 	"context"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -10,7 +11,8 @@ import (
 )
 
 // Covered implements store.Deliveries: one walk over the headers of each
-// application that has rows.
+// application that has rows, however many endpoints are behind there. It is asked
+// before a day is dropped, for what then ends as expired.
 func (s *Store) Covered(ctx context.Context, rows []store.BehindRow, until store.Day, fn func(d store.DeliveryKey) error) (err error) {
 	v, err := s.view()
 	if err != nil {
@@ -47,7 +49,8 @@ func (s *Store) Covered(ctx context.Context, rows []store.BehindRow, until store
 	return nil
 }
 
-// covered walks one application. from is where each endpoint's row begins.
+// covered walks one application. from is where each endpoint's row begins. Both
+// iterators serve all walks of a call.
 type covered struct {
 	v        *view
 	app      postern.ApplicationNumber
@@ -57,6 +60,8 @@ type covered struct {
 	buf      [maxKey]byte
 }
 
+// walk begins with the message that the row furthest behind begins with, and ends
+// with the day until.
 func (c *covered) walk(ctx context.Context, until store.Day, fn func(d store.DeliveryKey) error) error {
 	w := walk{it: c.headers, kind: kindHeader, owner: appendApp(nil, c.app), lo: [20]byte([]byte(maxID))}
 	for _, from := range c.from {
@@ -77,7 +82,7 @@ func (c *covered) walk(ctx context.Context, until store.Day, fn func(d store.Del
 	return nil
 }
 
-// message looks at those of its routes that have a row, without decoding the
+// message looks at those of its routes that have a behind row, without decoding the
 // rest of its header.
 func (c *covered) message(id postern.MessageID, fn func(d store.DeliveryKey) error) error {
 	d := newDecoder(c.headers.Value())
@@ -102,11 +107,13 @@ func (c *covered) message(id postern.MessageID, fn func(d store.DeliveryKey) err
 	return d.err
 }
 
-// settled reports whether the delivery has a final record or a row.
+// settled reports whether the delivery has a final record or a row. Attempts are in
+// the order of the walk; rows lie by endpoint, of which there are many here, so that
+// an iterator beside the walk, as scan has, would go to and fro.
 func (c *covered) settled(key store.DeliveryKey) (bool, error) {
 	prefix := deliveryKey(c.buf[:0], key)
 	if c.attempts.to(prefix) {
-		for it := c.attempts.it; it.Valid() && hasPrefix(it.Key(), prefix); it.Next() {
+		for it := c.attempts.it; it.Valid() && bytes.HasPrefix(it.Key(), prefix); it.Next() {
 			if endsDelivery(it.Value()) {
 				return true, nil
 			}

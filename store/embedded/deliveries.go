@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"slices"
@@ -53,6 +54,8 @@ func (s *Store) Recover(ctx context.Context, from uint64, fn func(m *postern.Mes
 	return nil
 }
 
+// decodeJournal reads an application's number and a message's id, which are what a
+// position stands for.
 func decodeJournal(value []byte) (postern.ApplicationNumber, postern.MessageID, error) {
 	if len(value) != 24 {
 		return 0, postern.MessageID{}, errCorrupt
@@ -60,12 +63,14 @@ func decodeJournal(value []byte) (postern.ApplicationNumber, postern.MessageID, 
 	return postern.ApplicationNumber(binary.BigEndian.Uint32(value)), postern.MessageID(value[4:24]), nil
 }
 
-// open appends the routes that have neither a final record nor a row.
+// open appends the routes that have neither a final record nor a row. What ended is
+// read in one go, since a message's attempts lie together; a row lies with its endpoint's,
+// and is looked up.
 func (v *view) open(attempts *pebble.Iterator, m *postern.Message, open []postern.EndpointNumber) ([]postern.EndpointNumber, error) {
 	var buf [maxKey]byte
 	var ended []postern.EndpointNumber
 	prefix := attemptsKey(buf[:0], m.Application, m.ID)
-	for ok := attempts.SeekGE(prefix); ok && hasPrefix(attempts.Key(), prefix); ok = attempts.Next() {
+	for ok := attempts.SeekGE(prefix); ok && bytes.HasPrefix(attempts.Key(), prefix); ok = attempts.Next() {
 		if endsDelivery(attempts.Value()) {
 			endpoint, _ := splitAttempt(attempts.Key())
 			ended = append(ended, endpoint)
@@ -86,14 +91,11 @@ func (v *view) open(attempts *pebble.Iterator, m *postern.Message, open []poster
 	return open, nil
 }
 
-// splitAttempt is the end of an attempt's key.
+// splitAttempt is the end of an attempt's key: endpoint and number, finalN for a
+// final record.
 func splitAttempt(key []byte) (postern.EndpointNumber, int) {
 	tail := key[len(key)-6:]
 	return postern.EndpointNumber(binary.BigEndian.Uint32(tail)), int(binary.BigEndian.Uint16(tail[4:]))
-}
-
-func hasPrefix(key, prefix []byte) bool {
-	return len(key) >= len(prefix) && string(key[:len(prefix)]) == string(prefix)
 }
 
 // Scan implements store.Deliveries.
@@ -110,14 +112,14 @@ func (s *Store) Scan(ctx context.Context, q store.ScanQuery) (result store.ScanR
 	examined := 0
 	for ok := it.headers.first(); ok; ok = it.headers.next() {
 		id := postern.MessageID(it.headers.id())
-		result.Next = id
+		result.Next = id // where to go on: what is not examined here is next time
 		if id.Position() >= q.Before {
 			break
 		}
 		if examined == q.Examine || len(result.Messages) == q.Limit {
 			return result, nil
 		}
-		if examined++; examined%256 == 0 && ctx.Err() != nil {
+		if examined++; examined%256 == 0 && ctx.Err() != nil { // which takes a lock
 			return result, ctx.Err()
 		}
 		value := it.headers.it.Value()
@@ -164,7 +166,8 @@ func (v *view) scan(q store.ScanQuery) (*scan, error) {
 	}, nil
 }
 
-// settled reports whether the delivery has a final record or a row.
+// settled reports whether the delivery has a final record or a row. Rows are asked
+// first: they are few, and most that a lane gets back to have neither.
 func (c *scan) settled(id postern.MessageID) bool {
 	if c.rows.to(rowKey(c.buf[:0], c.q.Endpoint, id)) {
 		return true
@@ -173,7 +176,7 @@ func (c *scan) settled(id postern.MessageID) bool {
 	if !c.attempts.to(prefix) {
 		return false
 	}
-	for it := c.attempts.it; it.Valid() && hasPrefix(it.Key(), prefix); it.Next() {
+	for it := c.attempts.it; it.Valid() && bytes.HasPrefix(it.Key(), prefix); it.Next() {
 		if endsDelivery(it.Value()) {
 			return true
 		}
@@ -181,7 +184,8 @@ func (c *scan) settled(id postern.MessageID) bool {
 	return false
 }
 
-// Due implements store.Deliveries.
+// Due implements store.Deliveries. The schedule holds the row itself, so that no
+// other key is read.
 func (s *Store) Due(_ context.Context, endpoint postern.EndpointNumber, cursor store.DueCursor, limit int) (rows []postern.Row, err error) {
 	v, err := s.view()
 	if err != nil {
@@ -240,7 +244,8 @@ func (s *Store) Schedules(_ context.Context, fn func(first postern.Row) error) (
 	return nil
 }
 
-// Standing implements store.Deliveries.
+// Standing implements store.Deliveries. All that ended or began the delivery has
+// one prefix; a row counts for more than any of that, for it is what comes next.
 func (s *Store) Standing(_ context.Context, d store.DeliveryKey) (st store.Standing, err error) {
 	v, err := s.view()
 	if err != nil {
@@ -282,7 +287,7 @@ func waiting(d store.DeliveryKey, value []byte, st *store.Standing) error {
 func ending(it *pebble.Iterator, prefix []byte, d store.DeliveryKey, st *store.Standing) error {
 	var last postern.Attempt
 	var err error
-	for ; it.Valid() && hasPrefix(it.Key(), prefix); it.Next() {
+	for ; it.Valid() && bytes.HasPrefix(it.Key(), prefix); it.Next() {
 		if _, n := splitAttempt(it.Key()); n == finalN {
 			final, err := decodeFinal(d, it.Value())
 			if err != nil {
@@ -305,7 +310,8 @@ func ending(it *pebble.Iterator, prefix []byte, d store.DeliveryKey, st *store.S
 	return nil
 }
 
-// Behind implements store.Deliveries.
+// Behind implements store.Deliveries: one key for each lane that is behind, so that
+// they are few.
 func (s *Store) Behind(context.Context) (rows []store.BehindRow, err error) {
 	v, err := s.view()
 	if err != nil {

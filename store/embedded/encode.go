@@ -51,6 +51,7 @@ func appendDuration(b []byte, d time.Duration) []byte {
 // of its endpoint's without decoding it.
 func appendHeader(b []byte, m *postern.Message) []byte {
 	b = append(b, encodingVersion)
+	// As distances to the one before, most of which take a byte.
 	b = binary.AppendUvarint(b, uint64(len(m.Routes)))
 	var last postern.EndpointNumber
 	for _, route := range m.Routes {
@@ -72,7 +73,8 @@ func appendHeader(b []byte, m *postern.Message) []byte {
 	return b
 }
 
-// appendID writes one byte for the zero id.
+// appendID writes one byte for the zero id, which is the usual one: most messages
+// have no source and no cause.
 func appendID[T ~[20]byte](b []byte, id T) []byte {
 	if id == (T{}) {
 		return append(b, 0)
@@ -80,7 +82,8 @@ func appendID[T ~[20]byte](b []byte, id T) []byte {
 	return append(append(b, 1), id[:]...)
 }
 
-// routesTo reports whether an encoded header lists the endpoint.
+// routesTo reports whether an encoded header lists the endpoint. It allocates
+// nothing: a lane's scan asks it of every message of its application.
 func routesTo(value []byte, endpoint postern.EndpointNumber) bool {
 	d := newDecoder(value)
 	var route int64
@@ -129,6 +132,8 @@ func appendContentPrefix(b []byte, c *postern.Content) []byte {
 	return appendRequest(append(b, 1), c.Request)
 }
 
+// appendRequest has headers as they came, in their order, repeats and all: a refusal
+// that is released must verify like the request itself.
 func appendRequest(b []byte, r *postern.InboundRequest) []byte {
 	b = appendString(b, r.Method)
 	b = appendString(b, r.Path)
@@ -140,6 +145,8 @@ func appendRequest(b []byte, r *postern.InboundRequest) []byte {
 	return appendString(appendString(b, r.RemoteAddr), r.URL)
 }
 
+// decodeContent copies the payload: the value's memory is the database's, and gone
+// with the view that it was read in.
 func decodeContent(value []byte) (*postern.Content, error) {
 	d := newDecoder(value)
 	c := &postern.Content{}
@@ -216,6 +223,7 @@ func decodeAttempt(k store.DeliveryKey, value []byte) (postern.Attempt, error) {
 	return a, d.err
 }
 
+// appendFinal has the state in the second byte, as an attempt has, for endsDelivery.
 func appendFinal(b []byte, f *postern.Final) []byte {
 	b = append(b, encodingVersion, byte(f.State))
 	b = appendTime(appendString(b, string(f.Reason)), f.At)
@@ -233,7 +241,7 @@ func decodeFinal(k store.DeliveryKey, value []byte) (postern.Final, error) {
 }
 
 // endsDelivery reports whether an encoded attempt or final record ended its
-// delivery.
+// delivery. Recovery and scans ask it of every attempt that they pass, and decode none.
 func endsDelivery(value []byte) bool {
 	return len(value) > 1 && postern.State(value[1]).Final()
 }
@@ -268,7 +276,7 @@ func decodeOutcome(value []byte) (outcome, error) {
 	switch { // the last two came later
 	case d.more():
 		o.state, o.took = postern.State(d.byte()), time.Duration(d.uvarint())*time.Microsecond
-	case o.succeeded:
+	case o.succeeded: // as far as it can be told of an older one
 		o.state = postern.Delivered
 	default:
 		o.state = postern.Retrying
@@ -276,7 +284,8 @@ func decodeOutcome(value []byte) (outcome, error) {
 	return o, d.err
 }
 
-// appendRow encodes a row but for its endpoint and message.
+// appendRow encodes a row but for its endpoint and message, which are in both its
+// keys.
 func appendRow(b []byte, r *postern.Row) []byte {
 	b = append(b, encodingVersion)
 	b = binary.AppendUvarint(b, uint64(r.Application))
@@ -306,6 +315,7 @@ func decodeRow(endpoint postern.EndpointNumber, id postern.MessageID, value []by
 	return r, d.err
 }
 
+// appendHealth: an endpoint that does not fail has no value at all.
 func appendHealth(b []byte, h postern.Health) []byte {
 	b = appendTime(append(b, encodingVersion), h.FailingSince)
 	b = appendTime(appendString(b, h.Disabled), h.DisabledAt)
@@ -321,6 +331,8 @@ func decodeHealth(value []byte) (postern.Health, error) {
 	return h, d.err
 }
 
+// appendHead is part of every batch. Rows are counted here, since to count them at a
+// start would be to read them.
 func appendHead(b []byte, h store.Head) []byte {
 	b = append(b, encodingVersion)
 	for _, v := range [...]uint64{h.Batch, h.Next, h.Low, uint64(h.Applications), uint64(h.Endpoints), uint64(max(h.Rows, 0))} {
@@ -343,7 +355,8 @@ func decodeHead(value []byte) (store.Head, error) {
 	return h, d.err
 }
 
-// dedupeValue is what lies behind a digest.
+// dedupeValue is what lies behind a digest. A record ends before the answer where it
+// has none, as all of messages do: their answer is rendered anew.
 type dedupeValue struct {
 	application postern.ApplicationNumber
 	message     postern.MessageID
@@ -371,6 +384,7 @@ func decodeDedupe(value []byte) (dedupeValue, error) {
 	return v, d.err
 }
 
+// appendRefusal leaves the body out, which has a key of its own: lists do not show it.
 func appendRefusal(b []byte, r *postern.Refusal) []byte {
 	b = appendString(append(b, encodingVersion), r.Reason)
 	b = appendRequest(appendString(b, r.Detail), &r.Request)

@@ -114,7 +114,7 @@ func (s *Store) expunged() (spans []span, due bool, err error) {
 		if value := it.Value(); len(value) == 8 && int64(binary.BigEndian.Uint64(value)) <= before {
 			due = true
 		}
-		if n := len(spans); n > 0 && len(note) > sliceColumns && hasPrefix(spans[n-1].last, note[:sliceColumns]) {
+		if n := len(spans); n > 0 && len(note) > sliceColumns && bytes.HasPrefix(spans[n-1].last, note[:sliceColumns]) {
 			spans[n-1].last = note
 			continue
 		}

@@ -83,6 +83,7 @@ func TestAsk(t *testing.T) {
 // Nobody's answer is one after the time that the asker has, and what the dead left
 // behind goes when somebody asks.
 func TestAskInVain(t *testing.T) {
+	t.Parallel() // it waits
 	url := cluster.Database(t)
 	s := open(t, url, Options{})
 	do(t, url, "INSERT INTO request VALUES (1, 0, postern_now() - 61000, 'old', NULL), (2, 0, postern_now() - 1000, 'new', NULL)")
@@ -90,7 +91,7 @@ func TestAskInVain(t *testing.T) {
 	if err != nil || len(state.Requests) != 1 || state.Requests[0].ID != 2 || string(state.Requests[0].Body) != "new" {
 		t.Errorf("is asked %+v, %v", state.Requests, err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second) // enough to ask
 	defer cancel()
 	if answer, err := s.Ask(ctx, 7, []byte("?")); postern.KindOf(err) != postern.Unavailable {
 		t.Errorf("answer %q, %v", answer, err)
@@ -113,6 +114,38 @@ func TestAskInVain(t *testing.T) {
 	}
 	if _, err := s.Ask(t.Context(), 0, nil); postern.KindOf(err) != postern.Unavailable {
 		t.Errorf("of a closed store: %v", err)
+	}
+}
+
+// An answer that is there when its asker gives up reaches it all the same: whoever
+// answered takes it for told.
+func TestAskThatIsAnsweredAtLast(t *testing.T) {
+	url := cluster.Database(t)
+	s := open(t, url+"&default_query_exec_mode=exec", Options{}) // it looks, and seldom by then
+	ctx, giveUp := context.WithCancel(t.Context())
+	var answer []byte
+	done := make(chan error, 1)
+	go func() {
+		var err error
+		answer, err = s.Ask(ctx, 0, []byte("?"))
+		done <- err
+	}()
+	wait := time.After(800 * time.Millisecond)
+	until(t, func() bool { return query(t, url, "SELECT count(*) FROM request") > 0 })
+	<-wait
+	state, err := s.Poll(t.Context())
+	if err != nil || len(state.Requests) != 1 {
+		t.Fatalf("%+v, %v", state.Requests, err)
+	}
+	if err := s.Answer(t.Context(), state.Requests[0].ID, []byte("!")); err != nil {
+		t.Fatal(err)
+	}
+	giveUp()
+	if err := <-done; err != nil || string(answer) != "!" {
+		t.Errorf("%q, %v", answer, err)
+	}
+	if n := query(t, url, "SELECT count(*) FROM request"); n != 0 {
+		t.Errorf("%d requests are left", n)
 	}
 }
 
@@ -228,10 +261,11 @@ func TestPollsAreShared(t *testing.T) {
 
 // The end of a lease is looked at when it comes.
 func TestLapse(t *testing.T) {
+	t.Parallel() // it waits
 	url := cluster.Database(t)
 	still(t, url, "one")
 	s := still(t, url, "two")
-	do(t, url, "UPDATE heartbeat SET expires_ms = postern_now() + 300 WHERE journal = 0")
+	do(t, url, "UPDATE heartbeat SET expires_ms = postern_now() + 3000 WHERE journal = 0")
 	select {
 	case <-s.Wake():
 	default:

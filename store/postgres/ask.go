@@ -45,7 +45,9 @@ func (s *Store) Ask(ctx context.Context, journal uint16, request []byte) ([]byte
 			return answer, nil
 		}
 	}
-	s.withdraw(ctx, id)
+	if answer, answered := s.withdraw(ctx, id); answered {
+		return answer, nil // what was done may have to be undone
+	}
 	if _, own := errors.AsType[*postern.Error](err); own {
 		return nil, err
 	}
@@ -81,12 +83,18 @@ func (s *Store) await(ctx context.Context, id int64, answered <-chan struct{}) (
 	}
 }
 
-// withdraw removes a request that nobody waits for any more. Where it fails the next
-// one's asker does.
-func (s *Store) withdraw(ctx context.Context, id int64) {
+// withdraw removes a request that nobody waits for any more, and returns the answer if
+// there is one by now. Where it fails the next one's asker does.
+func (s *Store) withdraw(ctx context.Context, id int64) (answer []byte, answered bool) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
-	_, _ = s.node.control.Exec(ctx, "DELETE FROM request WHERE id = $1::int8", id)
+	var text *string
+	err := s.node.control.QueryRow(ctx, "DELETE FROM request WHERE id = $1::int8 RETURNING encode(answer, 'hex')", id).Scan(&text)
+	if err != nil || text == nil {
+		return nil, false
+	}
+	answer, err = hex.DecodeString(*text)
+	return answer, err == nil
 }
 
 // Answer implements store.Cluster.

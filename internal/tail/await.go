@@ -8,6 +8,10 @@ import (
 	"github.com/postern-dev/postern/store"
 )
 
+// lookAgain is how often the store is asked about deliveries that may be another
+// node's: of these nobody is stirred here.
+const lookAgain = 5 * time.Second
+
 // Standings tells how single deliveries stand; a store.Store does.
 type Standings interface {
 	Standing(ctx context.Context, d store.DeliveryKey) (store.Standing, error)
@@ -32,6 +36,12 @@ func (h *Hub) Await(ctx context.Context, from Standings, of Awaited) ([]store.St
 	defer stop()
 	timer := time.NewTimer(of.Wait)
 	defer timer.Stop()
+	var elsewhere <-chan time.Time
+	if h.others != nil {
+		again := time.NewTicker(lookAgain)
+		defer again.Stop()
+		elsewhere = again.C
+	}
 	found := make([]store.Standing, len(of.Deliveries))
 	for {
 		open, err := look(ctx, from, of, found)
@@ -40,6 +50,8 @@ func (h *Hub) Await(ctx context.Context, from Standings, of Awaited) ([]store.St
 		}
 		select {
 		case <-stirred:
+			continue
+		case <-elsewhere:
 			continue
 		case <-timer.C:
 		case <-h.done:

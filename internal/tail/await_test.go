@@ -97,3 +97,21 @@ func TestAwaitTellsWhatItCouldNotRead(t *testing.T) {
 		t.Errorf("%d reads, %v", s.reads, states)
 	}
 }
+
+// What another node does with deliveries stirs nobody here, and is seen all the same.
+func TestAwaitOfAnotherNode(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, s := New(), &stands{of: map[postern.EndpointNumber]store.Standing{}}
+		h.Share()
+		delivered := store.Standing{State: postern.Delivered}
+		time.AfterFunc(7*time.Second, func() {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.of[1], s.of[2] = delivered, delivered
+		})
+		states, took := await(t.Context(), t, h, s, time.Hour)
+		if diff := cmp.Diff([]postern.State{postern.Delivered, postern.Delivered}, states); diff != "" || took > 7*time.Second+lookAgain {
+			t.Errorf("%s after %v", diff, took)
+		}
+	})
+}

@@ -138,7 +138,7 @@ func (r *Runner) insertNew(ctx context.Context, in postern.Replay, most int) (*p
 	for _, e := range old {
 		changes = append(changes, store.Change{Delete: r.recordOf(e)})
 	}
-	if err := r.cfg.Commit(ctx, changes...); err != nil {
+	if err := r.put(ctx, changes...); err != nil {
 		return nil, err
 	}
 	for _, e := range old {

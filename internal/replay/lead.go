@@ -128,7 +128,7 @@ func (r *Runner) storeAgain(ctx context.Context, e *entry) error {
 	e.changing.Lock()
 	defer e.changing.Unlock()
 	record := r.mending(e, false)
-	err := r.cfg.Commit(ctx, store.Change{Put: record})
+	err := r.put(ctx, store.Change{Put: record})
 	if err != nil {
 		r.mending(e, true)
 		return err

@@ -353,7 +353,7 @@ func (r *Runner) end(ctx context.Context, e *entry, state postern.ReplayState, r
 func (r *Runner) forget(ctx context.Context, e *entry) error {
 	e.changing.Lock()
 	defer e.changing.Unlock()
-	if err := r.cfg.Commit(ctx, store.Change{Delete: r.recordOf(e)}); err != nil {
+	if err := r.put(ctx, store.Change{Delete: r.recordOf(e)}); err != nil {
 		return err
 	}
 	r.remove(e)
@@ -363,11 +363,21 @@ func (r *Runner) forget(ctx context.Context, e *entry) error {
 // commit stores the record that comes after another, and shows it. Called with
 // the entry's lock held.
 func (r *Runner) commit(ctx context.Context, e *entry, before, record *postern.Replay) error {
-	if err := r.cfg.Commit(ctx, store.Change{Put: record}); err != nil {
+	if err := r.put(ctx, store.Change{Put: record}); err != nil {
 		return err
 	}
 	r.saved(e, before, record)
 	return nil
+}
+
+// put makes changes durable. A caller that is gone already is refused; from then on
+// its going away is not heard: what is stored and not known here is walked by whoever
+// leads next, and by nobody until then.
+func (r *Runner) put(ctx context.Context, changes ...store.Change) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return r.cfg.Commit(context.WithoutCancel(ctx), changes...)
 }
 
 func (r *Runner) now() time.Time { return r.cfg.Now().UTC().Truncate(time.Millisecond) }

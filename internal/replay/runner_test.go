@@ -396,3 +396,33 @@ func TestLongScansAreSaved(t *testing.T) {
 
 // What a driver offers is what replays read.
 var _ Store = store.Store(nil)
+
+// A caller that leaves while its replay is stored, paused or extended leaves nothing
+// behind that only the store knows of.
+func TestCallersWhoLeave(t *testing.T) {
+	r := newRig(t)
+	r.settle(r.publish(nil, 1), postern.Delivered)
+	commit := r.cfg.Commit
+	leaving := func() context.Context {
+		ctx, leave := context.WithCancel(t.Context())
+		r.cfg.Commit = func(ctx context.Context, changes ...store.Change) error {
+			leave()
+			return errors.Join(commit(ctx, changes...), ctx.Err()) // it is stored, whoever waits
+		}
+		return ctx
+	}
+	in := postern.Replay{Application: app, To: 1, Selection: postern.Selection{From: 1, Since: time.Date(2026, 3, 10, 0, 0, 0, 0, time.UTC)}}
+	_, err := r.CreateReplay(leaving(), in)
+	list, _ := r.Replays(app, postern.ListPage{Limit: 10}, nil)
+	if err != nil || len(list) != 1 {
+		t.Fatalf("%d are known, %v", len(list), err)
+	}
+	if _, err := r.SetReplayState(leaving(), app, list[0].ID, postern.ReplayCanceled); err != nil || r.get(list[0]).State != postern.ReplayCanceled {
+		t.Errorf("%+v, %v", r.get(list[0]), err)
+	}
+	gone, leave := context.WithCancel(t.Context())
+	leave()
+	if _, err := r.CreateReplay(gone, in); err == nil {
+		t.Error("one is made for somebody who is gone")
+	}
+}

@@ -7,6 +7,8 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"reflect"
+	"strings"
 	"time"
 
 	"github.com/postern-dev/postern"
@@ -35,8 +37,8 @@ type Config struct {
 	// JWTSecret makes the tokens of a svix-server with this secret good: JWTs
 	// signed with HS256; none by default.
 	JWTSecret string
-	// PublicURL is how the outside reaches this engine, without a slash at its
-	// end. Signatures over the URL are checked against it, and the addresses of
+	// PublicURL is how the outside reaches this engine, with the prefix that its
+	// Handler is under, if any. Signatures over the URL are checked against it, and the addresses of
 	// sources begin with it.
 	PublicURL string
 	// Version is what User-Agent, health and the page show; "dev" by default.
@@ -123,6 +125,7 @@ func (c Config) withDefaults() Config {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
+	c.PublicURL = strings.TrimRight(c.PublicURL, "/")
 	orDefault(&c.Version, "dev")
 	orDefault(&c.Application, "default")
 	orDefault(&c.Retention, defaultRetention)
@@ -142,13 +145,27 @@ func (c Config) validate() error {
 	refuse := func(field, msg string) {
 		fields = append(fields, postern.FieldError{Loc: []string{"Config", field}, Msg: msg, Type: "value_error"})
 	}
-	if c.Store == nil {
-		refuse("Store", "is required: open one, such as embedded.Open(ctx, \"file:postern-data\", embedded.Options{})")
+	if isNil(c.Store) {
+		refuse("Store", "is required: open one, such as embedded.Open(ctx, \"file:postern-data\", embedded.Options{}), and look at the error that comes with it")
 	} else if c.Secrets == nil && c.Store.Capabilities().Durable {
 		refuse("Secrets", "is required for a store that outlives the process (engine.LoadSecrets keeps a ring in a folder): what is sealed under a lost key cannot be opened again")
 	}
 	if c.Dial != nil && c.EgressProxy != nil {
 		refuse("Dial", "does not go together with EgressProxy: connections go through the one or the other")
+	}
+	for _, amount := range []struct {
+		field string
+		value int64
+	}{{"MaxBody", c.MaxBody}, {"InboundMaxBody", c.InboundMaxBody}, {"AttemptTimeout", int64(c.AttemptTimeout)}, {"MaxInFlight", int64(c.MaxInFlight)}} {
+		if amount.value < 0 {
+			refuse(amount.field, "is not negative")
+		}
+	}
+	if c.Unhandled > RefuseUnhandled {
+		refuse("Unhandled", "is none of RecordUnhandled, IgnoreUnhandled and RefuseUnhandled")
+	}
+	if at, err := url.Parse(c.PublicURL); c.PublicURL != "" && (err != nil || at.Scheme != "http" && at.Scheme != "https" || at.Host == "") {
+		refuse("PublicURL", "is http:// or https:// and a host, with a path or not")
 	}
 	if err := c.RetrySchedule.Validate(); err != nil {
 		refuse("RetrySchedule", err.Error())
@@ -160,6 +177,13 @@ func (c Config) validate() error {
 		return &postern.Error{Kind: postern.Invalid, Detail: "the engine's configuration is not usable", Fields: fields}
 	}
 	return nil
+}
+
+// isNil reports whether an interface holds nothing, or a nil pointer: what a
+// function returns beside an error that nobody looked at.
+func isNil(v any) bool {
+	value := reflect.ValueOf(v)
+	return v == nil || value.Kind() == reflect.Pointer && value.IsNil()
 }
 
 func orDefault[T comparable](v *T, def T) {

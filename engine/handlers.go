@@ -98,11 +98,17 @@ func (e *Engine) OnWith(o HandlerOptions, fn HandlerFunc) error {
 }
 
 // Use puts middleware around all handlers, also those that are registered
-// later. The first is the outermost.
+// later. The first is the outermost. It belongs before Run, as handlers do: what
+// comes later is around none, and is logged as an error. Of one that is nil, or
+// makes a nil of a handler, Run says so.
 func (e *Engine) Use(middleware ...Middleware) {
 	h := &e.handlers
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if h.sealed {
+		e.cfg.Log.Error("Use came after Run: the middleware is around no handler")
+		return
+	}
 	h.middleware = append(h.middleware, middleware...)
 }
 
@@ -156,6 +162,8 @@ func (r *registered) complete(cfg *Config) error {
 		return postern.InvalidField(fmt.Sprintf("%.64q cannot be a handler's name: want 1 to 256 of letters, digits, '-', '_' and '.', and not an id", r.Name), "HandlerOptions", "Name")
 	case r.Timeout < 0 || r.Concurrency < 0:
 		return postern.InvalidField("is not negative", "HandlerOptions", "Timeout, Concurrency")
+	case slices.ContainsFunc(r.Channels, func(name string) bool { return !route.ValidName(name) }):
+		return postern.InvalidField("must have 1 to 256 of letters, digits and the characters - _ .", "HandlerOptions", "Channels")
 	}
 	if err := r.RetrySchedule.Validate(); err != nil {
 		return err
@@ -164,7 +172,7 @@ func (r *registered) complete(cfg *Config) error {
 }
 
 // seal ends registration, and puts the middleware around what was registered.
-func (h *handlers) seal() []*registered {
+func (h *handlers) seal() ([]*registered, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.sealed = true
@@ -172,9 +180,14 @@ func (h *handlers) seal() []*registered {
 	for _, r := range h.order {
 		r.call = Recover(r.call)
 		for _, m := range slices.Backward(h.middleware) {
-			r.call = m(r.call)
+			if m != nil {
+				r.call = m(r.call)
+			}
+			if m == nil || r.call == nil {
+				return nil, postern.InvalidField("a middleware given to Use is nil, or makes a nil of the handler "+r.Name, "Middleware")
+			}
 		}
 		r.call = Recover(r.call) // a middleware can panic as well
 	}
-	return h.order
+	return h.order, nil
 }

@@ -28,10 +28,18 @@ func (e *Engine) EnsureApplication(ctx context.Context, uid string) (*postern.Ap
 // attend stores the program's handlers as endpoints, and has their deliveries go
 // on. Those of handlers that the program no longer has wait.
 func (e *Engine) attend(ctx context.Context) error {
-	for _, r := range e.handlers.seal() {
+	registered, err := e.handlers.seal()
+	if err != nil {
+		return err
+	}
+	for _, r := range registered {
 		view, err := e.storeHandler(ctx, r)
 		if err != nil {
 			return fmt.Errorf("handler %s: %w", r.Name, err)
+		}
+		if e.handlers.byNumber[view.Number] != nil { // by uid and by id of one application, which only the catalogue can tell
+			return &postern.Error{Kind: postern.Conflict, Code: "handler_exists", Detail: fmt.Sprintf(
+				"two handlers named %s are of the same application: give one of them another HandlerOptions.Name", r.Name)}
 		}
 		e.handlers.byNumber[view.Number] = r
 		e.catalogue.Attend(view.Number, true)

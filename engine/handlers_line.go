@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"runtime/debug"
 	"time"
 
 	"github.com/postern-dev/postern"
@@ -82,8 +83,16 @@ func run(ctx context.Context, call HandlerFunc, msg *Message) error {
 	return <-done
 }
 
-// record fills in what came of a call.
+// record fills in what came of a call. An error is the program's own code: one
+// whose methods panic, as those of a nil pointer of its type do, is a panic of the
+// handler's.
 func record(a *postern.Attempt, err error, late bool) {
+	defer func() {
+		if v := recover(); v != nil {
+			a.Code = 0
+			record(a, &PanicError{Value: v, Stack: debug.Stack()}, late)
+		}
+	}()
 	var panicked *PanicError
 	switch {
 	case err == nil:

@@ -15,7 +15,8 @@ import (
 // catalogue where none is. Every exported method is a handler: its parameters
 // are a context and a *Message or a MessageOf, its result is an error. One that
 // is not, that no event type is named like, or more than one, is an error of kind
-// Invalid, and nothing is registered.
+// Invalid, and nothing is registered; so is a value that is given where some of its
+// type's methods need a pointer, and a nil pointer.
 func (e *Engine) OnMethods(v any, eventTypes ...string) error {
 	if len(eventTypes) == 0 {
 		all, _ := e.catalogue.EventTypes(postern.ListPage{Limit: -1}, false)
@@ -24,8 +25,8 @@ func (e *Engine) OnMethods(v any, eventTypes ...string) error {
 		}
 	}
 	value := reflect.ValueOf(v)
-	if v == nil || value.NumMethod() == 0 {
-		return postern.InvalidField(fmt.Sprintf("%T has no exported method", v), "OnMethods")
+	if err := callable(v, value); err != nil {
+		return err
 	}
 	var list []*registered
 	for i := range value.NumMethod() {
@@ -41,6 +42,24 @@ func (e *Engine) OnMethods(v any, eventTypes ...string) error {
 		list = append(list, &registered{HandlerOptions: HandlerOptions{EventTypes: []string{eventType}}, call: call})
 	}
 	return e.register(list...)
+}
+
+// callable says what is wrong with a value whose methods are to be called.
+func callable(v any, value reflect.Value) error {
+	var wrong string
+	switch {
+	case v == nil:
+		wrong = "%T has no exported method"
+	case value.Kind() == reflect.Pointer && value.IsNil():
+		wrong = "the %T is nil: its methods would have nothing to work with"
+	case value.Kind() != reflect.Pointer && reflect.PointerTo(value.Type()).NumMethod() > value.NumMethod():
+		wrong = "some methods of %[1]T have a pointer for a receiver, and would be left out: give a *%[1]T"
+	case value.NumMethod() == 0:
+		wrong = "%T has no exported method"
+	default:
+		return nil
+	}
+	return postern.InvalidField(fmt.Sprintf(wrong, v), "OnMethods")
 }
 
 // namedLike is the one event type with a method's name.

@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/postern-dev/postern"
+	"github.com/postern-dev/postern/internal/event"
 	"github.com/postern-dev/postern/store"
 	"github.com/postern-dev/postern/store/embedded"
 )
@@ -174,6 +175,11 @@ func TestAHandlerGetsItsMessages(t *testing.T) {
 	})
 }
 
+// textError is an error that does not bear to be nil.
+type textError struct{ text string }
+
+func (e *textError) Error() string { return e.text }
+
 // What a handler returns decides what becomes of the delivery.
 func TestErrorsDecide(t *testing.T) {
 	schedule := postern.RetrySchedule{time.Minute}
@@ -192,6 +198,7 @@ func TestErrorsDecide(t *testing.T) {
 		"an exit":            {func(context.Context) error { runtime.Goexit(); return nil }, 500, "", "ended its goroutine", postern.Retrying, 48 * time.Second},
 		"a deadline":         {func(ctx context.Context) error { <-ctx.Done(); return context.Cause(ctx) }, 0, "timeout", "deadline is over", postern.Retrying, 48 * time.Second},
 		"a deadline ignored": {func(context.Context) error { <-time.After(time.Minute); return errors.New("late") }, 0, "timeout", "late", postern.Retrying, 48 * time.Second},
+		"a nil of a type":    {func(context.Context) error { var none *textError; return none }, 0, "panic", "(*textError).Error", postern.Retrying, 48 * time.Second},
 		"much to say":        {func(context.Context) error { return errors.New(strings.Repeat("x", 1<<20)) }, 500, "", "xxx", postern.Retrying, 48 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -284,7 +291,7 @@ func TestAHandlerKeepsItsNameOverChanges(t *testing.T) {
 			p.begin(func(eng *Engine) error {
 				return eng.OnWith(HandlerOptions{Name: "billing", EventTypes: types, Application: "shop", RetrySchedule: postern.RetrySchedule{time.Second}}, handler)
 			})
-			synctest.Wait()
+			p.pass(time.Second) // a batch may wait for others
 			app, err := p.eng.EnsureApplication(p.Context(), "shop")
 			if err != nil {
 				t.Fatal(err)
@@ -349,6 +356,7 @@ func TestRegistrationSaysWhatIsWrong(t *testing.T) {
 			"an id":              {eng.OnWith(HandlerOptions{Name: "ep_1", EventTypes: []string{"c"}}, fine), "cannot be a handler's name"},
 			"a bad pattern":      {eng.OnWith(HandlerOptions{Name: "x", EventTypes: []string{"a*"}}, fine), "whole last part"},
 			"a bad schedule":     {eng.OnWith(HandlerOptions{EventTypes: []string{"c"}, RetrySchedule: postern.RetrySchedule{0}}, fine), "retry schedule"},
+			"a bad channel":      {eng.OnWith(HandlerOptions{EventTypes: []string{"c"}, Channels: []string{"a b"}}, fine), "Channels"},
 			"a negative limit":   {eng.OnWith(HandlerOptions{EventTypes: []string{"c"}, Concurrency: -1}, fine), "negative"},
 			"one of a map":       {eng.OnMap(map[string]HandlerFunc{"b": fine, "c.d": nil}), "needs a function"},
 		} {
@@ -401,6 +409,32 @@ func TestRunSaysWhichHandlerCannotBe(t *testing.T) {
 		}
 		if err := <-published; !errors.Is(err, postern.ErrUnavailable) {
 			t.Errorf("published: %v", err)
+		}
+	})
+}
+
+// An application has an id besides its uid, and a handler's name is taken under
+// either.
+func TestRunFindsAHandlerThatIsThereTwice(t *testing.T) {
+	inProgram(t, Config{}, func(p *program) {
+		p.begin(nothing)
+		app, err := p.eng.EnsureApplication(p.Context(), "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.stop()
+		eng, err := New(p.Context(), p.cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fine := func(context.Context, *Message) error { return nil }
+		if err := errors.Join(eng.On("a.b", fine), eng.OnWith(HandlerOptions{EventTypes: []string{"a.b"}, Application: app.ID.String()}, fine)); err != nil {
+			t.Fatal(err)
+		}
+		ctx, leave := context.WithTimeout(p.Context(), time.Minute)
+		defer leave()
+		if err := eng.Run(ctx); !errors.Is(err, postern.ErrConflict) {
+			t.Errorf("one of two functions is never called: %v", err)
 		}
 	})
 }
@@ -467,11 +501,11 @@ func TestHandlersThatPublish(t *testing.T) {
 		})
 		first := p.publish("a.b", "{}")
 		p.pass(time.Second)
-		if calls := p.noted(); len(calls) != maxDepth+1 || calls[maxDepth] != "16" {
+		if calls := p.noted(); len(calls) != event.MaxDepth+1 || calls[event.MaxDepth] != "16" {
 			t.Errorf("%d calls: %v", len(calls), calls)
 		}
 		page, err := p.st.Messages(p.Context(), first.Application, store.MessageFilter{}, store.Page{Limit: 100})
-		if err != nil || len(page.Messages) != maxDepth+1 {
+		if err != nil || len(page.Messages) != event.MaxDepth+1 {
 			t.Fatalf("%d messages, %v", len(page.Messages), err)
 		}
 		for _, m := range page.Messages {
@@ -480,8 +514,28 @@ func TestHandlersThatPublish(t *testing.T) {
 			}
 		}
 		last := page.Messages[0]
-		if s := p.standing(last, 0); last.Depth != maxDepth || s.State != postern.Dead || s.Reason != postern.ReasonPermanent {
+		if s := p.standing(last, 0); last.Depth != event.MaxDepth || s.State != postern.Dead || s.Reason != postern.ReasonPermanent {
 			t.Errorf("depth %d, %+v", last.Depth, s)
+		}
+	})
+}
+
+// A chain has an end, too, where its handlers name the cause themselves.
+func TestAChainThatNamesItsCauses(t *testing.T) {
+	inProgram(t, Config{}, func(p *program) {
+		calls := 0
+		p.on("a.b", func(ctx context.Context, m *Message) error {
+			if calls++; calls > 2*event.MaxDepth {
+				return nil
+			}
+			p.note("%d", m.Depth)
+			_, _, err := p.eng.Publish(ctx, postern.Publish{EventType: "a.b", CausedBy: m.ID})
+			return err
+		})
+		p.publish("a.b", "{}")
+		p.pass(time.Second)
+		if calls := p.noted(); len(calls) != event.MaxDepth+1 || calls[event.MaxDepth] != "16" {
+			t.Errorf("%d calls: %v", len(calls), calls)
 		}
 	})
 }
@@ -489,7 +543,7 @@ func TestHandlersThatPublish(t *testing.T) {
 // Two engines of a program do not take each other's messages for causes.
 func TestAnotherEnginesMessageIsNoCause(t *testing.T) {
 	inProgram(t, Config{}, func(p *program) {
-		ctx := (&Engine{}).causing(p.Context(), &Message{Depth: maxDepth})
+		ctx := (&Engine{}).causing(p.Context(), &Message{Depth: event.MaxDepth})
 		p.begin(func(*Engine) error { return nil })
 		m, _, err := p.eng.Publish(ctx, postern.Publish{EventType: "a.b"})
 		if err != nil || m.Depth != 0 || !m.CausedBy.IsZero() {
@@ -552,6 +606,34 @@ func TestMiddlewareThatPanics(t *testing.T) {
 		p.pass(time.Second)
 		if a := p.attempts(m)[0]; a.Failure != "panic" || a.Code != 0 {
 			t.Errorf("%+v", a)
+		}
+	})
+}
+
+// Middleware that is around nothing is told of: a nil by Run, and what comes too
+// late by the log.
+func TestMiddlewareThatIsNone(t *testing.T) {
+	var text bytes.Buffer
+	inProgram(t, Config{Log: slog.New(slog.NewTextHandler(&text, nil))}, func(p *program) {
+		for name, none := range map[string]Middleware{"nil": nil, "makes a nil": func(HandlerFunc) HandlerFunc { return nil }} {
+			eng, err := New(p.Context(), p.cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			eng.Use(none)
+			if err := eng.On("a.b", func(context.Context, *Message) error { return nil }); err != nil {
+				t.Fatal(err)
+			}
+			if err := eng.Run(p.Context()); !errors.Is(err, postern.ErrInvalid) || !strings.Contains(err.Error(), "Middleware") {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		p.on("a.b", func(context.Context, *Message) error { p.note("handled"); return nil })
+		p.publish("a.b", "{}")
+		p.want("handled")
+		p.eng.Use(Recover)
+		if !strings.Contains(text.String(), "Use came after Run") {
+			t.Errorf("logged %s", text.String())
 		}
 	})
 }

@@ -97,6 +97,7 @@ type (
 	noContext    struct{ plainMethods }
 	twoResults   struct{ plainMethods }
 	pointer      struct{ plainMethods }
+	halfPointer  struct{ plainMethods }
 )
 
 func (plainMethods) InvoicePaid(context.Context, *Message) error              { return nil }
@@ -104,6 +105,7 @@ func (shouting) Shout()                                                       {}
 func (noContext) OrderMade(*Message) error                                    { return nil }
 func (twoResults) OrderMade(context.Context, *Message) (int, error)           { return 0, nil }
 func (pointer) OrderMade(context.Context, *MessageOf[invoice]) error          { return nil }
+func (*halfPointer) OrderMade(context.Context, *Message) error                { return nil }
 func (plainMethods) unexported(context.Context, *postern.Message) (_, _ bool) { return }
 
 func TestMethodsThatAreNoHandlers(t *testing.T) {
@@ -126,6 +128,8 @@ func TestMethodsThatAreNoHandlers(t *testing.T) {
 			"names that collide":  {plainMethods{}, []string{"invoice.paid", "invoice_paid"}, "both invoice.paid and invoice_paid"},
 			"no context":          {noContext{}, types, "the method OrderMade is a func(*engine.Message) error"},
 			"two results":         {twoResults{}, types, "(int, error)"},
+			"a nil pointer":       {(*plainMethods)(nil), types, "the *engine.plainMethods is nil"},
+			"no pointer":          {halfPointer{}, types, "give a *engine.halfPointer"},
 			"a pointer to a type": {pointer{}, types, "the method OrderMade"},
 		} {
 			if err := eng.OnMethods(test.v, test.types...); !errors.Is(err, postern.ErrInvalid) || !strings.Contains(err.Error(), test.say) {

@@ -45,6 +45,9 @@ func (e *Engine) ListenWith(o ListenOptions, fn ListenerFunc) (stop func(), err 
 	if fn == nil {
 		return nil, postern.InvalidField("a listener needs a function", "ListenerFunc")
 	}
+	if o.Buffer < 0 {
+		return nil, postern.InvalidField("is not negative", "ListenOptions", "Buffer")
+	}
 	if len(o.EventTypes) == 0 {
 		return nil, postern.InvalidField("a listener needs an event type; \"*\" is all of them", "ListenOptions", "EventTypes")
 	}
@@ -182,8 +185,13 @@ func (l *listener) push(call func()) {
 		return
 	}
 	l.queue = append(l.queue, call)
-	if !l.active && l.engine.listeners.start(l.work) {
-		l.active = true
+	l.wake()
+}
+
+// wake has a goroutine go on with the queue, if none does; l.mu is held.
+func (l *listener) wake() {
+	if !l.active && len(l.queue) > 0 {
+		l.active = l.engine.listeners.start(l.work)
 	}
 }
 
@@ -197,8 +205,15 @@ func (ls *listeners) start(work func()) bool {
 	return !ls.closed
 }
 
-// work makes the calls that wait, until there are none.
+// work makes the calls that wait, until there are none. A call may end the
+// goroutine, as a test does that fails: another goes on then.
 func (l *listener) work() {
+	defer func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.active = false
+		l.wake()
+	}()
 	for call := l.next(); call != nil; call = l.next() {
 		call()
 	}
@@ -208,7 +223,7 @@ func (l *listener) next() func() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.queue) == 0 {
-		l.queue, l.active = nil, false
+		l.queue = nil
 		return nil
 	}
 	call := l.queue[0]

@@ -5,12 +5,14 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/postern-dev/postern"
+	"github.com/postern-dev/postern/internal/event"
 )
 
 func (p *program) listen(o ListenOptions, fn ListenerFunc) (stop func()) {
@@ -106,6 +108,23 @@ func TestBufferedListeners(t *testing.T) {
 	})
 }
 
+// A listener that ends its goroutine, as a test's does that fails, hears of what
+// comes after.
+func TestAListenerThatEndsItsGoroutine(t *testing.T) {
+	inProgram(t, Config{}, func(p *program) {
+		p.begin(nothing)
+		p.listen(ListenOptions{EventTypes: []string{"a"}, Buffer: 3}, func(_ context.Context, m *Message) {
+			p.note("%s", m.Payload)
+			runtime.Goexit()
+		})
+		p.publish("a", "1")
+		p.publish("a", "2")
+		p.want("1", "2")
+		p.publish("a", "3")
+		p.want("3")
+	})
+}
+
 // What a listener publishes was caused by what it heard of, and that ends.
 func TestListenersThatPublish(t *testing.T) {
 	inProgram(t, Config{}, func(p *program) {
@@ -113,12 +132,12 @@ func TestListenersThatPublish(t *testing.T) {
 		p.listen(ListenOptions{EventTypes: []string{"a"}}, func(ctx context.Context, m *Message) {
 			p.note("%d", m.Depth)
 			_, _, err := p.eng.Publish(ctx, postern.Publish{EventType: "a"})
-			if (err != nil) != (m.Depth == maxDepth) {
+			if (err != nil) != (m.Depth == event.MaxDepth) {
 				t.Errorf("at depth %d: %v", m.Depth, err)
 			}
 		})
 		p.publish("a", "{}")
-		if n := len(p.noted()); n != maxDepth+1 {
+		if n := len(p.noted()); n != event.MaxDepth+1 {
 			t.Errorf("heard of %d", n)
 		}
 	})
@@ -131,6 +150,7 @@ func TestListenSaysWhatIsWrong(t *testing.T) {
 		for say, err := range map[string]error{
 			"needs a function":    second(p.eng.Listen("a", nil)),
 			"needs an event type": second(p.eng.ListenWith(ListenOptions{}, fine)),
+			"Buffer":              second(p.eng.ListenWith(ListenOptions{EventTypes: []string{"a"}, Buffer: -1}, fine)),
 			"whole last part":     second(p.eng.Listen("a*", fine)),
 		} {
 			if !errors.Is(err, postern.ErrInvalid) || !strings.Contains(err.Error(), say) {

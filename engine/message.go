@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/postern-dev/postern"
+	"github.com/postern-dev/postern/internal/event"
 )
 
 // Message is what a handler or a listener is given. It is shared with others
@@ -80,37 +81,15 @@ func newMessage(m *postern.Message, c *postern.Content) *Message {
 	}
 }
 
-// causeKey is where a context holds the message that is being handled.
-type causeKey struct{}
-
-// cause is a message that is being handled, and by whose handler.
-type cause struct {
-	engine  *Engine
-	message *Message
-}
-
 // causing is the context that a message is handled in: what is published with
 // it was caused by the message.
 func (e *Engine) causing(ctx context.Context, m *Message) context.Context {
-	return context.WithValue(ctx, causeKey{}, cause{e, m})
+	return event.Causing(ctx, event.Cause{By: e, Message: m.ID, Depth: m.Depth})
 }
 
-// maxDepth is how many messages may cause one another before the next: handlers
-// that set each other off would never end.
-const maxDepth = 16
-
 // caused notes in p what caused it, if that was a message of this engine.
-func (e *Engine) caused(ctx context.Context, p *postern.Publish) error {
-	by, ok := ctx.Value(causeKey{}).(cause)
-	if !ok || by.engine != e || !p.CausedBy.IsZero() {
-		return nil
+func (e *Engine) caused(ctx context.Context, p *postern.Publish) {
+	if by, ok := event.CauseOf(ctx); ok && by.By == any(e) {
+		by.Note(p)
 	}
-	p.CausedBy, p.Depth = by.message.ID, by.message.Depth+1
-	if p.Depth <= maxDepth {
-		return nil
-	}
-	return postern.Permanent(&postern.Error{
-		Kind: postern.Invalid, Code: "chain_too_long",
-		Detail: fmt.Sprintf("%s would be caused by %d messages in a row, at most %d may: do handlers set each other off?", p.EventType, p.Depth, maxDepth),
-	})
 }

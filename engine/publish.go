@@ -2,11 +2,10 @@ package engine
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	"github.com/postern-dev/postern"
-	"github.com/postern-dev/postern/internal/route"
+	"github.com/postern-dev/postern/internal/event"
 	"github.com/postern-dev/postern/internal/tail"
 	"github.com/postern-dev/postern/store"
 )
@@ -29,7 +28,8 @@ const (
 // Without an Application it is published in the engine's own, without a
 // ContentType it is JSON. Within a handler, given the handler's context, the
 // message notes what caused it; a chain of more than sixteen is refused. It waits
-// for Run; when ctx ends first, the message may or may not have been accepted.
+// for Run. When ctx ends before it returns, the message may or may not have been
+// accepted; with a ctx that has ended before, it is not.
 func (e *Engine) Publish(ctx context.Context, p postern.Publish) (m *postern.Message, duplicate bool, err error) {
 	if wanted, err := e.complete(ctx, &p); err != nil || !wanted {
 		return &postern.Message{Application: p.Application, EventType: p.EventType}, false, err
@@ -61,14 +61,18 @@ type Receipt struct {
 func (e *Engine) PublishBatch(ctx context.Context, batch []postern.Publish) (receipts []Receipt, err error) {
 	receipts = make([]Receipt, len(batch))
 	var in []postern.Publish
-	var at []int // in's places in batch
+	var at []int                     // in's places in batch
+	var of postern.ApplicationNumber // of the first that could be published
 	for i, p := range batch {
 		wanted, err := e.complete(ctx, &p)
 		if err == nil {
 			err = e.admits(ctx, &p)
 		}
-		if err == nil && i > 0 && p.Application != receipts[0].application() {
-			err = postern.InvalidField("a batch is of one application", "Application")
+		if err == nil {
+			orDefault(&of, p.Application)
+		}
+		if err == nil && p.Application != of {
+			err = postern.InvalidField("a batch is of one application", "Publish", "Application")
 		}
 		receipts[i] = Receipt{Message: &postern.Message{Application: p.Application, EventType: p.EventType}, Err: err}
 		if err == nil && wanted {
@@ -90,16 +94,12 @@ func (e *Engine) PublishBatch(ctx context.Context, batch []postern.Publish) (rec
 	return receipts, err
 }
 
-func (r *Receipt) application() postern.ApplicationNumber { return r.Message.Application }
-
 // complete fills in what a program may leave out, and reports whether somebody
 // wants the message, or the policy is to keep it.
 func (e *Engine) complete(ctx context.Context, p *postern.Publish) (wanted bool, err error) {
 	orDefault(&p.ContentType, "application/json")
-	if err := nameable(p); err != nil {
-		return false, err
-	}
-	if err := e.caused(ctx, p); err != nil {
+	e.caused(ctx, p)
+	if err := event.Check(p); err != nil {
 		return false, err
 	}
 	if err := e.ready(ctx); err != nil {
@@ -112,6 +112,9 @@ func (e *Engine) complete(ctx context.Context, p *postern.Publish) (wanted bool,
 		}
 		p.Application = app.Number
 	}
+	if p.Only != 0 && !e.has(p.Application, p.Only) {
+		return false, postern.InvalidField("is no endpoint of the application", "Publish", "Only")
+	}
 	if e.cfg.Unhandled == RecordUnhandled || p.Only != 0 || e.listeners.want(p.Application, p.EventType) {
 		return true, nil
 	}
@@ -122,20 +125,10 @@ func (e *Engine) complete(ctx context.Context, p *postern.Publish) (wanted bool,
 	return false, &postern.Error{Kind: postern.Invalid, Code: "unhandled", Detail: "nobody listens for " + p.EventType}
 }
 
-// nameable refuses names that the API does not take either.
-func nameable(p *postern.Publish) error {
-	var field string
-	switch {
-	case !route.ValidName(p.EventType):
-		field = "EventType"
-	case p.EventID != "" && !route.ValidName(p.EventID):
-		field = "EventID"
-	case slices.ContainsFunc(p.Channels, func(name string) bool { return !route.ValidName(name) }):
-		field = "Channels"
-	default:
-		return nil
-	}
-	return postern.InvalidField("must have 1 to 256 of letters, digits and the characters - _ .", "Publish", field)
+// has reports whether an endpoint is one of an application's.
+func (e *Engine) has(app postern.ApplicationNumber, n postern.EndpointNumber) bool {
+	view := e.catalogue.EndpointByNumber(n)
+	return view != nil && !view.Deleted && view.Application == app
 }
 
 // ready waits until Run has stored the handlers, without which messages would be
@@ -150,6 +143,9 @@ func (e *Engine) ready(ctx context.Context) error {
 	}
 	if e.stopping.Load() {
 		return errStopping
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
 	}
 	return nil
 }

@@ -94,12 +94,66 @@ func TestPublishRefusesNames(t *testing.T) {
 			"EventType": {EventType: "not a name"},
 			"EventID":   {EventType: "a.b", EventID: strings.Repeat("x", 257)},
 			"Channels":  {EventType: "a.b", Channels: []string{"c", ""}},
+			// An endpoint could not be sent it, whenever that is found out.
+			"ContentType": {EventType: "a.b", ContentType: "text/plain\r\nX-Evil: 1"},
+			"Only":        {EventType: "a.b", Only: 77},
+			"Depth":       {EventType: "a.b", Depth: -1},
 		} {
 			for how, err := range publishBoth(p, wrong) {
 				if !errors.Is(err, postern.ErrInvalid) || !strings.Contains(err.Error(), field) {
 					t.Errorf("%s: a wrong %s: %v", how, field, err)
 				}
 			}
+		}
+	})
+}
+
+// An endpoint of another application gets nothing, named or not.
+func TestPublishToAnothersEndpoint(t *testing.T) {
+	inProgram(t, Config{}, func(p *program) {
+		p.on("a.b", func(context.Context, *Message) error { p.note("handled"); return nil })
+		own := p.publish("a.b", "{}").Routes[0]
+		other, err := p.eng.EnsureApplication(p.Context(), "other")
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.want("handled")
+		for _, err := range publishBoth(p, postern.Publish{Application: other.Number, EventType: "a.b", Only: own}) {
+			if !errors.Is(err, postern.ErrInvalid) {
+				t.Errorf("another's endpoint: %v", err)
+			}
+		}
+		if _, _, err := p.eng.Publish(p.Context(), postern.Publish{EventType: "c.d", Only: own}); err != nil {
+			t.Error(err)
+		}
+		p.want("handled")
+	})
+}
+
+// With a context that has ended nothing is published: who gave it does not wait
+// for an answer.
+func TestPublishForNobody(t *testing.T) {
+	inProgram(t, Config{}, func(p *program) {
+		p.begin(nothing)
+		app := p.publish("a.b", "{}").Application
+		gone := errors.New("gone")
+		ctx, leave := context.WithCancelCause(p.Context())
+		leave(gone)
+		for range 20 {
+			if _, _, err := p.eng.Publish(ctx, postern.Publish{EventType: "a.b"}); !errors.Is(err, gone) {
+				t.Errorf("alone: %v", err)
+			}
+			if _, err := p.eng.PublishBatch(ctx, []postern.Publish{{EventType: "a.b"}}); !errors.Is(err, gone) {
+				t.Errorf("in a batch: %v", err)
+			}
+			if _, _, err := p.eng.PublishWait(ctx, postern.Publish{EventType: "a.b"}); !errors.Is(err, gone) {
+				t.Errorf("waiting: %v", err)
+			}
+		}
+		p.pass(time.Second)
+		page, err := p.st.Messages(p.Context(), app, store.MessageFilter{}, store.Page{Limit: 99})
+		if n := len(page.Messages); err != nil || n != 1 {
+			t.Errorf("%d messages are stored, %v", n, err)
 		}
 	})
 }
@@ -148,6 +202,11 @@ func TestPublishBatch(t *testing.T) {
 			t.Errorf("a copy: %+v, %+v", a, b)
 		}
 		p.want("new")
+		receipts, err = p.eng.PublishBatch(p.Context(), []postern.Publish{{EventType: "no name"}, {EventType: "a.b", Payload: []byte("behind a bad one")}})
+		if !errors.Is(err, postern.ErrInvalid) || receipts[0].Err == nil || receipts[1].Err != nil {
+			t.Errorf("behind one that is refused: %+v, %v", receipts, err)
+		}
+		p.want("behind a bad one")
 		if receipts, err := p.eng.PublishBatch(p.Context(), nil); len(receipts) > 0 || err != nil {
 			t.Errorf("nothing: %v, %v", receipts, err)
 		}

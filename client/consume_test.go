@@ -159,6 +159,7 @@ func TestConsumeErrors(t *testing.T) {
 
 // TestConsumeExtends holds a message for longer than its lease.
 func TestConsumeExtends(t *testing.T) {
+	t.Parallel() // it waits: a short lease could be extended too late
 	w := newPullWorld(t)
 	extended, done := make(chan struct{}), make(chan struct{})
 	var times atomic.Int32
@@ -170,7 +171,7 @@ func TestConsumeExtends(t *testing.T) {
 	}
 	w.publish(t, 1)
 	var calls atomic.Int32
-	stop := w.consume(t, client.ConsumeOptions{Concurrency: 2, Lease: 2 * time.Second}, func(ctx context.Context, _ *client.Lease) error {
+	stop := w.consume(t, client.ConsumeOptions{Concurrency: 2, Lease: 5 * time.Second}, func(ctx context.Context, _ *client.Lease) error {
 		calls.Add(1)
 		<-extended // after three times half a lease
 		if ctx.Err() != nil {

@@ -314,7 +314,7 @@ func TestProxyKinds(t *testing.T) {
 	silent := make(chan struct{})
 	mute := listen(t, func(net.Conn) { <-silent })
 	d := dialer(t, egress.Config{Proxy: &url.URL{Scheme: "http", Host: mute.String()}})
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second) // enough to ask the proxy
 	defer cancel()
 	_, _, err := d.Dial(ctx, "8.8.8.8", 80)
 	close(silent)

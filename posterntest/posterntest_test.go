@@ -114,7 +114,7 @@ func TestFaults(t *testing.T) {
 				timeout := time.Minute
 				reply := tc.reply
 				if reply.Hold != nil {
-					timeout = 3 * time.Second // which the second attempt has too, on any machine
+					timeout = 3 * time.Second        // which the second attempt has too, on any machine
 					reply.Hold = make(chan struct{}) // channels belong to their bubble
 				}
 				first := make(chan postern.Attempt, 10)

@@ -60,17 +60,18 @@ func (e *Engine) newReplays() *replay.Runner {
 	})
 }
 
-// newestOfAll is a time that no acknowledged message's is above. Clocks of nodes
-// differ by a part of a round trip to the database.
-func (e *Engine) newestOfAll() time.Time {
+// newestOfAll is a time that no message's is above which was acknowledged before. Of
+// other nodes' messages the store knows.
+func (e *Engine) newestOfAll(ctx context.Context) (time.Time, error) {
 	newest := time.UnixMilli(e.newest.Load())
 	if e.nodes == nil {
-		return newest
+		return newest, nil
 	}
-	if now := e.nodes.cluster.Now().Add(time.Second); now.After(newest) {
-		newest = now
+	head, err := e.cfg.Store.Head(ctx)
+	if head.Newest.After(newest) {
+		newest = head.Newest
 	}
-	return newest
+	return newest, err
 }
 
 // startReplays walks replays until the returned function is called, which waits

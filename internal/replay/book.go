@@ -93,7 +93,7 @@ func (r *Runner) list(of scope, p postern.ListPage, keep func(*postern.Replay) b
 // PreviewReplay counts what a replay would start; exact is false where that is
 // an estimate, because the range is long.
 func (r *Runner) PreviewReplay(ctx context.Context, in postern.Replay) (n int64, exact bool, err error) {
-	if err := r.complete(&in); err != nil {
+	if err := r.complete(ctx, &in); err != nil {
 		return 0, false, err
 	}
 	return r.count(ctx, &in, boundsOf(&in.Selection))
@@ -106,7 +106,7 @@ func (r *Runner) CreateReplay(ctx context.Context, in postern.Replay) (*postern.
 	if !r.leads() {
 		return nil, errNotLeading
 	}
-	err := r.complete(&in)
+	err := r.complete(ctx, &in)
 	if err != nil {
 		return nil, err
 	}
@@ -163,8 +163,10 @@ func (r *Runner) ExpungeAll(ctx context.Context, app postern.ApplicationNumber) 
 			return record, err
 		}
 	}
-	in := postern.Replay{Application: app, Origin: postern.OriginExpunge}
-	in.Selection = postern.Selection{Status: postern.StatusAll, Until: r.horizon()}
+	in := postern.Replay{Application: app, Origin: postern.OriginExpunge, Selection: postern.Selection{Status: postern.StatusAll}}
+	if in.Selection.Until, err = r.horizon(ctx); err != nil {
+		return nil, err
+	}
 	if in.Total, _, err = r.count(ctx, &in, boundsOf(&in.Selection)); err != nil {
 		return nil, err
 	}
@@ -179,8 +181,12 @@ func (r *Runner) extend(ctx context.Context, e *entry) (*postern.Replay, error) 
 	if before.State.Final() {
 		return nil, nil //nolint:nilnil // said above
 	}
+	until, err := r.horizon(ctx)
+	if err != nil {
+		return nil, err
+	}
 	record := *before
-	record.Selection.Until, record.UpdatedAt = r.horizon(), r.now()
+	record.Selection.Until, record.UpdatedAt = until, r.now()
 	if err := r.commit(ctx, e, before, &record); err != nil {
 		return nil, err
 	}
@@ -221,12 +227,16 @@ func (r *Runner) SetReplayState(ctx context.Context, app postern.ApplicationNumb
 
 // complete fixes a replay's range and refuses what cannot be. Whose endpoints
 // they are is the caller's to check.
-func (r *Runner) complete(in *postern.Replay) error {
+func (r *Runner) complete(ctx context.Context, in *postern.Replay) error {
+	end, err := r.horizon(ctx)
+	if err != nil {
+		return err
+	}
 	sel := &in.Selection
 	if sel.Status == "" {
 		sel.Status = postern.StatusAll
 	}
-	if end := r.horizon(); sel.Until.IsZero() || sel.Until.After(end) {
+	if sel.Until.IsZero() || sel.Until.After(end) {
 		sel.Until = end
 	}
 	sel.Since, sel.Until = sel.Since.UTC().Truncate(time.Millisecond), sel.Until.UTC().Truncate(time.Millisecond)
@@ -253,12 +263,12 @@ func (r *Runner) complete(in *postern.Replay) error {
 }
 
 // horizon is behind everything that was acknowledged.
-func (r *Runner) horizon() time.Time {
-	now := r.now()
-	if newest := r.cfg.Newest(); newest.After(now) { // ids do not follow a clock that was set back
-		now = newest
+func (r *Runner) horizon(ctx context.Context) (time.Time, error) {
+	newest, err := r.cfg.Newest(ctx)
+	if now := r.now(); now.After(newest) { // ids do not follow a clock that was set back
+		newest = now
 	}
-	return now.Add(time.Millisecond).UTC().Truncate(time.Millisecond)
+	return newest.Add(time.Millisecond).UTC().Truncate(time.Millisecond), err
 }
 
 // room returns the ended replays of an application that are one too many with

@@ -70,7 +70,7 @@ func (r *rig) begin() {
 		Matches: func(v *postern.EndpointView, eventType string, _ []string) bool {
 			return len(v.EventTypes) == 0 || slices.Contains(v.EventTypes, eventType)
 		},
-		Newest: func() time.Time { return r.head.LastTime },
+		Newest: func(context.Context) (time.Time, error) { return r.head.LastTime, nil },
 		IDs:    &postern.IDSource{Now: r.clock, Random: rand.Reader},
 		Now:    r.clock,
 	})

@@ -105,8 +105,8 @@ type Config struct {
 	Alive    func(app postern.ApplicationNumber) bool
 	// Matches reports whether an endpoint gets such messages, as it is now.
 	Matches func(v *postern.EndpointView, eventType string, channels []string) bool
-	// Newest is the time of the newest message that was acknowledged.
-	Newest func() time.Time
+	// Newest is a time that no message's is above which was acknowledged before.
+	Newest func(ctx context.Context) (time.Time, error)
 	IDs    *postern.IDSource
 	// Now stamps records.
 	Now func() time.Time

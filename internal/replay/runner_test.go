@@ -186,7 +186,7 @@ func TestManyAtOnce(t *testing.T) {
 	r := newRig(t)
 	var mu sync.Mutex
 	commit, newest := r.cfg.Commit, r.now
-	r.cfg.Newest = func() time.Time { return newest }
+	r.cfg.Newest = func(context.Context) (time.Time, error) { return newest, nil }
 	r.cfg.Commit = func(ctx context.Context, changes ...store.Change) error {
 		<-time.After(5 * time.Millisecond) // a sync takes its time
 		mu.Lock()

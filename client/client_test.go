@@ -137,8 +137,11 @@ func TestContextEndsRetries(t *testing.T) {
 func TestUnreachable(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	ok(t, err)
-	listener.Close()
-	c, err := client.New(client.Options{URL: "http://" + listener.Addr().String(), Key: "k", Retries: 1})
+	defer listener.Close()
+	conn, err := net.Dial("tcp", listener.Addr().String())
+	ok(t, err)
+	defer conn.Close() // nobody listens at its own address, nor will
+	c, err := client.New(client.Options{URL: "http://" + conn.LocalAddr().String(), Key: "k", Retries: 1})
 	ok(t, err)
 	if _, err := c.Applications.Get(t.Context(), "a"); err == nil || postern.KindOf(err) != postern.Internal {
 		t.Errorf("%v", err)

@@ -25,7 +25,7 @@ type ConsumeOptions struct {
 	// postern.MaxLeases.
 	Concurrency int
 	// Lease is how long a message is held before the lease has to be extended,
-	// which Consume does: at least 2 s, 30 s when 0. If the program dies, its
+	// which Consume does: at least 2 s, in whole seconds, 30 s when 0. If the program dies, its
 	// messages come back after so long.
 	Lease time.Duration
 	// Drain is how long handlers have once ctx is done, before their contexts
@@ -48,6 +48,9 @@ type ConsumeOptions struct {
 func (c *Client) Consume(ctx context.Context, app, endpoint string, o ConsumeOptions, handle func(ctx context.Context, l *Lease) error) error {
 	if o.Concurrency < 0 || o.Concurrency > postern.MaxLeases {
 		return postern.InvalidField(fmt.Sprintf("must be 1 to %d", postern.MaxLeases), "ConsumeOptions", "Concurrency")
+	}
+	if handle == nil {
+		return postern.InvalidField("a consumer needs a function", "Consume", "handle")
 	}
 	if o.Lease != 0 && (o.Lease < 2*time.Second || o.Lease > postern.MaxLease) {
 		return postern.InvalidField("must be 2s to "+postern.MaxLease.String(), "ConsumeOptions", "Lease")
@@ -75,20 +78,24 @@ type consumption struct {
 // holding is a message that is being handled.
 type holding struct {
 	until time.Time
-	lost  context.CancelCauseFunc
+	// over takes the message from its handler at until, whether or not the server
+	// can be asked for longer.
+	over *time.Timer
+	lost context.CancelCauseFunc
 }
 
 // ending is a lease that is to be told of.
 type ending struct {
-	id  postern.LeaseID
-	err error
+	id   postern.LeaseID
+	cut  bool          // cut off, which is no failure of its own
+	nack *postern.Nack // nil for a message that was processed
 }
 
 func newConsumption(c *Client, app, endpoint string, o ConsumeOptions, handle func(ctx context.Context, l *Lease) error) *consumption {
 	if o.Concurrency == 0 {
 		o.Concurrency = 1
 	}
-	if o.Lease == 0 {
+	if o.Lease = o.Lease.Truncate(time.Second); o.Lease == 0 {
 		o.Lease = postern.DefaultLease
 	}
 	if o.Drain == 0 {
@@ -131,7 +138,7 @@ func (w *consumption) fetch(ctx context.Context, begin func(l *Lease)) error {
 			}
 			continue
 		}
-		leases, err := w.client.Leases.Create(ctx, w.app, w.endpoint, LeaseIn{Limit: free, Duration: w.o.Lease})
+		leases, err := w.client.Leases.Create(ctx, w.app, w.endpoint, LeaseIn{Limit: free, Duration: w.o.Lease, Wait: w.wait()})
 		switch {
 		case err == nil:
 			try = 0
@@ -148,6 +155,16 @@ func (w *consumption) fetch(ctx context.Context, begin func(l *Lease)) error {
 		}
 	}
 	return nil
+}
+
+// wait is how long a request waits for a message: the server's own patience,
+// unless the client's would end before.
+func (w *consumption) wait() time.Duration {
+	const usual = 20 * time.Second
+	if most := w.client.http.Timeout; most > 0 && most/2 < usual {
+		return max(most/2, time.Second)
+	}
+	return usual
 }
 
 // hopeless reports whether the server would answer so again.
@@ -170,29 +187,28 @@ func (w *consumption) free() int {
 // begin handles a message on a goroutine of its own.
 func (w *consumption) begin(work context.Context, l *Lease, handlers *sync.WaitGroup) {
 	ctx, lost := context.WithCancelCause(work)
+	over := time.AfterFunc(w.o.Lease, func() { lost(ErrLeaseLost) })
 	w.mu.Lock()
-	w.held[l.ID] = &holding{until: time.Now().Add(w.o.Lease), lost: lost}
+	w.held[l.ID] = &holding{until: time.Now().Add(w.o.Lease), over: over, lost: lost}
 	w.mu.Unlock()
 	handlers.Go(func() {
 		defer lost(nil)
-		err := errGone
-		defer func() { w.end(l.ID, err) }() // also where the handler ends its goroutine
-		if err = w.guarded(ctx, l); err != nil && work.Err() != nil {
-			err = errCut
+		defer over.Stop()
+		ended := ending{id: l.ID, nack: &postern.Nack{Error: "the handler ended its goroutine"}}
+		defer func() { w.end(ended) }() // also where the handler ends its goroutine
+		err := w.guarded(ctx, l)
+		ended = ending{id: l.ID, cut: err != nil && work.Err() != nil}
+		if err != nil && !ended.cut {
+			ended.nack = nackOf(err)
 		}
 	})
 }
 
-var (
-	errGone = errors.New("the handler ended its goroutine")
-	errCut  = errors.New("the handler was cut off") // which is no failure of its own
-)
-
 // end gives a message's place back, and notes what became of it.
-func (w *consumption) end(id postern.LeaseID, err error) {
+func (w *consumption) end(e ending) {
 	w.mu.Lock()
-	delete(w.held, id)
-	w.ended = append(w.ended, ending{id, err})
+	delete(w.held, e.id)
+	w.ended = append(w.ended, e)
 	w.mu.Unlock()
 	signal(w.changed)
 	signal(w.told)
@@ -229,7 +245,10 @@ func (w *consumption) extend(ctx context.Context, stop <-chan struct{}) {
 		}
 		if ids := w.aging(); len(ids) > 0 {
 			begun := time.Now()
-			_, missing, err := w.client.Leases.Extend(ctx, w.app, w.endpoint, w.o.Lease, ids...)
+			// One that hangs must not hold up those that come after.
+			limited, cancel := context.WithTimeout(ctx, w.o.Lease/2)
+			_, missing, err := w.client.Leases.Extend(limited, w.app, w.endpoint, w.o.Lease, ids...)
+			cancel()
 			if err != nil {
 				w.o.Log.Warn("extending leases failed", "leases", len(ids), "error", err)
 			}
@@ -259,10 +278,11 @@ func (w *consumption) extended(ids, missing []postern.LeaseID, begun time.Time, 
 		h := w.held[id]
 		switch {
 		case h == nil:
-		case slices.Contains(missing, id), err != nil && time.Now().After(h.until):
+		case slices.Contains(missing, id):
 			h.lost(ErrLeaseLost)
 		case err == nil:
 			h.until = begun.Add(w.o.Lease)
+			h.over.Reset(time.Until(h.until))
 		}
 	}
 }
@@ -296,10 +316,10 @@ func (w *consumption) report(ctx context.Context, ended []ending) {
 	var acks, cut []postern.LeaseID
 	for _, e := range ended {
 		switch {
-		case e.err == nil:
-			acks = append(acks, e.id)
-		case errors.Is(e.err, errCut):
+		case e.cut:
 			cut = append(cut, e.id)
+		case e.nack == nil:
+			acks = append(acks, e.id)
 		}
 	}
 	for some := range slices.Chunk(acks, postern.MaxLeases) {
@@ -311,10 +331,10 @@ func (w *consumption) report(ctx context.Context, ended []ending) {
 		w.noteLost(missing, err)
 	}
 	for _, e := range ended {
-		if e.err == nil || errors.Is(e.err, errCut) {
+		if e.nack == nil {
 			continue
 		}
-		missing, err := w.client.Leases.Nack(ctx, w.app, w.endpoint, nackOf(e.err), e.id)
+		missing, err := w.client.Leases.Nack(ctx, w.app, w.endpoint, *e.nack, e.id)
 		w.noteLost(missing, err)
 	}
 }
@@ -332,9 +352,15 @@ func (w *consumption) noteLost(missing []postern.LeaseID, err error) {
 const maxNackText = 20 << 10
 
 // nackOf is what a handler's error asks for. Of its text, whole characters are
-// kept.
-func nackOf(err error) postern.Nack {
+// kept. An error is the program's own code, and one whose methods panic, as those
+// of a nil pointer of its type do, asks for nothing but to be known.
+func nackOf(err error) (nack *postern.Nack) {
+	defer func() {
+		if p := recover(); p != nil {
+			nack = &postern.Nack{Error: fmt.Sprintf("the handler's error, a %T, panics: %v", err, p)}
+		}
+	}()
 	text := err.Error()
 	text = strings.ToValidUTF8(text[:min(len(text), maxNackText)], "")
-	return postern.Nack{Delay: postern.RetryAfterOf(err), Permanent: postern.IsPermanent(err), Error: text}
+	return &postern.Nack{Delay: postern.RetryAfterOf(err), Permanent: postern.IsPermanent(err), Error: text}
 }

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"github.com/postern-dev/postern"
@@ -147,4 +148,105 @@ func TestConsumeEndedGoroutine(t *testing.T) {
 	})
 	<-done
 	stop()
+}
+
+// unspoken is an error that does not bear to be nil.
+type unspoken struct{ text string }
+
+func (e *unspoken) Error() string { return e.text }
+
+// TestConsumeErrorsThatPanic has a handler return a nil pointer as an error, which
+// is a failure like others and not the program's end.
+func TestConsumeErrorsThatPanic(t *testing.T) {
+	w := newPullWorld(t)
+	w.publish(t, 1)
+	done := make(chan struct{})
+	stop := w.consume(t, client.ConsumeOptions{}, func(_ context.Context, l *client.Lease) error {
+		if l.Attempt == 1 {
+			var none *unspoken
+			return none
+		}
+		close(done)
+		return nil
+	})
+	<-done
+	stop()
+	told := false
+	for _, a := range w.attempts(t) {
+		told = told || a.ResponseStatusCode == 500 && strings.Contains(a.Response, "a *client_test.unspoken, panics")
+	}
+	if !told {
+		t.Errorf("attempts %+v", w.attempts(t))
+	}
+}
+
+// TestConsumeWithoutAHandler uses up no message's tries.
+func TestConsumeWithoutAHandler(t *testing.T) {
+	w := newPullWorld(t)
+	w.publish(t, 1)
+	if err := w.Consume(t.Context(), w.app, w.endpoint, client.ConsumeOptions{}, nil); !errors.Is(err, postern.ErrInvalid) {
+		t.Errorf("got %v", err)
+	}
+	if a := w.attempts(t); len(a) != 0 {
+		t.Errorf("attempts %+v", a)
+	}
+}
+
+// TestConsumeKnowsWhenALeaseIsOver: the message is taken from its handler once
+// nobody holds it for it, also where the server cannot be asked for longer.
+func TestConsumeKnowsWhenALeaseIsOver(t *testing.T) {
+	const lease = 2 * time.Second
+	w := newPullWorld(t)
+	w.publish(t, 1)
+	hangs := make(chan struct{})
+	w.front = func(_ http.ResponseWriter, r *http.Request) bool {
+		if strings.HasSuffix(r.URL.Path, "/lease/extend") {
+			<-hangs
+		}
+		return false
+	}
+	lost := make(chan error, 1)
+	stop := w.consume(t, client.ConsumeOptions{Lease: lease}, func(ctx context.Context, l *client.Lease) error {
+		if l.Attempt == 1 {
+			<-ctx.Done()
+			lost <- context.Cause(ctx)
+		}
+		return nil
+	})
+	begun := time.Now()
+	if err := <-lost; !errors.Is(err, client.ErrLeaseLost) || time.Since(begun) > 10*lease { // and not once its request was given up
+		t.Errorf("after %v: %v", time.Since(begun), err)
+	}
+	close(hangs)
+	stop()
+}
+
+// TestConsumeWithinTheClientsPatience asks the server to wait for no longer than
+// the HTTP client does.
+func TestConsumeWithinTheClientsPatience(t *testing.T) {
+	w := newPullWorld(t)
+	asked := make(chan int, 10)
+	w.front = func(_ http.ResponseWriter, r *http.Request) bool {
+		if strings.HasSuffix(r.URL.Path, "/lease") {
+			body, err := io.ReadAll(r.Body)
+			r.Body = io.NopCloser(bytes.NewReader(body))
+			var in struct{ WaitSeconds int }
+			if err := errors.Join(err, json.Unmarshal(body, &in)); err != nil {
+				t.Error(err)
+			}
+			asked <- in.WaitSeconds
+		}
+		return false
+	}
+	for most, want := range map[time.Duration]int{time.Minute: 20, 10 * time.Second: 5, time.Second: 1, 0: 20} {
+		w.Client = w.client(t, client.Options{HTTP: &http.Client{Timeout: most}})
+		stop := w.consume(t, client.ConsumeOptions{}, func(context.Context, *client.Lease) error { return nil })
+		if got := <-asked; got != want {
+			t.Errorf("within %v: waits %d s, want %d", most, got, want)
+		}
+		stop()
+		for len(asked) > 0 {
+			<-asked
+		}
+	}
 }

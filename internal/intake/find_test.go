@@ -49,6 +49,48 @@ func TestFindsNewSources(t *testing.T) {
 	}
 }
 
+// A secret that another node was given this moment holds here, and what is refused
+// by one that is known to hold is refused after one look.
+func TestKnowsNewSecrets(t *testing.T) {
+	looks, change := 0, func() {}
+	var fails error
+	w := newWorld(t, func(_ *postern.Source, c *intake.Config) {
+		c.Fresh = func(context.Context) error { looks++; change(); return fails }
+	})
+	ask := func(secret string) int {
+		r := push("/in/"+token, "{}")
+		r.Header.Set("X-Hub-Signature-256", "sha256="+mac(secret, "{}"))
+		res, _ := w.send(r)
+		return res.StatusCode
+	}
+	if code := ask(secret); code != 202 || looks != 0 {
+		t.Errorf("with the secret that is known: %d after %d looks", code, looks)
+	}
+	if code := ask("newer"); code != 401 || looks != 1 || len(w.refused) != 1 {
+		t.Errorf("with nobody's: %d after %d looks, %d refusals", code, looks, len(w.refused))
+	}
+	change = func() { w.replace(func(s *postern.Source) { s.Secrets = w.seal("newer") }) }
+	if code := ask("newer"); code != 202 || looks != 2 || len(w.refused) != 1 {
+		t.Errorf("with one of another node: %d after %d looks, %d refusals", code, looks, len(w.refused))
+	}
+	if code := ask("newer"); code != 202 || looks != 2 {
+		t.Errorf("with one that is known by now: %d after %d looks", code, looks)
+	}
+	change = func() { w.replace(func(s *postern.Source) { s.Paused = true }) }
+	if code := ask("newest"); code != 503 || len(w.refused) != 1 {
+		t.Errorf("to a source that another node has paused: %d, %d refusals", code, len(w.refused))
+	}
+	w.replace(func(s *postern.Source) { s.Paused = false })
+	change, fails = func() {}, errors.New("away")
+	if code := ask("newest"); code != 503 || len(w.refused) != 1 {
+		t.Errorf("while the database is away: %d, %d refusals", code, len(w.refused))
+	}
+	change, fails = func() { delete(w.sources, sha256.Sum256([]byte(token))) }, nil
+	if code := ask("newest"); code != 404 || len(w.refused) != 1 {
+		t.Errorf("to a source that another node has deleted: %d, %d refusals", code, len(w.refused))
+	}
+}
+
 // Tokens that nobody has, however many, are so many looks a second at most.
 func TestLooksAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -112,7 +112,8 @@ type Config struct {
 	// refused while it is cheap, with an error of kind Unavailable. Optional.
 	Admit func(size int64) error
 	// Fresh has what other nodes have changed be known, and bounds by itself how
-	// long it takes. It is asked before a token is said to be nobody's. Optional.
+	// long it takes. It is asked before a token is said to be nobody's, and before a
+	// request is refused. Optional.
 	Fresh func(ctx context.Context) error
 	// MaxBody bounds a body in bytes; 0 for DefaultMaxBody.
 	MaxBody int64
@@ -200,19 +201,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // receive takes a request to a source through its life: received, verified and
 // published, or answered as a handshake, or refused.
 func (h *Handler) receive(w http.ResponseWriter, r *http.Request, source *postern.Source, received time.Time) (*reply, error) {
-	g := h.gate(r.Context(), source)
-	if g.verifier == nil && !source.Paused {
-		return nil, errMisconfigured()
-	}
-	takesEvent, takesBody := true, true
-	if g.verifier != nil {
-		var ok bool
-		if ok, takesEvent, takesBody = g.admits(r.Method); !ok {
-			return nil, methodNotAllowed(g)
-		}
-	}
-	if source.Paused {
-		return nil, errPaused()
+	g, takesBody, err := h.enter(r, source)
+	if err != nil {
+		return nil, err
 	}
 	if h.Admit != nil {
 		if err := h.Admit(r.ContentLength); err != nil {
@@ -221,7 +212,6 @@ func (h *Handler) receive(w http.ResponseWriter, r *http.Request, source *poster
 	}
 	var body []byte
 	if takesBody {
-		var err error
 		if body, err = h.read(w, r); err != nil {
 			return nil, err
 		}
@@ -230,10 +220,7 @@ func (h *Handler) receive(w http.ResponseWriter, r *http.Request, source *poster
 	req := verify.Request{
 		Method: r.Method, URL: h.url(r.URL.EscapedPath(), query(r)), Target: r.RequestURI, Header: r.Header, Body: body,
 	}
-	result, err := g.verifier.Receive(r.Context(), req, received)
-	if err == nil && result.Handshake != "" {
-		err = h.settle(r.Context(), g, &result)
-	}
+	g, result, err := h.verify(r, g, req, received)
 	if refused, ok := errors.AsType[*verify.Error](err); ok {
 		h.refuse(r, g, in, req, received, refused)
 		return nil, errUnverified(result.Answer.Status)
@@ -241,7 +228,7 @@ func (h *Handler) receive(w http.ResponseWriter, r *http.Request, source *poster
 	if err != nil {
 		return nil, err
 	}
-	if result.Handshake == "" && !takesEvent { // an address that is opened in a browser is no event
+	if _, takesEvent, _ := g.admits(r.Method); result.Handshake == "" && !takesEvent { // an address that is opened in a browser is no event
 		return nil, methodNotAllowed(g)
 	}
 	g.mask(in.request)
@@ -249,7 +236,56 @@ func (h *Handler) receive(w http.ResponseWriter, r *http.Request, source *poster
 	if err != nil {
 		return nil, err
 	}
-	return accepted(source, &result, ids), nil
+	return accepted(g.source, &result, ids), nil
+}
+
+// enter returns what a request to a source has to pass, and whether its body counts;
+// an error for one that is not looked at.
+func (h *Handler) enter(r *http.Request, source *postern.Source) (g *gate, takesBody bool, err error) {
+	g = h.gate(r.Context(), source)
+	if g.verifier == nil && !source.Paused {
+		return nil, false, errMisconfigured()
+	}
+	if g.verifier != nil {
+		var ok bool
+		if ok, _, takesBody = g.admits(r.Method); !ok {
+			return nil, false, methodNotAllowed(g)
+		}
+	}
+	if source.Paused {
+		return nil, false, errPaused()
+	}
+	return g, takesBody, nil
+}
+
+// verify judges a request, once more where its source was changed on another node
+// this moment, and returns the gate that the outcome is of.
+func (h *Handler) verify(r *http.Request, g *gate, req verify.Request, received time.Time) (*gate, verify.Result, error) {
+	result, err := h.judge(r.Context(), g, req, received)
+	if _, refused := errors.AsType[*verify.Error](err); !refused {
+		return g, result, err
+	}
+	newer, failed := h.newer(r.Context(), g.source)
+	if failed != nil {
+		return g, result, failed
+	}
+	if newer == nil {
+		return g, result, err
+	}
+	if g, _, err = h.enter(r, newer); err != nil {
+		return nil, result, err
+	}
+	result, err = h.judge(r.Context(), g, req, received)
+	return g, result, err
+}
+
+// judge verifies a request, and does what a handshake asks for before its answer.
+func (h *Handler) judge(ctx context.Context, g *gate, req verify.Request, received time.Time) (verify.Result, error) {
+	result, err := g.verifier.Receive(ctx, req, received)
+	if err == nil && result.Handshake != "" {
+		err = h.settle(ctx, g, &result)
+	}
+	return result, err
 }
 
 // publishAll makes messages of a request's events. One that fails fails the

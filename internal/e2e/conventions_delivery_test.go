@@ -4,7 +4,6 @@ import (
 	"crypto/ed25519"
 	"encoding/base64"
 	"fmt"
-	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -113,12 +112,7 @@ func deliveryConventions() []convention {
 			w.same("response", attempt(w).Get("response").Str == strings.Repeat("r", 20_000), true)
 		})},
 		{answers, "An endpoint that cannot be reached is a failure with code 0, which says why.", in(func(w *conventionWorld) {
-			closed, err := net.Listen("tcp", "127.0.0.1:0")
-			if err != nil {
-				w.t.Fatal(err)
-			}
-			closed.Close()
-			w.client.endpoint(w.app, "http://"+closed.Addr().String()+"/", once())
+			w.client.endpoint(w.app, "http://"+refusing(w.t)+"/", once())
 			out := attempt(w)
 			w.reads(out, "responseStatusCode", "0", "status", "2")
 			if !strings.Contains(out.Get("failure").Str, "refused") {

@@ -211,9 +211,10 @@ func TestTLSSessionsAreResumed(t *testing.T) {
 	w := newHTTPSWorld(t)
 	w.endpoint(w.app, w.receiver.URL+"/hook", nil)
 	const n = 10
-	for i := range n { // one after the other: each needs a connection of its own
-		w.publish(w.app, "a.b", object{"i": i})
+	for i := range n { // one after the other: each needs a connection of its own, and the session of the one before
+		message := w.publish(w.app, "a.b", object{"i": i})
 		w.receiver.await(t, "/hook", i+1)
+		await(t, "the attempt is stored", func() bool { return len(w.attempts(w.app, message)) == 1 })
 	}
 	resumed, connections := 0, map[string]bool{}
 	for _, got := range w.receiver.requests("/hook") {

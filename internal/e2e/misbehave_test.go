@@ -80,6 +80,23 @@ func rudenesses(quit <-chan struct{}) map[string]rudeness {
 	}
 }
 
+// refusing is an address at which nobody listens, nor does anybody before the test's
+// end: a connection has its port.
+func refusing(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { listener.Close() })
+	conn, err := net.Dial("tcp", listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return conn.LocalAddr().String()
+}
+
 // flood writes until the other side has had enough.
 func flood(conn net.Conn, head string) {
 	io.WriteString(conn, head)
@@ -163,12 +180,7 @@ func TestEndpointsThatMisbehave(t *testing.T) {
 			names[s.endpoint(app, rude.url(name), nil)] = name
 		}
 	}
-	refused, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	refused.Close()
-	names[s.endpoint(app, "http://"+refused.Addr().String()+"/", nil)] = "refuse"
+	names[s.endpoint(app, "http://"+refusing(t)+"/", nil)] = "refuse"
 	names[s.endpoint(app, strings.Replace(good.URL, "http:", "https:", 1), nil)] = "plain"
 	names[s.endpoint(app, "http://no-such-host.invalid/", nil)] = "unknown host"
 	healthy := s.endpoint(app, good.URL+"/good", nil)

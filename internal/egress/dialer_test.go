@@ -174,12 +174,12 @@ func TestDialChecksEveryAnswer(t *testing.T) {
 
 func TestDialKinds(t *testing.T) {
 	closed := listen(t, greet)
-	free, err := net.Listen("tcp", "127.0.0.1:0")
+	own, err := net.Dial("tcp", closed.String())
 	if err != nil {
 		t.Fatal(err)
 	}
-	unused := netip.MustParseAddrPort(free.Addr().String()).Port()
-	free.Close()
+	defer own.Close()
+	unused := netip.MustParseAddrPort(own.LocalAddr().String()).Port() // nobody listens there, nor will
 	notFound := &net.DNSError{Err: "no such host", Name: "x", IsNotFound: true}
 	down := &net.DNSError{Err: "server misbehaving", Name: "x", IsTemporary: true}
 	canceled, cancel := context.WithCancel(t.Context())

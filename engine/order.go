@@ -158,7 +158,7 @@ func (e *Engine) startSlice(s replay.Slice) (taken, started int, err error) {
 // startElsewhere has those of a slice's messages dealt with that are of other
 // journals than the main one, and returns the rest.
 func (e *Engine) startElsewhere(s replay.Slice) (own []postern.MessageID, err error) {
-	ctx, cancel := e.patience()
+	ctx, cancel := e.patience(context.Background())
 	defer cancel()
 	before, err := e.replays.Task(s.Application, s.Replay)
 	if err == nil && s.Begun.Again {
@@ -188,8 +188,8 @@ func (e *Engine) startElsewhere(s replay.Slice) (own []postern.MessageID, err er
 
 // patience is a context for what is not given up half-way, unless a stop has waited
 // for long.
-func (e *Engine) patience() (ctx context.Context, cancel func()) {
-	ctx, end := context.WithCancelCause(context.Background())
+func (e *Engine) patience(of context.Context) (ctx context.Context, cancel func()) {
+	ctx, end := context.WithCancelCause(context.WithoutCancel(of))
 	go func() { // ends with ctx
 		select {
 		case <-e.impatient:

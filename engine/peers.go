@@ -335,7 +335,7 @@ func (p *peers) fetch(ctx context.Context, one *peer, e *postern.EndpointView, o
 	if len(result.Granted) < o.Pull.Limit {
 		p.emptied(one, e.Number)
 	}
-	reading, cancel := context.WithTimeoutCause(ctx, orderWithin, errGone) // who stops waits for it
+	reading, cancel := p.within(ctx)
 	defer cancel()
 	batch := make([]postern.Lease, 0, len(result.Granted))
 	var unread []postern.Lease
@@ -384,11 +384,22 @@ func (p *peers) order(ctx context.Context, journal uint16, o order) (*pullResult
 	if journal == p.engine.shards.main.journal {
 		return p.engine.carryOutPull(ctx, o)
 	}
-	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), orderWithin, errGone)
+	ctx, cancel := p.within(ctx)
 	defer cancel()
 	r, err := p.engine.order(ctx, journal, o)
 	if err == nil && r.Pull == nil {
 		err = &postern.Error{Kind: postern.Unavailable, Detail: "another node says nothing of its leases"}
 	}
 	return r.Pull, err
+}
+
+// within is a context for what goes on for an asker that has left, for so long as an
+// order may take. Who stops waits for it, with the patience that there is.
+func (p *peers) within(ctx context.Context) (context.Context, func()) {
+	patient, end := p.engine.patience(ctx)
+	ctx, cancel := context.WithTimeoutCause(patient, orderWithin, errGone)
+	return ctx, func() {
+		cancel()
+		end()
+	}
 }

@@ -20,8 +20,9 @@ import (
 type neighbour struct {
 	store.Cluster
 	*testing.T
-	eng   *Engine
-	other *peer
+	eng    *Engine
+	other  *peer
+	silent bool // the other one does not answer
 	// answer is what the other one answers to an order; nil where it cannot be asked.
 	answer func(o order) *result
 	says   []error // to answers, one after the other
@@ -51,7 +52,11 @@ func inNeighbourhood(t *testing.T, test func(n *neighbour)) {
 
 func (n *neighbour) Leased() time.Time { return time.Now().Add(time.Minute) }
 
-func (n *neighbour) Ask(_ context.Context, _ uint16, body []byte) ([]byte, error) {
+func (n *neighbour) Ask(ctx context.Context, _ uint16, body []byte) ([]byte, error) {
+	if n.silent {
+		<-ctx.Done()
+		return nil, postern.ErrUnavailable
+	}
 	var o order
 	if err := json.Unmarshal(body, &o); err != nil {
 		return nil, err
@@ -257,6 +262,28 @@ func TestAnswersWhileTheStoreIsAway(t *testing.T) {
 		close(n.eng.impatient)
 		if _, err := n.eng.reply(n.Context(), 7, nil); err == nil || len(n.says) < 95 {
 			t.Errorf("a stop waits for %d tries: %v", 100-len(n.says), err)
+		}
+	})
+}
+
+// Who stops, and has taken its time, waits for no other node.
+func TestOrdersWhileStopping(t *testing.T) {
+	inNeighbourhood(t, func(n *neighbour) {
+		const patience = 3 * time.Second
+		time.AfterFunc(patience, func() { close(n.eng.impatient) })
+		n.silent = true
+		begun := time.Now()
+		view := &postern.EndpointView{Endpoint: postern.Endpoint{Number: 7, Application: 1}}
+		if _, err := n.eng.peers.fetch(n.Context(), n.other, view, order{Op: orderLease, Endpoint: 7, Pull: &pullOrder{Limit: 1}}); err == nil {
+			t.Error("it was answered")
+		}
+		n.silent, n.reading = false, time.Hour
+		n.answer = func(order) *result { return granted(3) }
+		if _, err := n.eng.peers.fetch(n.Context(), n.other, view, order{Op: orderLease, Endpoint: 7, Pull: &pullOrder{Limit: 3}}); err == nil {
+			t.Error("it was read")
+		}
+		if took := time.Since(begun); took > patience {
+			t.Errorf("it takes %v", took)
 		}
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -49,8 +50,8 @@ func TestFindsNewSources(t *testing.T) {
 	}
 }
 
-// A secret that another node was given this moment holds here, and what is refused
-// by one that is known to hold is refused after one look.
+// A secret, or a method, that another node was told of this moment holds here, and
+// what has nobody's is refused after one look.
 func TestKnowsNewSecrets(t *testing.T) {
 	looks, change := 0, func() {}
 	var fails error
@@ -75,6 +76,20 @@ func TestKnowsNewSecrets(t *testing.T) {
 	}
 	if code := ask("newer"); code != 202 || looks != 2 {
 		t.Errorf("with one that is known by now: %d after %d looks", code, looks)
+	}
+	put := func() int {
+		r := push("/in/"+token, "{}")
+		r.Method = http.MethodPut
+		res, _ := w.send(r)
+		return res.StatusCode
+	}
+	change = func() {}
+	if code := put(); code != 405 || looks != 3 {
+		t.Errorf("by a method that is nowhere taken: %d after %d looks", code, looks)
+	}
+	change = func() { w.replace(func(s *postern.Source) { s.Methods, s.Secrets = []string{"PUT"}, w.seal(secret) }) }
+	if code := put(); code != 202 || looks != 4 {
+		t.Errorf("by one that another node was told of: %d after %d looks", code, looks)
 	}
 	change = func() { w.replace(func(s *postern.Source) { s.Paused = true }) }
 	if code := ask("newest"); code != 503 || len(w.refused) != 1 {

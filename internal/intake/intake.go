@@ -25,6 +25,7 @@
 package intake
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -240,8 +241,22 @@ func (h *Handler) receive(w http.ResponseWriter, r *http.Request, source *poster
 }
 
 // enter returns what a request to a source has to pass, and whether its body counts;
-// an error for one that is not looked at.
-func (h *Handler) enter(r *http.Request, source *postern.Source) (g *gate, takesBody bool, err error) {
+// an error for one that is not looked at. A method that the source does not take may
+// be one that another node was told of this moment.
+func (h *Handler) enter(r *http.Request, source *postern.Source) (*gate, bool, error) {
+	g, takesBody, err := h.pass(r, source)
+	if no, ok := errors.AsType[*rejection](err); !ok || no.status != http.StatusMethodNotAllowed {
+		return g, takesBody, err
+	}
+	newer, failed := h.newer(r.Context(), source)
+	if failed != nil || newer == nil {
+		return nil, false, cmp.Or(failed, err)
+	}
+	return h.pass(r, newer)
+}
+
+// pass is enter by what is known of the source.
+func (h *Handler) pass(r *http.Request, source *postern.Source) (g *gate, takesBody bool, err error) {
 	g = h.gate(r.Context(), source)
 	if g.verifier == nil && !source.Paused {
 		return nil, false, errMisconfigured()
@@ -272,7 +287,7 @@ func (h *Handler) verify(r *http.Request, g *gate, req verify.Request, received 
 	if newer == nil {
 		return g, result, err
 	}
-	if g, _, err = h.enter(r, newer); err != nil {
+	if g, _, err = h.pass(r, newer); err != nil {
 		return nil, result, err
 	}
 	result, err = h.judge(r.Context(), g, req, received)

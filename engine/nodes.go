@@ -41,8 +41,9 @@ type nodes struct {
 
 	// adopting, of capacity 1, is full while a shard is added, which can take long.
 	// work has one begin; nil before the engine works, and once that ends.
-	adopting chan struct{}
-	work     func(*shard)
+	// settled is closed when that is about to be.
+	adopting, settled chan struct{}
+	work              func(*shard)
 
 	// working counts requests that are carried out, shards that are let go, and the
 	// round of adoptions, of which there is one at a time: taking.
@@ -66,7 +67,7 @@ func (e *Engine) newNodes() *nodes {
 		return nil
 	}
 	n := &nodes{
-		engine: e, cluster: cluster, adopting: make(chan struct{}, 1), tails: newTails(e),
+		engine: e, cluster: cluster, adopting: make(chan struct{}, 1), settled: make(chan struct{}), tails: newTails(e),
 		asked: make(map[uint64]bool), failed: make(map[uint16]time.Time),
 	}
 	n.state.Store(&store.ClusterState{})
@@ -98,6 +99,7 @@ func (n *nodes) start(ctx, attempts context.Context) (settle, leave func()) {
 	settle = func() {
 		peers.stop()
 		cancelAdoptions(errStopping)
+		close(n.settled)
 		n.adopting <- struct{}{}
 		n.work = nil
 		<-n.adopting
@@ -277,9 +279,18 @@ func leaseOf(state *store.ClusterState, journal uint16) *store.Lease {
 }
 
 // adopt takes a journal over and goes on where it stands. postern.ErrConflict
-// where it has a holder.
+// where it has a holder. Who stops does not wait for the store.
 func (n *nodes) adopt(ctx context.Context, journal uint16) (*shard, error) {
 	e := n.engine
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	go func() { // ends with ctx
+		select {
+		case <-n.settled:
+			end(errStopping)
+		case <-ctx.Done():
+		}
+	}()
 	select {
 	case n.adopting <- struct{}{}:
 	case <-ctx.Done():

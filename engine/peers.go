@@ -272,7 +272,10 @@ func (p *peers) lease(ctx context.Context, one *peer, e *postern.EndpointView, r
 		select {
 		case told <- answer{batch, err}:
 		case <-left:
-			p.giveBack(context.WithoutCancel(ctx), one, e.Number, batch)
+			if len(batch) > 0 {
+				p.giveBack(context.WithoutCancel(ctx), one, e.Number, batch)
+				p.engine.pulls.Wake(e.Number) // it is there still
+			}
 		}
 	}) {
 		return nil, nil

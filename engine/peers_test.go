@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"slices"
 	"sync"
@@ -12,6 +13,8 @@ import (
 
 	"github.com/postern-dev/postern"
 	"github.com/postern-dev/postern/internal/dispatch"
+	"github.com/postern-dev/postern/internal/pull"
+	"github.com/postern-dev/postern/internal/tail"
 	"github.com/postern-dev/postern/store"
 )
 
@@ -20,9 +23,10 @@ import (
 type neighbour struct {
 	store.Cluster
 	*testing.T
-	eng    *Engine
-	other  *peer
-	silent bool // the other one does not answer
+	eng      *Engine
+	other    *peer
+	silent   bool          // the other one does not answer
+	adopting chan struct{} // closed when the store is asked for a journal
 	// answer is what the other one answers to an order; nil where it cannot be asked.
 	answer func(o order) *result
 	says   []error // to answers, one after the other
@@ -36,7 +40,7 @@ type neighbour struct {
 func inNeighbourhood(t *testing.T, test func(n *neighbour)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		n := &neighbour{T: t, eng: &Engine{impatient: make(chan struct{})}, answer: func(order) *result { return &result{Pull: &pullResult{}} }}
+		n := &neighbour{T: t, adopting: make(chan struct{}), eng: &Engine{impatient: make(chan struct{})}, answer: func(order) *result { return &result{Pull: &pullResult{}} }}
 		n.eng.cfg = Config{Store: n, Log: slog.New(slog.DiscardHandler)}
 		n.eng.handlers.stopping = make(chan struct{})
 		n.eng.shards.main = &shard{journal: 1, dispatcher: dispatch.New(dispatch.Config{Leased: n.Leased}, store.Head{Journal: 1})}
@@ -285,5 +289,69 @@ func TestOrdersWhileStopping(t *testing.T) {
 		if took := time.Since(begun); took > patience {
 			t.Errorf("it takes %v", took)
 		}
+	})
+}
+
+// A consumer for whom another node was too slow looks again once what came of that is
+// given back.
+func TestASlowNode(t *testing.T) {
+	inNeighbourhood(t, func(n *neighbour) {
+		n.eng.pulls = pull.New(pull.Config{
+			Take:   func(context.Context, postern.EndpointNumber) (pull.Taken, *postern.Content) { return nil, nil },
+			Attend: func(postern.EndpointNumber, bool) {}, Elsewhere: n.eng.peers.take, Now: time.Now,
+		})
+		defer n.eng.pulls.Close()
+		n.eng.peers.all[2] = n.other
+		slow := true
+		n.answer = func(o order) *result {
+			switch {
+			case o.Op == orderRelease:
+				return &result{Pull: &pullResult{}}
+			case slow:
+				slow = false
+				<-time.After(consumerWaits + time.Second)
+			}
+			return granted(1)
+		}
+		begun := time.Now()
+		view := &postern.EndpointView{Endpoint: postern.Endpoint{Number: 7, Application: 1}}
+		batch, err := n.eng.pulls.Lease(n.Context(), view, postern.LeaseRequest{Limit: 1, Wait: time.Minute})
+		if took := time.Since(begun); err != nil || len(batch) != 1 || took > 2*consumerWaits || len(n.given(orderRelease)) != 1 {
+			t.Errorf("%d leases after %v, %v", len(batch), took, err)
+		}
+	})
+}
+
+// Adopt takes as long as the store is away.
+func (n *neighbour) Adopt(ctx context.Context, _ uint16) (store.Cluster, error) {
+	close(n.adopting)
+	<-ctx.Done()
+	return nil, postern.ErrUnavailable
+}
+
+func (n *neighbour) Wake() <-chan struct{} { return nil }
+
+func (n *neighbour) Poll(context.Context) (store.ClusterState, error) {
+	return store.ClusterState{}, postern.ErrUnavailable
+}
+
+// Who stops does not wait for a journal to be adopted that somebody asked for.
+func TestStoppingEndsAdoptions(t *testing.T) {
+	inNeighbourhood(t, func(n *neighbour) {
+		n.eng.tail = tail.New()
+		n.eng.nodes = n.eng.newNodes()
+		settle, leave := n.eng.nodes.start(n.Context(), n.Context())
+		asked := make(chan error)
+		go func() {
+			_, err := n.eng.nodes.adopt(n.Context(), 3)
+			asked <- err
+		}()
+		<-n.adopting
+		begun := time.Now()
+		settle()
+		if err := <-asked; !errors.Is(err, postern.ErrUnavailable) || time.Since(begun) > 0 {
+			t.Errorf("after %v: %v", time.Since(begun), err)
+		}
+		leave()
 	})
 }

@@ -22,7 +22,8 @@ const (
 const (
 	// refusalPage is how many refusals are read or dropped at a time.
 	refusalPage = 500
-	// shelfIdle is how long counts are remembered for a source that is quiet.
+	// shelfIdle is how long counts are remembered for a source that is quiet, and how
+	// often those of quiet ones are looked for.
 	shelfIdle = time.Hour
 )
 
@@ -49,6 +50,8 @@ type Quota struct {
 	cfg     QuotaConfig
 	mu      sync.Mutex
 	shelves map[postern.SourceID]*shelf
+	// tidied is when idle shelves were last given up.
+	tidied time.Time
 }
 
 var _ Refusals = (*Quota)(nil)
@@ -98,7 +101,9 @@ func (q *Quota) Refuse(ctx context.Context, r *postern.Refusal) error {
 // until there are none.
 func (q *Quota) Expired(ctx context.Context, source postern.SourceID) ([]*postern.Refusal, error) {
 	now := q.cfg.Now()
-	q.forgetIdle(source, now)
+	q.mu.Lock()
+	q.tidy(now)
+	q.mu.Unlock()
 	page, err := q.cfg.History.Refusals(ctx, source, store.Page{Ascending: true, Limit: refusalPage, Until: now.Add(-MaxRefusalAge)})
 	return page.Refusals, err
 }
@@ -194,6 +199,7 @@ func (q *Quota) storedSize(ctx context.Context, r *postern.Refusal) (int64, erro
 func (q *Quota) shelf(source postern.SourceID) *shelf {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	q.tidy(q.cfg.Now())
 	s := q.shelves[source]
 	if s == nil {
 		s = &shelf{}
@@ -202,18 +208,29 @@ func (q *Quota) shelf(source postern.SourceID) *shelf {
 	return s
 }
 
-// forgetIdle gives back the memory of a source that has refused nothing lately.
-func (q *Quota) forgetIdle(source postern.SourceID, now time.Time) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	s := q.shelves[source]
-	if s == nil || !s.mu.TryLock() { // in use is not idle
+// tidy gives back the memory of sources that have refused nothing lately, deleted
+// ones among them. It does so by itself: of several nodes only one asks for what is
+// Expired. The caller holds mu.
+func (q *Quota) tidy(now time.Time) {
+	if now.Sub(q.tidied) <= shelfIdle {
 		return
 	}
-	defer s.mu.Unlock()
-	if last := len(s.kept) - 1; last < 0 || now.Sub(s.kept[last].id.Time()) > shelfIdle {
-		delete(q.shelves, source)
+	q.tidied = now
+	for source, s := range q.shelves {
+		if s.idle(now) {
+			delete(q.shelves, source)
+		}
 	}
+}
+
+// idle reports whether nothing was refused lately. What is in use is not idle.
+func (s *shelf) idle(now time.Time) bool {
+	if !s.mu.TryLock() {
+		return false
+	}
+	defer s.mu.Unlock()
+	last := len(s.kept) - 1
+	return last < 0 || now.Sub(s.kept[last].id.Time()) > shelfIdle
 }
 
 // refusalSize is what a refusal comes to on disk, nearly.

@@ -213,6 +213,32 @@ func TestExpiredRefusalsOfAQuietSource(t *testing.T) {
 	}
 }
 
+// Nobody asks for what is expired of a source that is deleted, nor on a node that
+// does not lead.
+func TestCountsOfQuietSourcesAreForgotten(t *testing.T) {
+	o := newOffice(t)
+	o.refuse(o.refusal(1))
+	refuseElsewhere := func() {
+		r := o.refusal(1)
+		r.Source = postern.SourceID{2}
+		o.refuse(r)
+	}
+	o.now = o.now.Add(time.Hour)
+	refuseElsewhere()
+	lists := o.lists
+	if o.refuse(o.refusal(1)); o.lists != lists {
+		t.Error("forgotten within the hour")
+	}
+	for range 2 {
+		o.now = o.now.Add(time.Hour + time.Millisecond)
+		refuseElsewhere()
+	}
+	lists = o.lists
+	if o.refuse(o.refusal(1)); o.lists != lists+1 {
+		t.Errorf("the counts of a quiet source were read %d times, not once: they were never forgotten", o.lists-lists)
+	}
+}
+
 // While refusals cannot be stored, those that are must not be counted out.
 func TestQuotaAfterFailures(t *testing.T) {
 	o := newOffice(t)

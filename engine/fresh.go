@@ -75,7 +75,8 @@ func (l *looks) do(ctx context.Context, see func() error) error {
 	l.mu.Lock()
 	l.running, l.next = mine, nil
 	l.mu.Unlock()
+	mine.err = errAsleep // for those who wait, if see panics: its request is not all there is
+	defer close(mine.done)
 	mine.err = see()
-	close(mine.done)
 	return mine.err
 }

@@ -40,6 +40,30 @@ func TestLooksAreShared(t *testing.T) {
 	})
 }
 
+// A look that panics fails those who wait for it, and none that comes later.
+func TestLooksOutliveAPanic(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var l looks
+		var all sync.WaitGroup
+		all.Go(func() {
+			defer func() { _ = recover() }() // as net/http does
+			_ = l.do(t.Context(), func() error { panic("looking") })
+		})
+		all.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		all.Go(func() {
+			if err := l.do(ctx, func() error { return nil }); err != nil {
+				t.Error(err)
+			}
+			if ctx.Err() != nil {
+				t.Error("it waited for the one that panicked")
+			}
+		})
+		all.Wait()
+	})
+}
+
 // Who gives up does not wait for a look that hangs.
 func TestLooksAreNotWaitedForByTheImpatient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -21,8 +21,9 @@ import (
 // Keys that a caller chose are kept for 12 hours: with a message in its own
 // batch, else in one that follows the change and is synced before the answer
 // goes out. A crash between the two leaves a change whose repetition is run
-// anew. Copies that reach two nodes at once go one after the other. Keys that begin with auto_, which SDKs make up for each request, live in
-// memory for minutes, are bounded, and are lost with the process.
+// anew. Copies that reach two nodes at once go one after the other. Keys that begin
+// with auto_, which SDKs make up for each request, live in memory for minutes, are
+// bounded, and are lost with the process.
 
 const (
 	maxKey     = 256

@@ -35,6 +35,7 @@ import (
 	"database/sql"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
 
@@ -74,10 +75,10 @@ func SQLiteDB(db *sql.DB) DB { return userdb.SQLDB(userdb.SQLite, db) }
 
 // Message is what is recorded.
 type Message struct {
-	// Handler keeps the records of several handlers of one message apart; 1 to
-	// 256 bytes.
+	// Handler keeps the records of several handlers of one message apart; text of
+	// 1 to 256 bytes in UTF-8, without NUL.
 	Handler string
-	// ID is the message's; 1 to 256 bytes.
+	// ID is the message's; as long.
 	ID string
 }
 
@@ -109,8 +110,8 @@ func (t Table) Once(ctx context.Context, tx Tx, m Message) (first bool, err erro
 		return false, err
 	}
 	for field, text := range map[string]string{"Handler": m.Handler, "ID": m.ID} {
-		if text == "" || len(text) > maxText {
-			return false, postern.InvalidField("must have 1 to 256 bytes", "Message", field)
+		if text == "" || len(text) > maxText || !utf8.ValidString(text) || strings.Contains(text, "\x00") {
+			return false, postern.InvalidField("must be text of 1 to 256 bytes", "Message", field)
 		}
 	}
 	rows, err := userdb.Exec(ctx, tx, `INSERT INTO `+table+` (handler, message, at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`,
@@ -123,7 +124,7 @@ const maxText = 256
 // Create makes the table and its index if they are not there. It is an
 // alternative to putting Schema into one's own migrations.
 func (t Table) Create(ctx context.Context, tx Tx) error {
-	statements, err := t.statements()
+	statements, err := t.statements(userdb.DialectOf(tx))
 	if err != nil {
 		return err
 	}
@@ -140,13 +141,14 @@ func (t Table) Create(ctx context.Context, tx Tx) error {
 	return nil
 }
 
-// Schema is what Create executes, the same for PostgreSQL and SQLite.
+// Schema is what Create executes, the same for PostgreSQL and SQLite unless the
+// table's name has a schema: it is PostgreSQL's then.
 func (t Table) Schema() (string, error) {
-	statements, err := t.statements()
+	statements, err := t.statements(userdb.Postgres)
 	return strings.Join(statements, ";\n") + ";\n", err
 }
 
-func (t Table) statements() ([]string, error) {
+func (t Table) statements(d userdb.Dialect) ([]string, error) {
 	table, err := t.name()
 	if err != nil {
 		return nil, err
@@ -158,7 +160,7 @@ func (t Table) statements() ([]string, error) {
 	at bigint NOT NULL, -- seconds since 1970
 	PRIMARY KEY (handler, message)
 )`,
-		`CREATE INDEX IF NOT EXISTS ` + table[strings.IndexByte(table, '.')+1:] + `_at ON ` + table + ` (at)`,
+		userdb.Index(d, table, "at", "(at)"),
 	}, nil
 }
 

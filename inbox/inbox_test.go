@@ -116,21 +116,28 @@ func TestSweepDeletesTheOld(t *testing.T) {
 }
 
 func TestATableInASchema(t *testing.T) {
-	b := bases["pgx"](t, cluster.Database(t))
-	table := inbox.Table{Name: "own.inbox"}
-	b.in(t, func(tx transaction) {
-		_, err := userdb.Exec(t.Context(), tx.Tx, "CREATE SCHEMA own")
-		err = errors.Join(err, table.Create(t.Context(), tx.Tx))
-		first, onceErr := table.Once(t.Context(), tx.Tx, inbox.Message{Handler: "h", ID: "m"})
-		if err := errors.Join(err, onceErr); err != nil || !first {
-			t.Errorf("first %v, %v", first, err)
-		}
-	})
+	for kind, schema := range map[string]string{"pgx": "own", "sqlite": "main"} {
+		b := bases[kind](t, address(t, kind))
+		table := inbox.Table{Name: schema + ".inbox"}
+		b.in(t, func(tx transaction) {
+			var err error
+			if kind == "pgx" {
+				_, err = userdb.Exec(t.Context(), tx.Tx, "CREATE SCHEMA own")
+			}
+			err = errors.Join(err, table.Create(t.Context(), tx.Tx))
+			first, onceErr := table.Once(t.Context(), tx.Tx, inbox.Message{Handler: "h", ID: "m"})
+			again, againErr := table.Once(t.Context(), tx.Tx, inbox.Message{Handler: "h", ID: "m"})
+			if err := errors.Join(err, onceErr, againErr); err != nil || !first || again {
+				t.Errorf("%s: first %v, in the same transaction again %v, %v", kind, first, again, err)
+			}
+		})
+	}
 }
 
 func TestWhatCannotBeRecorded(t *testing.T) {
 	long := strings.Repeat("x", 257)
 	for name, m := range map[string]inbox.Message{
+		"no text": {Handler: "h", ID: "\xff"}, "a NUL": {Handler: "h\x00", ID: "m"},
 		"no handler": {ID: "m"}, "no id": {Handler: "h"}, "a long id": {Handler: "h", ID: long}, "a long handler": {Handler: long, ID: "m"},
 	} {
 		if _, err := inbox.Once(t.Context(), inbox.Tx{}, m); !errors.Is(err, postern.ErrInvalid) {
@@ -138,8 +145,10 @@ func TestWhatCannotBeRecorded(t *testing.T) {
 		}
 	}
 	m := inbox.Message{Handler: "h", ID: "m"}
-	if _, err := inbox.Once(t.Context(), inbox.Tx{}, m); !errors.Is(err, postern.ErrInvalid) {
-		t.Errorf("without a transaction: %v", err)
+	for _, tx := range []inbox.Tx{{}, inbox.PGX(nil), inbox.Postgres(nil), inbox.SQLite(nil)} {
+		if _, err := inbox.Once(t.Context(), tx, m); !errors.Is(err, postern.ErrInvalid) {
+			t.Errorf("without a transaction: %v", err)
+		}
 	}
 	bad := inbox.Table{Name: "a; DROP TABLE b"}
 	_, once := bad.Once(t.Context(), inbox.Tx{}, m)
@@ -150,8 +159,10 @@ func TestWhatCannotBeRecorded(t *testing.T) {
 			t.Errorf("a table's name that is a statement: %v", err)
 		}
 	}
-	if _, err := (inbox.Table{}).Sweep(t.Context(), inbox.DB{}, time.Hour); !errors.Is(err, postern.ErrInvalid) {
-		t.Errorf("without a database: %v", err)
+	for _, db := range []inbox.DB{{}, inbox.PGXDB(nil), inbox.PostgresDB(nil), inbox.SQLiteDB(nil)} {
+		if _, err := (inbox.Table{}).Sweep(t.Context(), db, time.Hour); !errors.Is(err, postern.ErrInvalid) || !strings.Contains(err.Error(), "database") {
+			t.Errorf("without a database: %v", err)
+		}
 	}
 }
 

@@ -40,13 +40,18 @@ const (
 	maxFailures = 10
 )
 
-// read takes the oldest rows that wait, in their order. On PostgreSQL it locks
-// them, and passes over those that somebody else has locked.
-func (t *Table) read(ctx context.Context, tx Tx, table string) ([]*row, error) {
+// read takes the oldest rows that wait, in their order, but for those of some
+// applications. On PostgreSQL it locks them, and passes over those that somebody
+// else has locked.
+func (t *Table) read(ctx context.Context, tx Tx, table string, without []string) ([]*row, error) {
 	var rows []*row
 	bytes, limit := 0, t.maxPayload()
 	query := `SELECT seq, event_id, application, event_type, content_type, channels, tags, caused_by, failures, length(payload),
-		CASE WHEN length(payload) <= $1 THEN payload END FROM ` + table + ` WHERE parked IS NULL ORDER BY seq LIMIT $2`
+		CASE WHEN length(payload) <= $1 THEN payload END FROM ` + table + ` WHERE parked IS NULL`
+	if len(without) > 0 { // numbers in the text, as in settle
+		query += ` AND application NOT IN (` + strings.Join(without, ", ") + `)`
+	}
+	query += ` ORDER BY seq LIMIT $2`
 	if userdb.DialectOf(tx) == userdb.Postgres {
 		query += ` FOR UPDATE SKIP LOCKED`
 	}
@@ -109,6 +114,9 @@ func (r *Relay) publishOne(ctx context.Context, row *row) {
 		return
 	}
 	row.outcome, row.err = failed, err
+	if errors.Is(err, postern.ErrNotFound) {
+		row.err = fmt.Errorf("application %d: %w", row.publish.Application, err)
+	}
 	switch postern.KindOf(err) {
 	case postern.Unavailable, postern.RateLimited:
 	case postern.Internal: // also that ctx has ended
@@ -165,8 +173,12 @@ func parseList(text string, into *[]string) error {
 }
 
 func parseCause(text string, p *postern.Publish) (err error) {
-	if text != "" {
-		p.CausedBy, err = postern.ParseMessageID(text)
+	id, depth, deep := strings.Cut(text, " ")
+	if id != "" {
+		p.CausedBy, err = postern.ParseMessageID(id)
+	}
+	if deep && err == nil {
+		p.Depth, err = strconv.Atoi(depth)
 	}
 	return err
 }

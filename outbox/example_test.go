@@ -111,7 +111,7 @@ func ExampleTable_PostgresSchema() {
 	// 	content_type text NOT NULL,
 	// 	channels text NOT NULL, -- a JSON array, or empty
 	// 	tags text NOT NULL, -- a JSON array, or empty
-	// 	caused_by text NOT NULL,
+	// 	caused_by text NOT NULL, -- a message's id and how many caused one another, or empty
 	// 	payload bytea NOT NULL,
 	// 	failures integer NOT NULL DEFAULT 0,
 	// 	parked text -- why it cannot be published

@@ -10,9 +10,11 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/postern-dev/postern"
 	"github.com/postern-dev/postern/engine"
+	"github.com/postern-dev/postern/internal/event"
 	"github.com/postern-dev/postern/internal/userdb"
 	"github.com/postern-dev/postern/outbox"
 )
@@ -120,9 +122,9 @@ func TestWhatIsCommittedIsPublishedWhole(t *testing.T) {
 		cause := postern.NewMessageID(time.Now(), 0, 7, 9)
 		full := postern.Publish{
 			Application: 1<<32 - 1, EventType: "invoice.paid", EventID: "mine", ContentType: "text/plain",
-			Channels: []string{"a", "b"}, Tags: []string{`quo"te`, "ü"}, Payload: []byte("\x00\xff payload"), CausedBy: cause,
+			Channels: []string{"a", "b"}, Tags: []string{`quo"te`, "ü"}, Payload: []byte("\x00\xff payload"), CausedBy: cause, Depth: 3,
 		}
-		bare := postern.Publish{Application: 1, EventType: "x", Payload: []byte{}}
+		bare := postern.Publish{Application: 1, EventType: "x", Payload: []byte{}, Depth: 1}
 		if id := b.publish(t, table, full); id != "mine" {
 			t.Errorf("event id %q, want the one given", id)
 		}
@@ -250,7 +252,7 @@ func TestBadRowsAreParked(t *testing.T) {
 			}, "SELECT event_type, parked FROM postern_outbox")
 		})
 		want := map[string]string{
-			"unknown": "Entity not found", "broken": "nobody knows why",
+			"unknown": "application 404: Entity not found", "broken": "nobody knows why",
 			"large":   "the payload has 2000 bytes, and a relay takes 1000",
 			"garbled": "invalid character 'o' in literal null (expecting 'u')",
 		}
@@ -296,6 +298,71 @@ func TestAnEngineThatIsBusy(t *testing.T) {
 			t.Errorf("published (-want +got):\n%s", diff)
 		}
 	})
+}
+
+// An application whose messages fail, however many they are, holds up no other, and
+// keeps its order.
+func TestAnApplicationThatFails(t *testing.T) {
+	const many = 130 // more than a round
+	eachKind(t, func(t *testing.T, b *base, table *outbox.Table) {
+		l := newLedger()
+		failing := true
+		l.refuse = func(p postern.Publish) error {
+			if p.Application == 1 && failing {
+				return &postern.Error{Kind: postern.Unavailable}
+			}
+			return nil
+		}
+		var want []string
+		b.in(t, func(tx transaction) (err error) {
+			for n := range many {
+				want = append(want, fmt.Sprintf("n%04d", n))
+				_, published := table.Publish(t.Context(), tx.Tx, typed(want[n]))
+				err = errors.Join(err, published)
+			}
+			return err
+		})
+		other := typed("other")
+		other.Application = 2
+		b.publish(t, table, other)
+		relay(t, outbox.RelayConfig{DB: b.db, Publisher: l, Table: table, MaxPoll: 50 * time.Millisecond})
+		if diff := cmp.Diff([]string{"other"}, l.wait(t, 1)); diff != "" {
+			t.Errorf("published (-want +got):\n%s", diff)
+		}
+		l.mu.Lock()
+		failing = false
+		l.mu.Unlock()
+		if diff := cmp.Diff(append([]string{"other"}, want...), l.wait(t, many+1)); diff != "" {
+			t.Errorf("published (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// What a handler publishes in its transaction was caused by its message, and that
+// has an end, as it has with an engine.
+func TestWhatAHandlerPublishes(t *testing.T) {
+	b, table, l := newBase(t, "sqlite"), new(outbox.Table), newLedger()
+	b.create(t, table)
+	relay(t, outbox.RelayConfig{DB: b.db, Publisher: l, Table: table})
+	cause := event.Cause{Message: postern.NewMessageID(time.Now(), 0, 7, 9), Depth: event.MaxDepth - 1}
+	tx := b.open(t)
+	if _, err := table.Publish(event.Causing(t.Context(), cause), tx.Tx, typed("last")); err != nil {
+		t.Fatal(err)
+	}
+	cause.Depth++
+	_, err := table.Publish(event.Causing(t.Context(), cause), tx.Tx, typed("endless"))
+	if !errors.Is(err, postern.ErrInvalid) || !postern.IsPermanent(err) {
+		t.Errorf("a chain without an end: %v", err)
+	}
+	if err := tx.commit(); err != nil {
+		t.Fatal(err)
+	}
+	l.wait(t, 1)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if p := l.accepted[0]; p.CausedBy != cause.Message || p.Depth != event.MaxDepth || p.EventType != "last" {
+		t.Errorf("published %+v", p)
+	}
 }
 
 // Several relays of a table accept each message once and in order, of what is
@@ -421,6 +488,8 @@ func TestWhatPublishRefuses(t *testing.T) {
 		"no event type":  func(p *postern.Publish) { p.EventType = "" },
 		"an event type":  func(p *postern.Publish) { p.EventType = "a b" },
 		"an event id":    func(p *postern.Publish) { p.EventID = "ü" },
+		"a content type": func(p *postern.Publish) { p.ContentType = "text/plain\r\nX-Evil: 1" },
+		"a long chain":   func(p *postern.Publish) { p.Depth = event.MaxDepth + 1 },
 		"a channel":      func(p *postern.Publish) { p.Channels = []string{"a", ""} },
 		"a source":       func(p *postern.Publish) { p.Source[0] = 1 },
 		"an endpoint":    func(p *postern.Publish) { p.Only = 3 },
@@ -465,5 +534,56 @@ func TestWhatARelayNeeds(t *testing.T) {
 		if !errors.Is(err, postern.ErrInvalid) {
 			t.Errorf("a table's name that is a statement: %v", err)
 		}
+	}
+}
+
+// What is nil is said to be, where it is given.
+func TestWhatIsNil(t *testing.T) {
+	for name, tx := range map[string]outbox.Tx{
+		"pgx": outbox.PGX(nil), "a nil of pgx": outbox.PGX((*pgxpool.Tx)(nil)), "postgres": outbox.Postgres(nil), "sqlite": outbox.SQLite(nil),
+	} {
+		if _, err := outbox.Publish(t.Context(), tx, typed("a.b")); !errors.Is(err, postern.ErrInvalid) || !strings.Contains(err.Error(), "nil") {
+			t.Errorf("a transaction of %s: %v", name, err)
+		}
+	}
+	for name, db := range map[string]outbox.DB{
+		"pgx": outbox.PGXDB(nil), "a nil of pgx": outbox.PGXDB((*pgxpool.Pool)(nil)), "postgres": outbox.PostgresDB(nil), "sqlite": outbox.SQLiteDB(nil),
+	} {
+		if _, err := outbox.NewRelay(outbox.RelayConfig{DB: db, Publisher: newLedger()}); !errors.Is(err, postern.ErrInvalid) {
+			t.Errorf("a database of %s: %v", name, err)
+		}
+	}
+	b := newBase(t, "sqlite")
+	tx := b.open(t)
+	var none *outbox.Table
+	_, published := none.Publish(t.Context(), tx.Tx, typed("a.b"))
+	_, unparked := none.Unpark(t.Context(), tx.Tx)
+	_, schema := none.SQLiteSchema()
+	for _, err := range []error{published, unparked, schema, none.Create(t.Context(), tx.Tx)} {
+		if !errors.Is(err, postern.ErrInvalid) {
+			t.Errorf("a table: %v", err)
+		}
+	}
+}
+
+// A table has its schema in its name, and is notified of under any that PostgreSQL
+// takes.
+func TestATableInASchema(t *testing.T) {
+	for kind, schema := range map[string]string{"pgx": strings.Repeat("s", 60), "sqlite": "main"} {
+		t.Run(kind, func(t *testing.T) {
+			b, table, l := newBase(t, kind), &outbox.Table{Name: schema + ".mine", Notify: true}, newLedger()
+			cfg := outbox.RelayConfig{DB: b.db, Publisher: l, Table: table}
+			if kind == "pgx" {
+				b.in(t, func(tx transaction) error {
+					_, err := userdb.Exec(t.Context(), tx.Tx, "CREATE SCHEMA "+schema)
+					return err
+				})
+				cfg.Listen = b.listens
+			}
+			b.create(t, table)
+			relay(t, cfg)
+			b.publish(t, table, typed("a.b"))
+			l.wait(t, 1)
+		})
 	}
 }

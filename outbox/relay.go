@@ -97,17 +97,18 @@ func (r *Relay) Run(ctx context.Context) {
 		listener.Go(func() { r.listen(ctx) })
 	}
 	pace := pace{least: r.cfg.MinPoll, most: r.cfg.MaxPoll}
+	stalled := stalls{least: r.cfg.MinPoll, most: r.cfg.MaxPoll, of: map[postern.ApplicationNumber]stall{}}
 	failing := false
 	for ctx.Err() == nil {
-		moved, full, err := r.round(ctx)
+		moved, full, err := r.round(ctx, &stalled)
 		if err != nil && ctx.Err() == nil {
 			r.failures.Add(1)
 			if !failing {
 				r.cfg.Log.Warn("the outbox cannot be relayed, trying again", "table", r.table, "error", err)
 			}
 		}
-		failing = err != nil
-		if pause := pace.next(moved, full, err); pause > 0 {
+		failing = err != nil || len(stalled.of) > 0
+		if pause := pace.next(moved, full); pause > 0 {
 			timer := time.NewTimer(pause)
 			select {
 			case <-timer.C:
@@ -146,19 +147,20 @@ const (
 )
 
 // round moves some rows: moved is how many there were, and full that there may be
-// more. An error that came of the publisher is returned after all is settled.
-func (r *Relay) round(ctx context.Context) (moved int, full bool, err error) {
+// more which can be moved. An error that came of the publisher is returned after all is settled.
+func (r *Relay) round(ctx context.Context, stalled *stalls) (moved int, full bool, err error) {
 	hold, cancel := outlive(ctx, stopTime)
 	defer cancel()
 	var rows []*row
 	if userdb.DialectOfDB(r.cfg.DB) == userdb.Postgres {
-		rows, err = r.lockedRound(ctx, hold)
+		rows, err = r.lockedRound(ctx, hold, stalled)
 	} else {
-		rows, err = r.openRound(ctx, hold)
+		rows, err = r.openRound(ctx, hold, stalled)
 	}
 	if err != nil {
 		return 0, false, err
 	}
+	left := stalled.note(rows, time.Now())
 	bytes := 0
 	for _, row := range rows {
 		bytes += len(row.publish.Payload)
@@ -175,13 +177,13 @@ func (r *Relay) round(ctx context.Context) (moved int, full bool, err error) {
 			err = row.err
 		}
 	}
-	return moved, len(rows) == maxRows || bytes >= maxBytes, err
+	return moved, left && (len(rows) == maxRows || bytes >= maxBytes), err
 }
 
 // lockedRound is a round on PostgreSQL: one transaction, under a lock that one
 // relay of the table has at a time, so that the order holds over several. Who
 // does not get it has nothing to do now.
-func (r *Relay) lockedRound(ctx, hold context.Context) (rows []*row, err error) {
+func (r *Relay) lockedRound(ctx, hold context.Context, stalled *stalls) (rows []*row, err error) {
 	err = userdb.In(hold, r.cfg.DB, func(tx Tx) error {
 		mine := false
 		err := userdb.Each(hold, tx, func(scan func(...any) error) (bool, error) {
@@ -191,7 +193,7 @@ func (r *Relay) lockedRound(ctx, hold context.Context) (rows []*row, err error) 
 		if err != nil || !mine {
 			return err
 		}
-		if rows, err = r.cfg.Table.read(hold, tx, r.table); err != nil {
+		if rows, err = r.cfg.Table.read(hold, tx, r.table, stalled.now(time.Now())); err != nil {
 			return err
 		}
 		r.publishInTime(ctx, rows)
@@ -203,9 +205,9 @@ func (r *Relay) lockedRound(ctx, hold context.Context) (rows []*row, err error) 
 // openRound is a round on SQLite, where a transaction would keep everybody from
 // writing. Relays that read the same rows publish them in the same order, and
 // all but the first copy of each are known.
-func (r *Relay) openRound(ctx, hold context.Context) (rows []*row, err error) {
+func (r *Relay) openRound(ctx, hold context.Context, stalled *stalls) (rows []*row, err error) {
 	err = userdb.Read(ctx, r.cfg.DB, func(tx Tx) (err error) {
-		rows, err = r.cfg.Table.read(ctx, tx, r.table)
+		rows, err = r.cfg.Table.read(ctx, tx, r.table, stalled.now(time.Now()))
 		return err
 	})
 	if err != nil || len(rows) == 0 {
@@ -250,7 +252,7 @@ func (r *Relay) listenOnce(ctx context.Context) (listening bool, err error) {
 		return false, err
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }() // it is broken, or of no more use
-	if _, err := conn.Exec(ctx, "LISTEN "+pgx.Identifier{r.table}.Sanitize()); err != nil {
+	if _, err := conn.Exec(ctx, "LISTEN "+pgx.Identifier{channel(r.table)}.Sanitize()); err != nil {
 		return false, err
 	}
 	for {
@@ -264,14 +266,13 @@ func (r *Relay) listenOnce(ctx context.Context) (listening bool, err error) {
 // pace is how long a relay waits between two rounds.
 type pace struct{ least, most, pause time.Duration }
 
-// next is the time to wait after a round. What failed is waited for as if there
-// were no rows.
-func (p *pace) next(moved int, full bool, err error) time.Duration {
+// next is the time to wait after a round.
+func (p *pace) next(moved int, full bool) time.Duration {
 	switch {
-	case err != nil || moved == 0:
-		p.pause = min(max(2*p.pause, p.least), p.most)
 	case full:
 		p.pause = 0
+	case moved == 0:
+		p.pause = min(max(2*p.pause, p.least), p.most)
 	default:
 		p.pause = p.least
 	}

@@ -4,12 +4,13 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"fmt"
 	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/postern-dev/postern"
-	"github.com/postern-dev/postern/internal/route"
+	"github.com/postern-dev/postern/internal/event"
 	"github.com/postern-dev/postern/internal/userdb"
 )
 
@@ -54,14 +55,19 @@ func Publish(ctx context.Context, tx Tx, p postern.Publish) (eventID string, err
 // with an EventID that the engine has already is dropped as its second copy.
 //
 // The zero Application stands for the engine's own, as in its Publish.
-// Application, EventType, EventID, ContentType, Channels, Tags, Payload and
-// CausedBy of p are kept; others may not be set. Errors of kind Invalid and
+// Application, EventType, EventID, ContentType, Channels, Tags, Payload, CausedBy
+// and Depth of p are kept; others may not be set. Within a handler, given the
+// handler's context, the message notes what caused it, as in an engine's Publish,
+// and a chain of more than sixteen is refused. Errors of kind Invalid and
 // TooLarge say what is wrong with p and have changed nothing; others are the
 // database's, and on PostgreSQL end the transaction.
 func (t *Table) Publish(ctx context.Context, tx Tx, p postern.Publish) (eventID string, err error) {
 	table, err := t.name()
 	if err != nil {
 		return "", err
+	}
+	if cause, ok := event.CauseOf(ctx); ok {
+		cause.Note(&p) // a relay knows of no handler
 	}
 	if err := t.check(&p); err != nil {
 		return "", err
@@ -78,12 +84,12 @@ func (t *Table) Publish(ctx context.Context, tx Tx, p postern.Publish) (eventID 
 	}
 	_, err = userdb.Exec(ctx, tx, `INSERT INTO `+table+` (event_id, application, event_type, content_type, channels, tags, caused_by, payload)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
-		p.EventID, int64(p.Application), p.EventType, p.ContentType, list(p.Channels), list(p.Tags), causeText(p.CausedBy), p.Payload)
+		p.EventID, int64(p.Application), p.EventType, p.ContentType, list(p.Channels), list(p.Tags), causeText(&p), p.Payload)
 	if err != nil {
 		return "", err
 	}
 	if t.Notify && postgres && t.mayNotify(time.Now()) {
-		if _, err := userdb.Exec(ctx, tx, `SELECT pg_notify($1, '')`, table); err != nil {
+		if _, err := userdb.Exec(ctx, tx, `SELECT pg_notify($1, '')`, channel(table)); err != nil {
 			return "", err
 		}
 	}
@@ -93,27 +99,16 @@ func (t *Table) Publish(ctx context.Context, tx Tx, p postern.Publish) (eventID 
 // check finds what no engine would accept, while the caller can still be told.
 func (t *Table) check(p *postern.Publish) error {
 	switch {
-	case !route.ValidName(p.EventType):
-		return postern.InvalidField(wrongName, "EventType")
-	case p.EventID != "" && !route.ValidName(p.EventID):
-		return postern.InvalidField(wrongName, "EventID")
 	case !p.Source.IsZero() || p.ProviderEventType != "" || p.Request != nil || p.Only != 0 || p.Duplicate != (postern.DuplicateKey{}) || p.Repeat != [16]byte{}:
 		return postern.InvalidField("Source, ProviderEventType, Request, Only, Duplicate and Repeat are for what comes in by a source or the API", "Publish")
 	case len(p.Payload) > t.maxPayload():
 		return &postern.Error{Kind: postern.TooLarge, Detail: "the payload is larger than Table.MaxPayload"}
 	}
-	for _, channel := range p.Channels {
-		if !route.ValidName(channel) {
-			return postern.InvalidField(wrongName, "Channels")
-		}
-	}
 	if p.Payload == nil {
 		p.Payload = []byte{} // nil is NULL
 	}
-	return nil
+	return event.Check(p)
 }
-
-const wrongName = "must have 1 to 256 of letters, digits and the characters - _ ."
 
 // mayNotify reports whether the last notification is long enough ago.
 func (t *Table) mayNotify(now time.Time) bool {
@@ -186,16 +181,31 @@ func (t *Table) statements(d userdb.Dialect) ([]string, error) {
 	content_type text NOT NULL,
 	channels text NOT NULL, -- a JSON array, or empty
 	tags text NOT NULL, -- a JSON array, or empty
-	caused_by text NOT NULL,
+	caused_by text NOT NULL, -- a message's id and how many caused one another, or empty
 	payload ` + blob + ` NOT NULL,
 	failures integer NOT NULL DEFAULT 0,
 	parked text -- why it cannot be published
 )` + settings,
-		`CREATE INDEX IF NOT EXISTS ` + table[strings.IndexByte(table, '.')+1:] + `_waiting ON ` + table + ` (seq) WHERE parked IS NULL`,
+		userdb.Index(d, table, "waiting", "(seq) WHERE parked IS NULL"),
 	}, nil
 }
 
-func (t *Table) name() (string, error) { return userdb.Table(t.Name, defaultName) }
+func (t *Table) name() (string, error) {
+	if t == nil {
+		return "", postern.InvalidField("is nil: new(Table) is the default one", "Table")
+	}
+	return userdb.Table(t.Name, defaultName)
+}
+
+// channel is what is notified and listened to: the table's name, unless PostgreSQL
+// takes none so long.
+func channel(table string) string {
+	const longest = 63 // bytes
+	if len(table) <= longest {
+		return table
+	}
+	return fmt.Sprintf("%s_%08x", defaultName, uint32(userdb.LockClass(table)))
+}
 
 func (t *Table) maxPayload() int {
 	if t.MaxPayload == 0 {
@@ -212,9 +222,14 @@ func list(texts []string) string {
 	return string(text)
 }
 
-func causeText(id postern.MessageID) string {
-	if id.IsZero() {
-		return ""
+// causeText is what caused a message, and how many did before it.
+func causeText(p *postern.Publish) string {
+	id := ""
+	if !p.CausedBy.IsZero() {
+		id = p.CausedBy.String()
 	}
-	return id.String()
+	if p.Depth == 0 {
+		return id
+	}
+	return fmt.Sprintf("%s %d", id, p.Depth)
 }

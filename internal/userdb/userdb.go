@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"reflect"
 	"regexp"
 	"strings"
 
@@ -45,11 +46,28 @@ type runner interface {
 // RowFunc reads a row with scan, and reports whether it wants another.
 type RowFunc func(scan func(into ...any) error) (more bool, err error)
 
-// FromPGX is a transaction of pgx on PostgreSQL.
-func FromPGX(tx pgx.Tx) Tx { return Tx{Postgres, pgxTx{tx}} }
+// FromPGX is a transaction of pgx on PostgreSQL; the zero Tx for nil.
+func FromPGX(tx pgx.Tx) Tx {
+	if isNil(tx) {
+		return Tx{}
+	}
+	return Tx{Postgres, pgxTx{tx}}
+}
 
-// FromSQL is a transaction of database/sql.
-func FromSQL(d Dialect, tx *sql.Tx) Tx { return Tx{d, sqlTx{d, tx}} }
+// FromSQL is a transaction of database/sql; the zero Tx for nil.
+func FromSQL(d Dialect, tx *sql.Tx) Tx {
+	if tx == nil {
+		return Tx{}
+	}
+	return Tx{d, sqlTx{d, tx}}
+}
+
+// isNil reports whether an interface holds nothing, or a nil pointer: what a
+// library returns beside an error that nobody looked at.
+func isNil(v any) bool {
+	value := reflect.ValueOf(v)
+	return v == nil || value.Kind() == reflect.Pointer && value.IsNil()
+}
 
 // DialectOf is that of a transaction's database; 0 for the zero Tx. What is done
 // with a Tx and a DB are functions, because both are names in public packages: what
@@ -72,7 +90,10 @@ func Each(ctx context.Context, t Tx, do RowFunc, query string, args ...any) erro
 	return t.on.each(ctx, do, query, args)
 }
 
-var errNone = &postern.Error{Kind: postern.Invalid, Detail: "no transaction: make one of yours with PGX, Postgres or SQLite of this package"}
+var (
+	errNone = &postern.Error{Kind: postern.Invalid, Detail: "no transaction: make one of yours, which is not nil, with PGX, Postgres or SQLite of this package"}
+	errNoDB = &postern.Error{Kind: postern.Invalid, Detail: "no database: make one of yours, which is not nil, with PGXDB, PostgresDB or SQLiteDB of this package"}
+)
 
 // DB begins transactions. Its zero value refuses to.
 type DB struct {
@@ -91,8 +112,11 @@ type ender struct {
 	commit, rollback func(ctx context.Context) error
 }
 
-// PGXDB is a PostgreSQL that is reached with pgx.
+// PGXDB is a PostgreSQL that is reached with pgx; the zero DB for nil.
 func PGXDB(db Beginner) DB {
+	if isNil(db) {
+		return DB{}
+	}
 	return DB{dialect: Postgres, begin: func(ctx context.Context) (Tx, ender, error) {
 		tx, err := db.Begin(ctx)
 		if err != nil {
@@ -102,8 +126,11 @@ func PGXDB(db Beginner) DB {
 	}}
 }
 
-// SQLDB is a database that is reached with database/sql.
+// SQLDB is a database that is reached with database/sql; the zero DB for nil.
 func SQLDB(d Dialect, db *sql.DB) DB {
+	if db == nil {
+		return DB{}
+	}
 	return DB{dialect: d, outside: Tx{d, sqlTx{d, db}}, begin: func(ctx context.Context) (Tx, ender, error) {
 		tx, err := db.BeginTx(ctx, nil)
 		if err != nil {
@@ -122,7 +149,7 @@ func DialectOfDB(db DB) Dialect { return db.dialect }
 // In runs do in a transaction, and commits it when do returns nil.
 func In(ctx context.Context, db DB, do func(tx Tx) error) error {
 	if db.begin == nil {
-		return errNone
+		return errNoDB
 	}
 	tx, end, err := db.begin(ctx)
 	if err != nil {
@@ -158,6 +185,23 @@ func Table(name, def string) (string, error) {
 		return "", postern.InvalidField("must be letters, digits and _, at most 51, with a schema and a dot before them or not", "Table", "Name")
 	}
 	return name, nil
+}
+
+// Index is the statement that makes an index of a table, named after both, on
+// columns. A schema stands before the table on PostgreSQL, and before the index on
+// SQLite.
+func Index(d Dialect, table, name, columns string) string {
+	schema, plain, found := strings.Cut(table, ".")
+	if !found {
+		schema, plain = "", table
+	} else {
+		schema += "."
+	}
+	on, index := table, plain+"_"+name
+	if d == SQLite {
+		on, index = plain, schema+index
+	}
+	return `CREATE INDEX IF NOT EXISTS ` + index + ` ON ` + on + ` ` + columns
 }
 
 // LockClass is a table's part of the keys of advisory locks, which are shared

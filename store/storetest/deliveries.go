@@ -44,6 +44,8 @@ func testRows(t *testing.T, h Harness) {
 	w.everywhere(check())
 }
 
+// testDue: an endpoint's rows come by time, then by id, page after page, also from a
+// place where none is; and each endpoint's earliest tells when to look.
 func testDue(t *testing.T, h Harness) {
 	w := newWorld(t, h)
 	var puts []store.RowChange
@@ -94,6 +96,7 @@ func testDue(t *testing.T, h Harness) {
 	}
 }
 
+// testBehind: a lane has one behind row, which moves and goes with a batch.
 func testBehind(t *testing.T, h Harness) {
 	w := newWorld(t, h)
 	one := store.BehindRow{Endpoint: 1, Application: 1, From: w.message(1).ID}
@@ -111,6 +114,9 @@ func testBehind(t *testing.T, h Harness) {
 	w.everywhere(check(moved))
 }
 
+// testStanding: how a delivery stands follows from attempts, final record and row, in
+// whatever order they came: a row counts before all, the later of the others before the
+// earlier, and another application has none of it.
 func testStanding(t *testing.T, h Harness) {
 	w := newWorld(t, h)
 	m := w.publish(1, 1, 2, 3)
@@ -162,6 +168,7 @@ type recovered struct {
 	Open    []postern.EndpointNumber
 }
 
+// recoverAll copies what the callback is lent.
 func recoverAll(t *testing.T, s store.Store, from uint64) []recovered {
 	t.Helper()
 	var list []recovered
@@ -176,6 +183,8 @@ func recoverAll(t *testing.T, s store.Store, from uint64) []recovered {
 	return list
 }
 
+// testRecover: from a position on come the messages in order, with the routes that
+// neither a final record nor a row covers. Before Low a driver may forget positions.
 func testRecover(t *testing.T, h Harness) {
 	w := newWorld(t, h)
 	untried := w.publish(1, 1, 2)
@@ -215,6 +224,8 @@ func testRecover(t *testing.T, h Harness) {
 	}
 }
 
+// testScan: an endpoint's open deliveries come in order, over days and bounds, and what
+// a bound ends goes on where it ended.
 func testScan(t *testing.T, h Harness) {
 	w := newWorld(t, h)
 	var routed []*postern.Message
@@ -259,6 +270,7 @@ func testScan(t *testing.T, h Harness) {
 	equal(t, "header", middle, got[0])
 }
 
+// scanAll goes on until done, and finds scans that do not get on.
 func scanAll(t *testing.T, s store.Store, q store.ScanQuery) []*postern.Message {
 	t.Helper()
 	var list []*postern.Message

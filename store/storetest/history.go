@@ -122,6 +122,8 @@ func messagePages(t *testing.T, s store.Store, app postern.ApplicationNumber, f 
 	})
 }
 
+// testMessagePages: lists in both directions, pages of any size, bounds that leave out
+// the moments they name.
 func testMessagePages(t *testing.T, h Harness) {
 	w := newWorld(t, h)
 	oldest := fill(w, 60, nil)
@@ -178,6 +180,7 @@ func testPagesUnderInserts(t *testing.T, h Harness) {
 	}
 }
 
+// testMessageFilters: a filter's parts all have to hold.
 func testMessageFilters(t *testing.T, h Harness) {
 	w := newWorld(t, h)
 	list := fill(w, 40, func(i int, m *postern.Message) {
@@ -228,6 +231,9 @@ func testFilterBudget(t *testing.T, h Harness) {
 	equal(t, "newest first", rare, messagePages(t, w.s, 5, f, store.Page{Limit: 1}))
 }
 
+// testEndpointAttempts: by outcome, class of code and event type, in the order of their
+// ids; 0 is the class of attempts without an answer. An endpoint has its attempts in its
+// own application alone.
 func testEndpointAttempts(t *testing.T, h Harness) {
 	w := newWorld(t, h)
 	messages := fill(w, 30, func(i int, m *postern.Message) {
@@ -284,6 +290,7 @@ func testEndpointAttempts(t *testing.T, h Harness) {
 	}
 }
 
+// testDead: the list has what was put and not deleted, at one endpoint.
 func testDead(t *testing.T, h Harness) {
 	w := newWorld(t, h)
 	messages := fill(w, 40, nil)
@@ -306,6 +313,7 @@ func testDead(t *testing.T, h Harness) {
 	})
 }
 
+// testRefusals: a source's own, without bodies in lists, until they are dropped.
 func testRefusals(t *testing.T, h Harness) {
 	w := newWorld(t, h)
 	source, other := postern.SourceID(w.id()), postern.SourceID(w.id())

@@ -9,6 +9,7 @@ import (
 	"github.com/postern-dev/postern/store"
 )
 
+// testHead: the head is the last batch's, over every end of the store.
 func testHead(t *testing.T, h Harness) {
 	w := newWorld(t, h)
 	equal(t, "head of a new store", store.Head{}, must[store.Head](t)(w.s.Head(t.Context())))
@@ -175,6 +176,7 @@ func testTornCommit(t *testing.T, h Harness) {
 	}
 }
 
+// testDedupe: digests are known in their scope alone.
 func testDedupe(t *testing.T, h Harness) {
 	w := newWorld(t, h)
 	a := w.accept(1, 1)

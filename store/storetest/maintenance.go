@@ -58,6 +58,8 @@ func want(t *testing.T, records ...any) map[string][]string {
 	return list
 }
 
+// testCatalogue: records are loaded as they were put, applications before what belongs
+// to them, and go with their deletion; an endpoint's health goes with the endpoint.
 func testCatalogue(t *testing.T, h Harness) {
 	w := newWorld(t, h)
 	at := w.now
@@ -231,6 +233,7 @@ func testDropDayFreesEvents(t *testing.T, h Harness) {
 	}
 }
 
+// testUsage: figures that a driver does not know are 0, and never below.
 func testUsage(t *testing.T, h Harness) {
 	w := newWorld(t, h)
 	if err := w.s.Admit(); err != nil {
@@ -243,6 +246,8 @@ func testUsage(t *testing.T, h Harness) {
 	}
 }
 
+// testCheckpoint: a copy is made beside batches that come, and into no folder that is
+// there; or it is refused, where NoCheckpoint says so.
 func testCheckpoint(t *testing.T, h Harness) {
 	w := newWorld(t, h)
 	w.publish(1, 1)
@@ -262,6 +267,7 @@ func testCheckpoint(t *testing.T, h Harness) {
 	w.publish(1, 1)
 }
 
+// testClosed: a store is closed as often as one likes, and then takes and tells nothing.
 func testClosed(t *testing.T, h Harness) {
 	w := newWorld(t, h)
 	w.publish(1, 1)

@@ -54,6 +54,7 @@ const (
 	oracleEndpoints = 6 // two for each application
 )
 
+// newOracle begins with the applications and endpoints that all batches are about.
 func newOracle(w *world) *oracle {
 	o := &oracle{
 		world: w, messages: map[postern.MessageID]*postern.Message{}, attempts: map[store.DeliveryKey][]postern.Attempt{},

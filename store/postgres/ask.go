@@ -24,6 +24,10 @@ const (
 	firstLook = 20 * time.Millisecond
 )
 
+// errLost is what comes of a request that a crash of the database took with it. Nobody
+// answers it any more.
+var errLost = &postern.Error{Kind: postern.Unavailable, Code: "no_answer", Detail: "the database has lost what another node was asked: it may have done that or not"}
+
 // Ask implements store.Cluster.
 func (s *Store) Ask(ctx context.Context, journal uint16, request []byte) ([]byte, error) {
 	request, err := bounded("request", request)
@@ -70,14 +74,15 @@ func (s *Store) await(ctx context.Context, id int64, answered <-chan struct{}) (
 			return nil, ctx.Err()
 		}
 		timer.Stop()
-		var answer string
-		err := s.node.control.QueryRow(ctx, "SELECT encode(r.answer, 'hex') FROM request r WHERE r.id = $1::int8 AND r.answer IS NOT NULL", id).Scan(&answer)
+		var answer *string
+		err := s.node.control.QueryRow(ctx, "SELECT encode(r.answer, 'hex') FROM request r WHERE r.id = $1::int8", id).Scan(&answer)
 		switch {
-		case err == nil:
+		case err == nil && answer != nil:
 			s.withdraw(ctx, id)
-			return hex.DecodeString(answer)
-		case errors.Is(err, pgx.ErrNoRows), passing(err): // the database may come back in time
-		default:
+			return hex.DecodeString(*answer)
+		case errors.Is(err, pgx.ErrNoRows):
+			return nil, errLost
+		case err != nil && !passing(err): // else the database may come back in time
 			return nil, err
 		}
 	}

@@ -149,6 +149,23 @@ func TestAskThatIsAnsweredAtLast(t *testing.T) {
 	}
 }
 
+// An asker whose request a crash of the database took is not left waiting.
+func TestAskThatIsLost(t *testing.T) {
+	url := cluster.Database(t)
+	s := open(t, url, Options{})
+	failed := make(chan error, 1)
+	go func() {
+		_, err := s.Ask(t.Context(), 7, nil)
+		failed <- err
+	}()
+	until(t, func() bool { return query(t, url, "SELECT count(*) FROM request") > 0 })
+	do(t, url, "TRUNCATE request") // as recovery does
+	begun := time.Now()
+	if err := <-failed; postern.KindOf(err) != postern.Unavailable || time.Since(begun) > answerWithin/2 {
+		t.Errorf("told %v after %v", err, time.Since(begun))
+	}
+}
+
 // An asker whose store is closed is not left waiting.
 func TestAskUntilClosed(t *testing.T) {
 	url := cluster.Database(t)

@@ -131,6 +131,7 @@ func TestRestart(t *testing.T) {
 	made := p.shorten(t, "https://example.com/")
 	p.do(t, http.MethodGet, "/"+made.Code, "")
 	third.next(t)
+	p.log.await(t, 1, "a handler returned", "analytics", "error=<nil>") // or it is called after the restart
 	p.stop(t)
 
 	p = start(t, database, data)

@@ -39,6 +39,10 @@ func (e *Engine) newShard(st store.Store, head store.Head) *shard {
 	if shared {
 		leased = cluster.Leased
 	}
+	var beside *dispatch.Dispatcher
+	if e.shards.main != nil {
+		beside = e.shards.main.dispatcher
+	}
 	sh.dispatcher = dispatch.New(dispatch.Config{
 		Store: st, Catalogue: e.catalogue, Sender: e.lines,
 		Settle: func(p dispatch.Part, size int) error {
@@ -47,7 +51,7 @@ func (e *Engine) newShard(st store.Store, head store.Head) *shard {
 		Command: func(p dispatch.Part) error {
 			return sh.committer.Enqueue(journal.Command, p, 0)
 		},
-		Schedule: e.cfg.RetrySchedule, Places: e.cfg.MaxInFlight, Failing: e.failing(),
+		Schedule: e.cfg.RetrySchedule, Beside: beside, Places: e.cfg.MaxInFlight, Failing: e.failing(),
 		Leased: leased, Taken: e.taken, Share: e.shareOf(head.Journal),
 		Now: e.cfg.Now, Log: e.cfg.Log,
 		Events: dispatch.Events{Attempted: e.attempted, Ended: e.cfg.Observer.Ended, Canceled: e.tail.Canceled, Waiting: e.pulls.Waiting},

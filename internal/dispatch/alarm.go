@@ -144,7 +144,7 @@ func (d *Dispatcher) sweep(now, mono time.Time) {
 // keep is how long a lane without work is kept: one that is probed long enough
 // for the next probe to find it so.
 func (l *lane) keep() time.Duration {
-	if l.throttle.probing() {
+	if l.reach.probing() {
 		return 2 * maxPause
 	}
 	return idleLane

@@ -50,7 +50,7 @@ func (d *Dispatcher) Accepted(m *postern.Message, c *postern.Content) {
 	if d.arrivals.queue.len() > 1 { // the spreader has others to hand over before
 		// As many as all queues hold may wait for it. Past that it is helped, and
 		// batches wait: else publishers outrun it, and Low with all lanes stays behind.
-		for d.arrivals.left > d.cfg.MaxClaims && d.handSlice() {
+		for d.arrivals.left > d.most.claims && d.handSlice() {
 		}
 		return
 	}
@@ -80,13 +80,13 @@ func (d *Dispatcher) load(m *postern.Message, c *postern.Content) *load {
 	if len(m.Routes) == 0 {
 		return shared
 	}
-	budget, bytes := d.cfg.MaxBytes, len(c.Payload)+256
-	if d.bytes+bytes > budget-budget/4 && !d.startsSoon(m) {
+	budget, bytes := d.most.bytes, len(c.Payload)+256
+	if d.used.bytes+bytes > budget-budget/4 && !d.startsSoon(m) {
 		budget -= budget / 4
 	}
-	if d.bytes+bytes <= budget {
+	if d.used.bytes+bytes <= budget {
 		shared.content, shared.bytes = c, bytes
-		d.bytes += bytes
+		d.inMemory(bytes)
 	}
 	return shared
 }

@@ -138,8 +138,8 @@ func (d *Dispatcher) Close(b *store.Batch) {
 // checkAge lets a lane whose oldest delivery waits too long go behind, and
 // notices one that hangs.
 func (d *Dispatcher) checkAge(l *lane, now time.Time) {
-	if l.throttle.inflight > 0 {
-		d.rate(l, now)
+	if l.reach.inflight > 0 {
+		d.rate(l.reach, now)
 	}
 	if c := l.open.head; c != nil && l.counting && now.Sub(c.since) > patience {
 		if l.rowState == rowNone {

@@ -68,7 +68,7 @@ func (l *lane) demand(now time.Time, limit float64) float64 {
 	p := &l.pace
 	p.count(now)
 	switch {
-	case now.Sub(l.throttle.heldAt) > 2*askAgain:
+	case now.Sub(l.tokens.heldAt) > 2*askAgain:
 		return p.perSecond
 	case l.rowState != rowNone || l.dueNow:
 		return limit // nobody knows how much there is in the store

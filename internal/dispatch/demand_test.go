@@ -79,7 +79,7 @@ func TestSharesNeverAddUpToMore(t *testing.T) {
 	r := testkit.Rand(t)
 	const perSecond, seconds = 50, 300
 	now := time.Unix(1_760_000_000, 0)
-	shards := make([]throttle, 3)
+	shards := make([]tokens, 3)
 	shares := []float64{1, 0, 0}
 	var sent [seconds]int
 	for second := range seconds {
@@ -94,7 +94,7 @@ func TestSharesNeverAddUpToMore(t *testing.T) {
 			now = now.Add(time.Millisecond)
 			for i := range shards {
 				if i != idle {
-					if ok, _ := shards[i].withinRate(now, rate.Limit(perSecond*shares[i])); ok {
+					if ok, _ := shards[i].admit(now, rate.Limit(perSecond*shares[i])); ok {
 						sent[second]++
 					}
 				}
@@ -118,27 +118,30 @@ func TestSharesNeverAddUpToMore(t *testing.T) {
 
 // What a lower rate does not let be saved is gone at once.
 func TestALowerRateCutsWhatWasSaved(t *testing.T) {
-	a := newAttempts()
-	a.admits(a.now, 100)
-	a.now = a.now.Add(time.Minute)
+	var (
+		a   tokens
+		now = time.Unix(1_760_000_000, 0)
+	)
+	a.admit(now, 100)
+	now = now.Add(time.Minute)
 	burst := 0
 	for ok := true; ok; burst++ {
-		ok, _ = a.admits(a.now, 20)
+		ok, _ = a.admit(now, 20)
 	}
 	if burst-1 != 2 {
 		t.Errorf("%d at once after the rate fell from 100 to 20 a second, want 2", burst-1)
 	}
-	if ok, _ := a.admits(a.now, 100); ok {
+	if ok, _ := a.admit(now, 100); ok {
 		t.Error("a higher rate gives a token at once")
 	}
-	a.now = a.now.Add(time.Minute)
-	a.admits(a.now, 0)
-	a.now = a.now.Add(time.Minute)
-	if ok, wake := a.admits(a.now, 0); ok || wake.Sub(a.now) != askAgain {
-		t.Errorf("a token of no rate %t, else asked again in %v", ok, wake.Sub(a.now))
+	now = now.Add(time.Minute)
+	a.admit(now, 0)
+	now = now.Add(time.Minute)
+	if ok, wake := a.admit(now, 0); ok || wake.Sub(now) != askAgain {
+		t.Errorf("a token of no rate %t, else asked again in %v", ok, wake.Sub(now))
 	}
-	if ok, wake := a.admits(a.now, 0.01); ok || wake.Sub(a.now) != askAgain {
-		t.Errorf("saved without a rate %t, else asked again in %v", ok, wake.Sub(a.now))
+	if ok, wake := a.admit(now, 0.01); ok || wake.Sub(now) != askAgain {
+		t.Errorf("saved without a rate %t, else asked again in %v", ok, wake.Sub(now))
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"log/slog"
 	"math/rand/v2"
-	"sync"
 	"time"
 
 	"github.com/postern-dev/postern"
@@ -61,13 +60,17 @@ type Config struct {
 	// Schedule is for deliveries whose endpoint and event type set none; the
 	// default one when nil.
 	Schedule postern.RetrySchedule
-	// Places bounds attempts under way; 2048 when 0.
-	Places int
-	// QueueLength bounds a lane's queue, MaxClaims all queues together, MaxBytes
-	// the payloads held for them; 1024, 65,536 (each some 700 bytes) and 64 MiB
-	// when 0.
-	QueueLength, MaxClaims int
-	MaxBytes               int
+	// QueueLength bounds a lane's queue; 1024 when 0.
+	QueueLength int
+	// Beside is another dispatcher of this node, for another journal. The bounds that
+	// follow, and what is known of how endpoints answer, are then that one's, and
+	// hold for both together. Nil for the first.
+	Beside *Dispatcher
+	// Places bounds attempts under way, MaxClaims what is queued, MaxBytes the
+	// payloads held for that; 2048, 65,536 (each some 700 bytes) and 64 MiB when 0.
+	Places, MaxClaims, MaxBytes int
+	// Failing are endpoints that did nothing but fail before the start.
+	Failing []postern.EndpointNumber
 	// Slice is how many routes of a message are handed to their lanes at once;
 	// 64 when 0.
 	Slice int
@@ -82,8 +85,6 @@ type Config struct {
 	// with Take, rather than sent; those of pull endpoints when nil. It is asked with
 	// locks held, once there is work, and its answer does not change.
 	Taken func(v *postern.EndpointView) bool
-	// Failing are endpoints that did nothing but fail before the start.
-	Failing []postern.EndpointNumber
 	// Now is the wall clock of stored times; time.Now when nil.
 	Now    func() time.Time
 	Log    *slog.Logger
@@ -110,20 +111,17 @@ func (e *Events) waiting(n postern.EndpointNumber) {
 	}
 }
 
-// Dispatcher holds all lanes.
+// Dispatcher holds the lanes of one journal.
 type Dispatcher struct {
 	cfg      Config
 	journal  uint16
-	places   int
 	troubles troubles
 
-	mu      sync.Mutex
+	*pool       // its lock guards what follows
+	held    use // of what the pool has
 	lanes   map[postern.EndpointNumber]*lane
 	limited map[*lane]struct{} // those whose rate was asked for
 	active  active             // lanes with claims
-	rotas   map[postern.ApplicationNumber]*rotation
-	apps    ring[*rotation] // applications with ready lanes
-	waiting ring[*lane]     // slow lanes that wait for a place
 	dirty   []*lane
 	cover   *cover
 	next    uint64 // the position after the last batch
@@ -132,13 +130,7 @@ type Dispatcher struct {
 	handed   postern.MessageID
 	arrivals arrivals
 
-	inflight   int // places taken
-	slow       int // of these, by slow lanes
-	failing    int // lanes whose endpoint fails
-	census     census
-	claims     int // in all queues
-	lengths    lengths
-	bytes      int    // of payloads in memory
+	lapsed     bool   // something waits for a longer lease
 	wentBehind uint64 // lanes that did, since the start
 	alarm      alarm
 	refills    refills
@@ -148,6 +140,7 @@ type Dispatcher struct {
 	told       []*claim             // settled, to be told to Events
 	expiry     *expiry              // under way; nil for none
 	dropped    postern.MessageID    // messages below it are gone
+	failed     bool                 // nothing is stored any more
 	stopping   bool
 	stopReads  func() // nil before Start
 }
@@ -164,20 +157,23 @@ func New(cfg Config, head store.Head) *Dispatcher {
 	if cfg.Schedule == nil {
 		cfg.Schedule = postern.DefaultRetrySchedule()
 	}
-	cfg.Places = orDefault(cfg.Places, 2048)
 	cfg.QueueLength = orDefault(cfg.QueueLength, 1024)
+	cfg.Places = orDefault(cfg.Places, 2048)
 	cfg.MaxClaims = orDefault(cfg.MaxClaims, 1<<16)
 	cfg.Slice = orDefault(cfg.Slice, 64)
 	cfg.MaxBytes = orDefault(cfg.MaxBytes, 64<<20)
 	low, next := max(head.Low, 1), max(head.Next, 1)
 	d := &Dispatcher{
-		cfg: cfg, journal: head.Journal, places: cfg.Places,
+		cfg: cfg, journal: head.Journal,
 		lanes: make(map[postern.EndpointNumber]*lane), limited: make(map[*lane]struct{}),
-		rotas: make(map[postern.ApplicationNumber]*rotation),
 		cover: newCover(low, next), next: next,
 	}
 	d.handed = postern.NewMessageID(head.LastTime, head.Journal, next, 0)
-	d.census.presume(cfg.Failing, d.now())
+	if cfg.Beside != nil {
+		d.pool = cfg.Beside.pool
+	} else {
+		d.pool = newPool(&cfg)
+	}
 	d.alarm.init(d)
 	d.refills.init(d)
 	return d
@@ -220,7 +216,7 @@ func (d *Dispatcher) Changed(n postern.EndpointNumber) {
 	if l == nil {
 		return
 	}
-	l.throttle.blockedUntil, l.throttle.probeAt = time.Time{}, time.Time{}
+	l.reach.blockedUntil, l.reach.probeAt = time.Time{}, time.Time{}
 	if l.rowState != rowNone {
 		d.mark(l)
 	}
@@ -298,7 +294,7 @@ func (d *Dispatcher) uncover(c *claim) {
 
 func (d *Dispatcher) release(shared *load) {
 	if shared.claims--; shared.claims == 0 {
-		d.bytes -= shared.bytes
+		d.inMemory(-shared.bytes)
 	}
 }
 
@@ -307,14 +303,11 @@ func (d *Dispatcher) lane(n postern.EndpointNumber, app postern.ApplicationNumbe
 	if l := d.lanes[n]; l != nil {
 		return l
 	}
-	r := d.rotas[app]
-	if r == nil {
-		r = &rotation{d: d, app: app}
-		d.rotas[app] = r
-	}
-	r.count++
-	l := newLane(n, r)
+	l := newLane(d, n)
 	l.lastUsed = d.now()
+	if d.join(l, app); d.stopping {
+		d.part(l) // as the others have
+	}
 	d.lanes[n] = l
 	d.alarm.arm()
 	return l
@@ -324,12 +317,7 @@ func (d *Dispatcher) lane(n postern.EndpointNumber, app postern.ApplicationNumbe
 func (d *Dispatcher) drop(l *lane) {
 	delete(d.lanes, l.number)
 	delete(d.limited, l)
-	if l.failing {
-		d.failing--
-	}
-	if l.app.count--; l.app.count == 0 && !l.app.ready {
-		delete(d.rotas, l.app.app)
-	}
+	d.part(l)
 }
 
 // now is the clock that lanes go by. Its monotonic part serves intervals.

@@ -25,8 +25,11 @@ type lineOf struct {
 
 // lane is what is in memory of one endpoint with recent work.
 type lane struct {
-	number postern.EndpointNumber
-	app    *rotation
+	d       *Dispatcher
+	number  postern.EndpointNumber
+	app     *rotation
+	reach   *reach
+	sibling *lane // another one of the endpoint, of another journal
 
 	queue ring[*claim]
 	room  room
@@ -74,13 +77,10 @@ type lane struct {
 	// expiring: days that the lane has still to read are being dropped.
 	expiring bool
 
-	pulled   bool // what it has is taken: it takes no places. Known once there is work
 	ready    bool // in the rotation
 	waitSlow bool // waits for a place among slow lanes
-	waiting  bool // is in the dispatcher's queue of those
-	slow     bool // its places count among those of slow lanes
-	failing  bool // its endpoint counts among those that fail
-	throttle throttle
+	waiting  bool // is in the queue of those
+	tokens   tokens
 	pace     pace
 	health   postern.Health // what the batch in hand stores, while unsynced
 	unsynced bool
@@ -90,10 +90,10 @@ type lane struct {
 	lastUsed time.Time
 }
 
-func newLane(number postern.EndpointNumber, app *rotation) *lane {
+func newLane(d *Dispatcher, number postern.EndpointNumber) *lane {
 	return &lane{
-		number: number, app: app, set: make(map[uint64]*claim),
-		fed: true, counting: true, heapSlot: -1, throttle: newThrottle(),
+		d: d, number: number, set: make(map[uint64]*claim),
+		fed: true, counting: true, heapSlot: -1,
 	}
 }
 

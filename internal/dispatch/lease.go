@@ -26,6 +26,12 @@ func (d *Dispatcher) MayStart() bool { return d.leased() }
 func (d *Dispatcher) Renewed() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.lapsed {
+		d.lapsed = false
+		for _, l := range d.lanes {
+			d.offer(l)
+		}
+	}
 	d.pump()
 }
 

@@ -116,7 +116,7 @@ func TestAnAttemptThatMissesTheLeaseGoesBack(t *testing.T) {
 				held.renew(time.Hour)
 				slow.gate <- struct{}{}
 				r.d.Renewed()
-				if faults := r.d.lanes[n].throttle.faults; faults > 0 {
+				if faults := r.d.lanes[n].reach.faults; faults > 0 {
 					t.Errorf("%d faults", faults)
 				}
 				r.say(answer{code: 200}, r.only())

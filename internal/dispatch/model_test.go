@@ -35,11 +35,10 @@ func TestSoakModel(t *testing.T) {
 
 func runModel(t *testing.T, seed, run uint64) bool {
 	synctest.Test(t, func(t *testing.T) {
-		m := &model{r: rand.New(rand.NewPCG(seed, run)), oracle: newOracle(), fs: vfs.NewCrashableMem()}
+		m := newModel(rand.New(rand.NewPCG(seed, run)), newCatalogue())
 		defer func() {
 			if t.Failed() {
-				tail := m.trace[max(0, len(m.trace)-400):]
-				t.Logf("seed %d run %d:\n%s", seed, run, strings.Join(tail, "\n"))
+				t.Logf("seed %d run %d:\n%s", seed, run, m.last(400))
 			}
 		}()
 		m.run(t)
@@ -47,12 +46,13 @@ func runModel(t *testing.T, seed, run uint64) bool {
 	return !t.Failed()
 }
 
-// model is one run.
+// model is one run, or one journal's part in it.
 type model struct {
 	*rig
 	r       *rand.Rand
 	fs      *vfs.MemFS
 	oracle  *oracle
+	other   *model // of another journal of the node; nil for none
 	batch   *batch // the one under way; nil between two
 	stage   int    // how far it is
 	told    int    // parts of it that were told
@@ -63,33 +63,24 @@ type model struct {
 	trace   []string
 }
 
+func newModel(r *rand.Rand, cat *catalogue) *model {
+	m := &model{r: r, oracle: newOracle(), fs: vfs.NewCrashableMem(), rig: &rig{cat: cat}}
+	m.cfg = Config{Places: 6, QueueLength: 4, MaxClaims: 9, Leased: m.held.end}
+	return m
+}
+
+// last are so many lines of the trace, without those before.
+func (m *model) last(lines int) string {
+	return strings.Join(m.trace[max(0, len(m.trace)-lines):], "\n")
+}
+
 func (m *model) note(format string, args ...any) {
 	m.trace = append(m.trace, fmt.Sprintf(format, args...))
 }
 
 func (m *model) run(t *testing.T) {
-	st := m.open(t)
-	m.rig = &rig{t: t, st: &heldStore{Store: st}, cat: &catalogue{views: map[postern.EndpointNumber]*postern.EndpointView{}}}
-	m.rig.cfg = Config{Places: 6, QueueLength: 4, MaxClaims: 9, Leased: m.held.end}
-	m.held.renew(time.Hour)
-	if m.byHand = m.r.IntN(2) == 0; m.byHand {
-		m.rig.cfg.Slice = 1
-	}
-	m.head = store.Head{Next: 1, Low: 1}
-	m.start()
-	defer func() {
-		m.rig.end()
-		if err := m.st.Close(); err != nil {
-			t.Error(err)
-		}
-	}()
-	for i := range 4 {
-		m.endpoint(postern.ApplicationNumber(1+i%2), func(v *postern.EndpointView) {
-			if i == 3 {
-				v.Rate = 5
-			}
-		})
-	}
+	defer m.begin(t)()
+	m.endpoints()
 	for range 250 {
 		m.step()
 		m.watch()
@@ -99,6 +90,42 @@ func (m *model) run(t *testing.T) {
 	}
 	m.heal()
 	m.judge()
+}
+
+// begin starts the dispatcher on an empty store; end closes both.
+func (m *model) begin(t *testing.T) (end func()) {
+	m.t, m.st, m.head = t, &heldStore{Store: m.open(t)}, store.Head{Next: 1, Low: 1}
+	m.held.renew(time.Hour)
+	if m.byHand = m.r.IntN(2) == 0; m.byHand {
+		m.cfg.Slice = 1
+	}
+	m.start()
+	return func() {
+		m.rig.end()
+		if err := m.st.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// start makes a dispatcher, beside that of the other journal if there is one.
+func (m *model) start() {
+	m.cfg.Beside = nil
+	if m.other != nil {
+		m.cfg.Beside = m.other.d
+	}
+	m.rig.start()
+}
+
+// endpoints makes some of two applications.
+func (m *model) endpoints() {
+	for i := range 4 {
+		m.endpoint(postern.ApplicationNumber(1+i%2), func(v *postern.EndpointView) {
+			if i == 3 {
+				v.Rate = 5
+			}
+		})
+	}
 }
 
 func (m *model) open(t *testing.T) store.Store {
@@ -331,13 +358,13 @@ func (m *model) configure() {
 	if m.cat.EndpointByNumber(n).Deleted {
 		return
 	}
-	switch m.r.IntN(14) {
-	case 0:
+	switch what := m.r.IntN(14); {
+	case what == 0 && m.other == nil: // two stores cannot delete it at once
 		m.note("delete %d", n)
 		m.ready = append(m.ready, &partFunc{build: func(b *store.Batch) {
 			b.Changes = append(b.Changes, store.Change{Delete: &postern.Endpoint{ID: postern.EndpointID{byte(n)}, Number: n, Application: m.cat.EndpointByNumber(n).Application}})
 		}, done: func() { m.cat.edit(n, deleted) }})
-	case 1, 2, 3, 4, 5:
+	case what < 6:
 		m.note("pause %d", n)
 		m.edit(n, paused)
 	default:
@@ -350,9 +377,11 @@ func (m *model) setClock() {
 	by := []time.Duration{-time.Hour, -20 * time.Second, 20 * time.Second, time.Hour}[m.r.IntN(4)]
 	m.note("clock %v", by)
 	m.jump(by)
+	if m.other != nil {
+		m.other.jump(by)
+	}
 }
 
-// crash cuts the power, and starts again on what is left.
 // expire begins to drop all days, or has the store refuse what it began.
 func (m *model) expire() {
 	if m.expiry == nil {
@@ -365,10 +394,18 @@ func (m *model) expire() {
 	m.expiry = nil
 }
 
+// crash cuts the power, and starts again on what is left.
 func (m *model) crash() {
 	clone := m.fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: []int{0, 50, 100}[m.r.IntN(3)], RNG: m.r})
 	m.note("crash")
 	m.oracle.crashed()
+	if m.batch != nil {
+		for _, p := range m.batch.parts[m.told:] {
+			if settle, ok := p.(*claim); ok {
+				m.settles = append(m.settles, settle)
+			}
+		}
+	}
 	old := m.st
 	m.rig.end()
 	if err := old.Close(); err != nil {
@@ -400,8 +437,8 @@ func (m *model) watch() {
 	}
 	m.d.mu.Lock()
 	defer m.d.mu.Unlock()
-	if m.d.inflight > m.d.places || m.d.slow > m.d.inflight || m.d.inflight < 0 || m.d.claims < 0 || m.d.bytes < 0 {
-		m.t.Errorf("in flight %d, slow %d, queued %d, bytes %d", m.d.inflight, m.d.slow, m.d.claims, m.d.bytes)
+	if u := m.d.used; u.places > m.d.most.places || m.d.slow > u.places || u.places < 0 || u.claims < 0 || u.bytes < 0 {
+		m.t.Errorf("%+v, of the places %d slow", u, m.d.slow)
 	}
 	for p := m.d.cover.low; p < m.d.cover.next; p++ {
 		if n := m.d.cover.counts[p%uint64(len(m.d.cover.counts))]; n < 0 {
@@ -413,6 +450,18 @@ func (m *model) watch() {
 // heal lets everything succeed, and time pass, until nothing happens any more.
 // Batches come only of what happens: a quiet system makes none.
 func (m *model) heal() {
+	m.mend()
+	for quiet := 0; quiet < 12; quiet++ {
+		if m.goOn() {
+			quiet = 0
+		}
+		m.pass(time.Minute)
+		m.watch()
+	}
+}
+
+// mend ends all that keeps deliveries back.
+func (m *model) mend() {
 	m.note("--- heal")
 	m.held.renew(1000 * time.Hour)
 	m.d.Renewed()
@@ -425,24 +474,26 @@ func (m *model) heal() {
 			m.edit(n, func(v *postern.EndpointView) { v.Paused, v.Health = false, postern.Health{} })
 		}
 	}
-	for quiet := 0; quiet < 12; quiet++ {
-		for m.spread() {
-		}
-		for m.batch != nil || len(m.commands)+len(m.settles)+len(m.ready) > 0 {
-			m.advance()
-			synctest.Wait()
-			m.watch()
-			quiet = 0
-		}
-		m.watch()
-		for _, y := range m.under() {
-			m.oracle.answered(y, answer{code: 200})
-			m.say(answer{code: 200}, y)
-			quiet = 0
-		}
-		m.pass(time.Minute)
-		m.watch()
+}
+
+// goOn commits what there is and answers what is under way, and reports whether
+// there was something.
+func (m *model) goOn() (busy bool) {
+	for m.spread() {
 	}
+	for m.batch != nil || len(m.commands)+len(m.settles)+len(m.ready) > 0 {
+		m.advance()
+		synctest.Wait()
+		m.watch()
+		busy = true
+	}
+	m.watch()
+	for _, y := range m.under() {
+		m.oracle.answered(y, answer{code: 200})
+		m.say(answer{code: 200}, y)
+		busy = true
+	}
+	return busy
 }
 
 // judge compares the end with what was promised.

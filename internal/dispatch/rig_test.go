@@ -3,6 +3,7 @@ package dispatch
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -61,7 +62,7 @@ func bubble(t *testing.T, cfg Config, test func(r *rig)) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r := &rig{t: t, st: &heldStore{Store: st}, cat: &catalogue{views: map[postern.EndpointNumber]*postern.EndpointView{}}, cfg: cfg}
+		r := &rig{t: t, st: &heldStore{Store: st}, cat: newCatalogue(), cfg: cfg}
 		r.head = store.Head{Next: 1, Low: 1}
 		defer func() {
 			r.end()
@@ -108,7 +109,7 @@ func (r *rig) start() {
 		},
 	}
 	r.d = New(cfg, r.head)
-	r.cat.changed = r.d.Changed
+	r.cat.follow(r)
 	if err := r.d.Recover(r.t.Context(), r.head.Low); err != nil {
 		r.t.Fatal(err)
 	}
@@ -146,6 +147,10 @@ func (r *rig) end() {
 	if err := r.d.Stop(r.t.Context()); err != nil {
 		r.t.Errorf("Stop: %v", err)
 	}
+	for _, p := range r.settles {
+		r.visit(p, func() { p.Done(errors.ErrUnsupported) })
+	}
+	synctest.Wait()
 	r.commands, r.settles, r.tries = nil, nil, nil
 }
 
@@ -182,10 +187,12 @@ func (r *rig) pass(d time.Duration) {
 // endpoint makes the next endpoint of an application.
 func (r *rig) endpoint(app postern.ApplicationNumber, edit func(*postern.EndpointView)) postern.EndpointNumber {
 	n := r.cat.add(app, edit)
-	r.commit(&partFunc{build: func(b *store.Batch) {
-		b.Changes = append(b.Changes, store.Change{Put: &postern.Application{ID: postern.ApplicationID{byte(app)}, Number: app}},
-			store.Change{Put: &postern.Endpoint{ID: postern.EndpointID{byte(n)}, Number: n, Application: app, Kind: postern.HTTPEndpoint}})
-	}})
+	for _, each := range r.cat.rigs {
+		each.commit(&partFunc{build: func(b *store.Batch) {
+			b.Changes = append(b.Changes, store.Change{Put: &postern.Application{ID: postern.ApplicationID{byte(app)}, Number: app}},
+				store.Change{Put: &postern.Endpoint{ID: postern.EndpointID{byte(n)}, Number: n, Application: app, Kind: postern.HTTPEndpoint}})
+		}})
+	}
 	return n
 }
 
@@ -475,9 +482,19 @@ func (l *line) Send(ctx context.Context, m *postern.Message, _ *postern.Content,
 
 // catalogue holds endpoints.
 type catalogue struct {
-	mu      sync.Mutex
-	views   map[postern.EndpointNumber]*postern.EndpointView
-	changed func(postern.EndpointNumber)
+	mu    sync.Mutex
+	views map[postern.EndpointNumber]*postern.EndpointView
+	rigs  []*rig // whose dispatchers are told of changes
+}
+
+func newCatalogue() *catalogue {
+	return &catalogue{views: map[postern.EndpointNumber]*postern.EndpointView{}}
+}
+
+func (c *catalogue) follow(r *rig) {
+	if !slices.Contains(c.rigs, r) {
+		c.rigs = append(c.rigs, r)
+	}
 }
 
 func (c *catalogue) add(app postern.ApplicationNumber, edit func(*postern.EndpointView)) postern.EndpointNumber {
@@ -498,7 +515,9 @@ func (c *catalogue) edit(n postern.EndpointNumber, edit func(*postern.EndpointVi
 	edit(&v)
 	c.views[n] = &v
 	c.mu.Unlock()
-	c.changed(n)
+	for _, r := range c.rigs {
+		r.d.Changed(n)
+	}
 }
 
 func (c *catalogue) numbers() []postern.EndpointNumber {

@@ -60,20 +60,18 @@ func (ls *lengths) longest() *lane {
 // push and pop are how claims come into queues and out of them.
 func (d *Dispatcher) push(c *claim) {
 	c.lane.queue.push(c)
-	d.claims++
-	d.lengths.update(c.lane)
+	d.inQueue(c.lane, 1)
 }
 
 func (d *Dispatcher) pop(l *lane) *claim {
 	c := l.queue.pop()
-	d.claims--
-	d.lengths.update(l)
+	d.inQueue(l, -1)
 	return c
 }
 
 // crowded reports whether what is read from the store may only be a little: the
 // last quarter of the budget is for what arrives.
-func (d *Dispatcher) crowded() bool { return d.claims >= d.cfg.MaxClaims-d.cfg.MaxClaims/4 }
+func (d *Dispatcher) crowded() bool { return d.used.claims >= d.most.claims-d.most.claims/4 }
 
 // admit reports whether there is room for one more in a lane's queue. Past the
 // budget the longest queues make room; a lane that is among them gets none.
@@ -81,7 +79,7 @@ func (d *Dispatcher) admit(l *lane) bool {
 	if l.queue.len() >= d.cfg.QueueLength {
 		return false
 	}
-	if d.claims < d.cfg.MaxClaims {
+	if d.used.claims < d.most.claims {
 		return true
 	}
 	longest := d.lengths.longest()
@@ -90,10 +88,9 @@ func (d *Dispatcher) admit(l *lane) bool {
 	}
 	for range (longest.queue.len() + 1) / 2 {
 		c := longest.queue.popLast()
-		d.claims--
-		d.putBack(c)
+		longest.d.inQueue(longest, -1)
+		longest.d.putBack(c)
 	}
-	d.lengths.update(longest)
 	return true
 }
 

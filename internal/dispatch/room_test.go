@@ -12,7 +12,7 @@ import (
 // The lane found is at least half as long as the longest, whatever was queued.
 func TestLongest(t *testing.T) {
 	r := testkit.Rand(t)
-	d := &Dispatcher{}
+	d := &Dispatcher{pool: &pool{}}
 	lanes := make([]*lane, 50)
 	for i := range lanes {
 		lanes[i] = &lane{}
@@ -34,8 +34,8 @@ func TestLongest(t *testing.T) {
 			most, sum = max(most, l.queue.len()), sum+l.queue.len()
 		}
 		found := d.lengths.longest()
-		if sum != d.claims || (found == nil) != (most == 0) {
-			t.Fatalf("%d queued, counted %d; found %v", sum, d.claims, found)
+		if sum != d.used.claims || (found == nil) != (most == 0) {
+			t.Fatalf("%d queued, counted %d; found %v", sum, d.used.claims, found)
 		}
 		if found != nil && bits.Len(uint(found.queue.len())) != bits.Len(uint(most)) {
 			t.Fatalf("found one of %d, the longest has %d", found.queue.len(), most)

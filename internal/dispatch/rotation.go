@@ -1,24 +1,21 @@
 package dispatch
 
 import (
-	"time"
-
 	"github.com/postern-dev/postern"
 )
 
 // rotation is an application's lanes that can start an attempt, in turn. The
-// applications themselves take turns in the dispatcher's own ring.
+// applications themselves take turns in the pool's own ring.
 type rotation struct {
-	d        *Dispatcher
 	app      postern.ApplicationNumber
 	lanes    ring[*lane]
 	inflight int
-	ready    bool // in the dispatcher's ring
+	ready    bool // in the pool's ring
 	count    int  // lanes that exist
 }
 
 // offer puts a lane that has something to start into the rotation.
-func (d *Dispatcher) offer(l *lane) {
+func (p *pool) offer(l *lane) {
 	if l.ready || l.waitSlow || l.queue.len() == 0 {
 		return
 	}
@@ -26,23 +23,23 @@ func (d *Dispatcher) offer(l *lane) {
 	l.app.lanes.push(l)
 	if !l.app.ready {
 		l.app.ready = true
-		d.apps.push(l.app)
+		p.apps.push(l.app)
 	}
 }
 
 // take finds the next lane in turn that may start an attempt. An application
 // may hold a quarter of all places while others wait.
-func (d *Dispatcher) take() *lane {
+func (p *pool) take() *lane {
 	for _, sharing := range [...]bool{true, false} {
-		for n := d.apps.len(); n > 0; n-- {
-			app := d.apps.pop()
-			if sharing && app.inflight >= max(1, d.places/4) && d.apps.len() > 0 {
-				d.apps.push(app)
+		for n := p.apps.len(); n > 0; n-- {
+			app := p.apps.pop()
+			if sharing && app.inflight >= max(1, p.most.places/4) && p.apps.len() > 0 {
+				p.apps.push(app)
 				continue
 			}
-			l := d.takeFrom(app)
+			l := p.takeFrom(app)
 			if app.lanes.len() > 0 {
-				d.apps.push(app)
+				p.apps.push(app)
 			} else {
 				app.ready = false
 			}
@@ -55,11 +52,11 @@ func (d *Dispatcher) take() *lane {
 }
 
 // takeFrom takes lanes out of the rotation until one may start.
-func (d *Dispatcher) takeFrom(app *rotation) *lane {
+func (p *pool) takeFrom(app *rotation) *lane {
 	for app.lanes.len() > 0 {
 		l := app.lanes.pop()
 		l.ready = false
-		if d.mayStart(l) {
+		if l.d.mayStart(l) {
 			return l
 		}
 	}
@@ -69,7 +66,11 @@ func (d *Dispatcher) takeFrom(app *rotation) *lane {
 // mayStart asks everything that can hold a lane back; whatever does, something
 // else offers the lane again.
 func (d *Dispatcher) mayStart(l *lane) bool {
-	if l.queue.len() == 0 {
+	switch {
+	case l.queue.len() == 0 || d.stopping || d.failed || d.workers.spawn == nil:
+		return false
+	case !d.leased():
+		d.lapsed = true // Renewed offers it
 		return false
 	}
 	view := d.cfg.Catalogue.EndpointByNumber(l.number)
@@ -80,12 +81,12 @@ func (d *Dispatcher) mayStart(l *lane) bool {
 		d.park(l)
 		return false
 	}
-	if l.pulled = d.pulled(view); l.pulled {
+	if l.reach.pulled = d.pulled(view); l.reach.pulled {
 		d.cfg.Events.waiting(l.number)
 		return false // Take starts it
 	}
 	now := d.now()
-	if d.rate(l, now); l.slow && d.slow >= d.slowPlaces() {
+	if d.rate(l.reach, now); l.reach.slow && d.slow >= d.slowPlaces() {
 		l.waitSlow = true
 		if !l.waiting {
 			l.waiting = true
@@ -94,7 +95,7 @@ func (d *Dispatcher) mayStart(l *lane) bool {
 		return false
 	}
 	allowed := d.allowed(l, view)
-	ok, wake := l.throttle.admits(now, allowed)
+	ok, wake := l.admits(now, allowed)
 	if !ok && !wake.IsZero() {
 		d.wake(l, wake)
 	}
@@ -102,43 +103,13 @@ func (d *Dispatcher) mayStart(l *lane) bool {
 }
 
 // callSlow offers one of the slow lanes that wait for a place, if there is one.
-// It need not start anything, so that pump asks again.
-func (d *Dispatcher) callSlow() bool {
-	if d.waiting.len() == 0 || d.slow >= d.slowPlaces() {
+// It need not start anything, so that startSome asks again.
+func (p *pool) callSlow() bool {
+	if p.waiting.len() == 0 || p.slow >= p.slowPlaces() {
 		return false
 	}
-	l := d.waiting.pop()
+	l := p.waiting.pop()
 	l.waitSlow, l.waiting = false, false
-	d.offer(l)
+	p.offer(l)
 	return true
-}
-
-// slowPlaces is how many places slow lanes may hold together.
-func (d *Dispatcher) slowPlaces() int { return max(1, d.places/2) }
-
-// rate says anew whether a lane is slow and whether it fails: all slow lanes
-// share half of all places. One that takes no places is neither, for however long
-// its consumers hold what they took.
-func (d *Dispatcher) rate(l *lane, now time.Time) {
-	if l.pulled {
-		return
-	}
-	if failing := l.throttle.failing(); failing != l.failing {
-		l.failing = failing
-		if failing {
-			d.failing++
-		} else {
-			d.failing--
-		}
-	}
-	if slow := l.throttle.slow(now); slow != l.slow {
-		l.slow = slow
-		if slow {
-			d.slow += l.throttle.inflight
-		} else {
-			d.slow -= l.throttle.inflight
-			l.waitSlow = false // its entry among the waiting ones does no harm
-			d.offer(l)
-		}
-	}
 }

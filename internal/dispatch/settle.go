@@ -55,21 +55,21 @@ func (d *Dispatcher) Release() { d.mu.Unlock() }
 // learn has the lane adapt to how an attempt went.
 func (d *Dispatcher) learn(c *claim) {
 	c.phase = settling
-	c.lane.throttle.ended(c)
+	c.lane.reach.ended(c)
 	if c.taken != nil {
 		return // its consumer decides on the pace
 	}
 	now := d.now()
 	d.census.note(c.lane.number, !c.attempt.Succeeded, now)
-	c.lane.throttle.learn(&c.attempt, now)
-	d.rate(c.lane, now)
+	c.lane.reach.learn(&c.attempt, now)
+	d.rate(c.lane.reach, now)
 }
 
 // Build settles the claim: the attempt, what it did to the delivery's row, to
 // the endpoint's health, and to what holds Low. It is called in commit order,
 // so that a cancel or resend of the same batch is seen, within Hold.
 func (c *claim) Build(b *store.Batch) {
-	d := c.lane.app.d
+	d := c.lane.d
 	if c.gone {
 		c.buildGone(b)
 		return
@@ -141,7 +141,7 @@ func (c *claim) buildGone(b *store.Batch) {
 		b.Rows = append(b.Rows, store.RowChange{Delete: &old})
 		c.hasRow = false
 	}
-	c.lane.app.d.settled(c)
+	c.lane.d.settled(c)
 }
 
 // settled is what every built settle does to its lane.
@@ -153,15 +153,17 @@ func (d *Dispatcher) settled(c *claim) {
 	}
 }
 
-// Done ends the claim once its settle is durable. After an error nothing is
-// tried any more: the store has failed. It is called within Hold.
+// Done ends the claim once its settle is durable. After an error nothing of the
+// journal is tried any more: the store has failed. It is called within Hold.
 func (c *claim) Done(err error) {
-	d := c.lane.app.d
+	d := c.lane.d
 	d.freePlace(c)
 	if c.taken != nil {
 		c.taken.stored <- err
 	}
 	if err != nil {
+		d.failed = true
+		d.pump() // other journals have its place
 		return
 	}
 	d.forget(c)

@@ -30,15 +30,18 @@ func (d *Dispatcher) Stats() Stats {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	s := Stats{
-		Lanes: len(d.lanes), Failing: d.failing, WentBehind: d.wentBehind,
-		InFlight: d.inflight, Queued: d.claims, Bytes: d.bytes,
+		Lanes: len(d.lanes), WentBehind: d.wentBehind,
+		InFlight: d.held.places, Queued: d.held.claims, Bytes: d.held.bytes,
 	}
 	now := d.now()
 	for _, l := range d.lanes {
 		if l.rowState != rowNone {
 			s.Behind++
 		}
-		if l.throttle.probing() {
+		if l.reach.failing() && !l.reach.pulled {
+			s.Failing++
+		}
+		if l.reach.probing() {
 			s.Probing++
 		}
 		if handed := d.handedTo(l.number); l.oldest(handed).Compare(handed) < 0 {

@@ -38,7 +38,7 @@ func (d *Dispatcher) Take(ctx context.Context, n postern.EndpointNumber) (*Taken
 			return nil, nil
 		}
 		d.mu.Lock()
-		t.claim.lane.throttle.faults = 0
+		t.claim.lane.reach.faults = 0
 		if shared := t.claim.load; shared != nil {
 			d.release(shared)
 			t.claim.load = nil // read again if the delivery comes back
@@ -67,13 +67,13 @@ func (d *Dispatcher) takeOf(n postern.EndpointNumber) *Taken {
 	if d.stopping || l == nil || view == nil || view.Deleted || !view.Deliverable() || !d.pulled(view) {
 		return nil // what is to happen to the queue is the rotation's to say
 	}
-	l.pulled = true
+	l.reach.pulled = true
 	if !d.leased() {
 		d.offer(l) // which tells who waits, once it is renewed
 		return nil
 	}
 	for l.queue.len() > 0 {
-		ok, wake := l.throttle.spares(d.now(), d.allowed(l, view))
+		ok, wake := l.spares(d.now(), d.allowed(l, view))
 		if !ok {
 			d.wake(l, wake)
 			return nil

@@ -292,8 +292,8 @@ func TestTakenIsNotSlow(t *testing.T) {
 			taken.Settle()
 		}
 		r.commit()
-		if r.d.slow != 0 || r.d.inflight != 0 || r.d.Stats().Failing != 0 {
-			t.Errorf("%d slow, %d in flight, %+v", r.d.slow, r.d.inflight, r.d.Stats())
+		if r.d.slow != 0 || r.d.used.places != 0 || r.d.Stats().Failing != 0 {
+			t.Errorf("%d slow, %d in flight, %+v", r.d.slow, r.d.used.places, r.d.Stats())
 		}
 	})
 }
@@ -303,7 +303,7 @@ func TestTakenIsNotSlow(t *testing.T) {
 func TestTakeAfterFaults(t *testing.T) {
 	pulled(t, Config{}, func(r *rig, n postern.EndpointNumber, _ *atomic.Int32) {
 		r.publish(n)
-		throttle := &r.d.lanes[n].throttle
+		throttle := &r.d.lanes[n].reach.throttle
 		throttle.faults = 5
 		if r.took(n); throttle.faults != 0 {
 			t.Errorf("%d faults in a row", throttle.faults)

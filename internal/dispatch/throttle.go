@@ -3,8 +3,6 @@ package dispatch
 import (
 	"time"
 
-	"golang.org/x/time/rate"
-
 	"github.com/postern-dev/postern"
 )
 
@@ -25,12 +23,9 @@ const (
 	breakAfter    = 30 * time.Second
 	firstPause    = 5 * time.Second
 	maxPause      = 5 * time.Minute
-	// askAgain is how long a lane waits for a token at most before it asks again:
-	// its share may be larger by then.
-	askAgain = time.Second
 )
 
-// throttle decides how many attempts of a lane may run at once, and when. It
+// throttle decides how many attempts at an endpoint may run at once, and when. It
 // grows while the endpoint answers, halves on timeouts, 429 and 503, and lets
 // single probes through to an endpoint that only fails.
 type throttle struct {
@@ -54,9 +49,6 @@ type throttle struct {
 	// blockedUntil keeps the lane quiet after a fault on our own side.
 	blockedUntil time.Time
 	faults       int
-
-	rate   *rate.Limiter // nil until there was a limit
-	heldAt time.Time     // when it last held a delivery back
 }
 
 func newThrottle() throttle {
@@ -76,9 +68,9 @@ func (t *throttle) slow(now time.Time) bool {
 	return t.latency > slowAfter || t.failing() || first != nil && now.Sub(first.begun) > slowAfter
 }
 
-// admits reports whether an attempt may start now, of so many a second; if not,
-// wake is when to ask again, zero when the end of another attempt will tell.
-func (t *throttle) admits(now time.Time, allowed rate.Limit) (ok bool, wake time.Time) {
+// admits reports whether an attempt may start now; if not, wake is when to ask
+// again, zero when the end of another attempt will tell.
+func (t *throttle) admits(now time.Time) (ok bool, wake time.Time) {
 	switch {
 	case now.Before(t.blockedUntil):
 		return false, t.blockedUntil
@@ -89,47 +81,7 @@ func (t *throttle) admits(now time.Time, allowed rate.Limit) (ok bool, wake time
 	case t.inflight >= int(t.limit), !t.known && t.inflight >= unknownLimit:
 		return false, time.Time{}
 	}
-	return t.spares(now, allowed)
-}
-
-// spares is admits for a pull endpoint, whose consumers say how many they want.
-func (t *throttle) spares(now time.Time, allowed rate.Limit) (ok bool, wake time.Time) {
-	switch {
-	case now.Before(t.blockedUntil):
-		return false, t.blockedUntil
-	case allowed != rate.Inf:
-		return t.withinRate(now, allowed)
-	}
 	return true, time.Time{}
-}
-
-// withinRate takes a token, or tells when to ask for one again. A tenth of a
-// second's worth may go at once.
-func (t *throttle) withinRate(now time.Time, allowed rate.Limit) (bool, time.Time) {
-	t.limitTo(now, allowed)
-	r := t.rate.ReserveN(now, 1)
-	if delay := min(r.DelayFrom(now), askAgain); delay > 0 {
-		r.CancelAt(now)
-		t.heldAt = now
-		return false, now.Add(delay)
-	}
-	return true, time.Time{}
-}
-
-// limitTo has tokens come at a rate. What was saved under a higher one is cut to
-// what this one lets be saved.
-func (t *throttle) limitTo(now time.Time, allowed rate.Limit) {
-	burst := 0
-	if allowed > 0 {
-		burst = max(1, int(allowed/10))
-	}
-	switch {
-	case t.rate == nil:
-		t.rate = rate.NewLimiter(allowed, burst)
-	case t.rate.Limit() != allowed:
-		t.rate.SetLimitAt(now, allowed)
-		t.rate.SetBurstAt(now, burst)
-	}
 }
 
 // started and freed bracket an attempt's place, which it keeps until its settle

@@ -40,26 +40,24 @@ func (d *Dispatcher) pump() {
 	}
 }
 
-// startSome starts what can start, and reports whether there may be more.
-func (d *Dispatcher) startSome() (more bool) {
-	if !d.leased() {
-		return false // Renewed goes on
-	}
-	for n := 0; !d.stopping && d.inflight < d.places && d.workers.spawn != nil; {
+// startSome starts what can start, of all journals, and reports whether there may
+// be more.
+func (p *pool) startSome() (more bool) {
+	for n := 0; p.used.places < p.most.places; n++ {
 		if n == startAtOnce {
 			return true
 		}
-		l := d.take()
-		if l == nil && d.callSlow() {
-			continue
+		l := p.take()
+		for l == nil && p.callSlow() {
+			l = p.take()
 		}
 		if l == nil {
 			return false
 		}
+		d := l.d
 		d.start(d.pop(l))
 		d.offer(l)
 		d.refills.want(l)
-		n++
 	}
 	return false
 }
@@ -73,9 +71,10 @@ func (d *Dispatcher) start(c *claim) {
 	}
 	l := c.lane
 	d.run(c)
-	d.inflight++
+	d.held.places++
+	d.used.places++
 	l.app.inflight++
-	if l.slow {
+	if l.reach.slow {
 		d.slow++
 	}
 	if next := d.workers.take(); next != nil {
@@ -91,7 +90,7 @@ func (d *Dispatcher) run(c *claim) {
 	if !c.hasRow {
 		c.start = postern.Row{}
 	}
-	c.lane.throttle.started(c)
+	c.lane.reach.started(c)
 	c.lane.pace.started++
 }
 
@@ -265,8 +264,8 @@ func (d *Dispatcher) setAside(c *claim) {
 	defer d.mu.Unlock()
 	d.freePlace(c)
 	if !d.stopping {
-		c.lane.throttle.fault(d.now())
-		d.wake(c.lane, c.lane.throttle.blockedUntil)
+		c.lane.reach.fault(d.now())
+		d.wake(c.lane, c.lane.reach.blockedUntil)
 	}
 	d.putBack(c)
 	d.refills.want(c.lane)
@@ -277,16 +276,20 @@ func (d *Dispatcher) setAside(c *claim) {
 func (d *Dispatcher) freePlace(c *claim) {
 	l := c.lane
 	c.phase = settling
-	l.throttle.ended(c)
-	l.throttle.freed()
+	l.reach.ended(c)
+	l.reach.freed()
 	if c.taken == nil {
-		d.inflight--
+		d.held.places--
+		d.used.places--
 		l.app.inflight--
-		if l.slow {
+		if l.reach.slow {
 			d.slow--
 		}
 	}
-	d.offer(l)
+	d.offerAll(l.reach)
+	if d.stopping {
+		d.tidy(l)
+	}
 }
 
 // Start begins to try deliveries. ctx is what attempts run under: canceling it
@@ -302,6 +305,7 @@ func (d *Dispatcher) Start(ctx context.Context) {
 	d.workers.spread = func() { go d.spread() }
 	for _, l := range d.lanes {
 		d.refills.want(l)
+		d.offer(l)
 	}
 	d.pump()
 }
@@ -312,6 +316,9 @@ func (d *Dispatcher) Start(ctx context.Context) {
 // that did not are covered and go on at the next start.
 func (d *Dispatcher) Stop(ctx context.Context) error {
 	d.mu.Lock()
+	if !d.stopping {
+		d.leave()
+	}
 	d.stopping = true
 	if d.stopReads != nil {
 		d.stopReads()

@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"errors"
 	"math/rand/v2"
 	"testing"
 	"testing/synctest"
@@ -194,23 +195,23 @@ func TestJournalsShareTheRoom(t *testing.T) {
 // attempts end. The other one goes on with them.
 func TestAJournalLeaves(t *testing.T) {
 	pair(t, Config{Places: 2, MaxClaims: 8}, func(a, b *rig) {
-		n := a.endpoint(app, nil)
+		one, two := a.endpoint(1, nil), a.endpoint(2, nil)
 		for range 6 {
-			b.publish(n)
+			b.publish(two)
 		}
 		if b.d.used != (use{places: 2, claims: 4, bytes: b.d.held.bytes}) {
 			t.Errorf("both have %+v", b.d.used)
 		}
-		a.publish(n)
+		a.publish(one)
 		tries := b.under()
 		ended := make(chan error, 1)
 		go func() { ended <- b.d.Stop(b.t.Context()) }()
 		synctest.Wait()
-		if a.d.used.places != 2 || a.d.used.claims != 1 || len(a.under()) > 0 {
-			t.Errorf("while its attempts are under way both have %+v", a.d.used)
+		if u := a.d.used; u.places != 2 || u.claims != 1 || a.d.lengths.longest() != a.d.lanes[one] || len(a.under()) > 0 {
+			t.Errorf("while its attempts are under way both have %+v", u)
 		}
 		b.say(answer{code: 200}, tries...)
-		b.commit()
+		b.publish(one) // as it was on its way
 		if err := <-ended; err != nil {
 			t.Error(err)
 		}
@@ -219,6 +220,44 @@ func TestAJournalLeaves(t *testing.T) {
 		a.pass(2 * time.Minute)
 		if p := a.d.pool; p.used != (use{}) || len(p.rotas)+len(p.reaches) > 0 {
 			t.Errorf("left: %+v, %d applications, %d endpoints", p.used, len(p.rotas), len(p.reaches))
+		}
+	})
+}
+
+// What was recovered starts with its journal, whoever looked for something to start
+// before.
+func TestAJournalComes(t *testing.T) {
+	pair(t, Config{Places: 1}, func(a, b *rig) {
+		n := a.endpoint(app, nil)
+		b.publish(n)
+		b.recovered = func() {
+			a.known(n)
+			if len(b.under()) > 0 {
+				t.Error("it is tried before its journal starts")
+			}
+		}
+		b.restart()
+		b.drain(answer{code: 200}, 1)
+		if len(b.attempts) != 1 {
+			t.Errorf("%d attempts", len(b.attempts))
+		}
+	})
+}
+
+// Of a journal that cannot be written nothing more is tried, and its places are the
+// other's.
+func TestAJournalFails(t *testing.T) {
+	pair(t, Config{Places: 1}, func(a, b *rig) {
+		n := a.endpoint(app, nil)
+		b.publish(n)
+		b.publish(n)
+		a.publish(n)
+		b.say(answer{code: 200}, b.only())
+		settle := b.settles[0]
+		b.settles = nil
+		b.visit(settle, func() { settle.Done(errors.ErrUnsupported) })
+		if len(a.under()) != 1 || len(b.under()) > 0 {
+			t.Errorf("%d of the other journal under way, %d of the one that failed", len(a.under()), len(b.under()))
 		}
 	})
 }

@@ -42,7 +42,6 @@ func newPool(cfg *Config) *pool {
 // its deliveries are of: it has a lane for each.
 type reach struct {
 	throttle
-	number postern.EndpointNumber
 	first  *lane // the others follow as siblings
 	pulled bool  // what it has is taken: it takes no places. Known once there is work
 	slow   bool  // its places count among those of slow lanes
@@ -56,7 +55,7 @@ func (p *pool) join(l *lane, app postern.ApplicationNumber) {
 	}
 	l.app.count++
 	if l.reach = p.reaches[l.number]; l.reach == nil {
-		l.reach = &reach{throttle: newThrottle(), number: l.number}
+		l.reach = &reach{throttle: newThrottle()}
 		p.reaches[l.number] = l.reach
 	}
 	l.sibling, l.reach.first = l.reach.first, l
@@ -73,13 +72,18 @@ func (p *pool) part(l *lane) {
 	p.tidy(l)
 }
 
-// tidy forgets the application and the endpoint of a lane that was the last of them.
+// tidy forgets the application and the endpoint of a lane that was the last of
+// them, unless others have taken their names.
 func (p *pool) tidy(l *lane) {
-	if l.app.count == 0 && l.app.inflight == 0 && !l.app.ready {
-		delete(p.rotas, l.app.app)
-	}
-	if l.reach.first == nil && l.reach.inflight == 0 {
+	p.tidyApp(l.app)
+	if r := l.reach; r.first == nil && r.inflight == 0 && p.reaches[l.number] == r {
 		delete(p.reaches, l.number)
+	}
+}
+
+func (p *pool) tidyApp(r *rotation) {
+	if r.count == 0 && r.inflight == 0 && !r.ready && p.rotas[r.app] == r {
+		delete(p.rotas, r.app)
 	}
 }
 

@@ -42,6 +42,8 @@ type rig struct {
 	stop    context.CancelFunc
 	callers []context.CancelFunc // of commands, gone with the dispatcher
 	byHand  bool                 // the test spreads what has arrived, slice by slice
+	// recovered is called before the dispatcher starts; nil for nothing.
+	recovered func()
 
 	mu       sync.Mutex
 	commands []Part
@@ -112,6 +114,9 @@ func (r *rig) start() {
 	r.cat.follow(r)
 	if err := r.d.Recover(r.t.Context(), r.head.Low); err != nil {
 		r.t.Fatal(err)
+	}
+	if r.recovered != nil {
+		r.recovered()
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	r.stop = cancel

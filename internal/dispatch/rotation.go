@@ -42,6 +42,7 @@ func (p *pool) take() *lane {
 				p.apps.push(app)
 			} else {
 				app.ready = false
+				p.tidyApp(app)
 			}
 			if l != nil {
 				return l

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -257,7 +258,9 @@ func (e *Engine) drain(ctx context.Context, atOnce bool, abort context.CancelCau
 	}
 	soft, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), grace, errDrained)
 	defer cancel()
-	e.listeners.close(soft)
+	var telling sync.WaitGroup // beside: a listener that hangs has attempts neither start nor wait
+	telling.Go(func() { e.listeners.close(soft) })
+	defer telling.Wait()
 	if e.stopAttempts(soft) == nil {
 		e.client.Close()
 		e.cfg.Log.Info("stopping: all attempts have ended")
@@ -370,12 +373,10 @@ func (e *Engine) committed(b journal.BatchStats) {
 
 // take is a pull endpoint's next delivery, for a consumer.
 func (e *Engine) take(ctx context.Context, n postern.EndpointNumber) (pull.Taken, *postern.Content) {
-	for _, sh := range e.shards.all() {
-		if taken, content := sh.dispatcher.Take(ctx, n); taken != nil {
-			return taken, content
-		}
+	if taken, content := e.shards.main.dispatcher.Take(ctx, n); taken != nil {
+		return taken, content
 	}
-	return nil, nil
+	return nil, nil // no interface that holds a nil
 }
 
 // forwards reports whether a source passes its requests' headers on, and which.

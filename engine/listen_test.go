@@ -161,3 +161,31 @@ func TestListenSaysWhatIsWrong(t *testing.T) {
 }
 
 func second(_ func(), err error) error { return err }
+
+// A listener that does not return keeps nobody else from stopping: no attempt starts.
+func TestAListenerThatHangsWhileStopping(t *testing.T) {
+	inBubble(t, Config{DrainTimeout: 10 * time.Second, MaxInFlight: 1}, func(l *life) {
+		if _, err := l.eng.ListenWith(ListenOptions{EventTypes: []string{"*"}, Buffer: 1}, func(context.Context, *Message) { <-time.After(time.Hour) }); err != nil {
+			t.Fatal(err)
+		}
+		l.replies(func(ctx context.Context, a *postern.Attempt) bool {
+			select {
+			case <-time.After(3 * time.Second):
+			case <-ctx.Done():
+				t.Error("an attempt is cut off")
+			}
+			a.Code, a.Succeeded = 200, true
+			return true
+		})
+		for range 10 {
+			l.publish()
+		}
+		l.pass(time.Second)
+		before := len(l.tried())
+		l.stop()
+		if after := len(l.tried()); after != 0 {
+			t.Errorf("%d began before the stop, and %d after", before, after)
+		}
+		l.pass(2 * time.Hour)
+	})
+}

@@ -1,8 +1,9 @@
-// Package dispatch decides which delivery is tried next. Every endpoint with
-// recent work has a lane: a short queue in memory, an in-flight limit that
-// adapts, and a place in a rotation that is fair over applications, then over
-// endpoints. What does not fit into memory is covered by a behind row and read
-// back from the store; what failed waits in rows and is read when due.
+// Package dispatch decides which delivery is tried next. There is a dispatcher for
+// each journal that a node holds. In it every endpoint with recent work has a lane: a
+// short queue in memory, and a place in a rotation that is fair over applications,
+// then over endpoints. What does not fit into memory is covered by a behind row and
+// read back from the store; what failed waits in rows and is read when due. An
+// in-flight limit that adapts is one for all of an endpoint's lanes.
 //
 // Promises, each held by a test:
 //
@@ -22,7 +23,9 @@
 //  7. A batch that is refused and amended keeps to all of these: Low goes back
 //     to before it, and Close has the last word.
 //
-// All state is under one mutex, held for short and never while waiting. Build
+// The dispatchers of a node share its places, its room in memory, whose turn it is
+// and what is known of endpoints (pool.go). All state of all is under one mutex, held
+// for short and never while waiting. Build
 // methods run on the committer's goroutine, attempts on workers, reads from the
 // store on refillers.
 package dispatch

@@ -3,6 +3,7 @@ package dispatch
 import (
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -287,5 +288,39 @@ func TestOneJournalsLease(t *testing.T) {
 			t.Errorf("%d under way with the lease", len(b.under()))
 		}
 		b.drain(answer{code: 200}, 5)
+	})
+}
+
+// Consumers get the oldest of all journals first, whichever dispatcher they ask.
+func TestTakeFromBothJournals(t *testing.T) {
+	var held lease
+	held.renew(time.Hour)
+	pair(t, Config{}, func(a, b *rig) {
+		b.end()
+		b.cfg.Leased = held.end
+		b.start()
+		n := a.cat.add(app, func(v *postern.EndpointView) { v.Kind, v.URL = postern.PullEndpoint, "" })
+		var want, got []postern.MessageID
+		for i := range 8 {
+			from := []*rig{a, b}[i/2%2]
+			want = append(want, from.publish(n).ID)
+			a.pass(time.Millisecond)
+		}
+		for range want[:4] {
+			got = append(got, a.took(n).Message().ID)
+		}
+		held.without()
+		for range 2 { // what the other has is nobody's to give
+			got = append(got, b.took(n).Message().ID)
+		}
+		a.nothing(n)
+		held.renew(time.Hour)
+		b.d.Renewed()
+		for range 2 {
+			got = append(got, a.took(n).Message().ID)
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("given out %v, published %v", got, want)
+		}
 	})
 }

@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"context"
+	"slices"
 
 	"github.com/postern-dev/postern"
 )
@@ -18,9 +19,9 @@ type Taken struct {
 	stored  chan error // capacity 1
 }
 
-// Take gives a pull endpoint's oldest delivery that waits to a consumer, with
-// the content, which nobody keeps; nil when none may start now. Events.Waiting
-// tells when to ask again.
+// Take gives a pull endpoint's oldest delivery that waits, of all journals that the
+// node holds, to a consumer, with the content, which nobody keeps; nil when none may
+// start now. Events.Waiting tells when to ask again.
 func (d *Dispatcher) Take(ctx context.Context, n postern.EndpointNumber) (*Taken, *postern.Content) {
 	ctx = context.WithoutCancel(ctx) // a read that is given up would count as a fault of ours
 	for {
@@ -29,22 +30,28 @@ func (d *Dispatcher) Take(ctx context.Context, n postern.EndpointNumber) (*Taken
 			return nil, nil
 		}
 		var content *postern.Content
-		t.view, t.message, content = d.prepare(ctx, t.claim)
-		if t.view == nil {
+		t.view, t.message, content = t.d.prepare(ctx, t.claim)
+		switch {
+		case t.view == nil:
+			continue
+		case !t.d.leased():
+			t.d.giveBack(t.claim)
 			continue
 		}
-		if !d.leased() {
-			d.giveBack(t.claim)
-			return nil, nil
-		}
-		d.mu.Lock()
-		t.claim.lane.reach.faults = 0
-		if shared := t.claim.load; shared != nil {
-			d.release(shared)
-			t.claim.load = nil // read again if the delivery comes back
-		}
-		d.mu.Unlock()
+		t.begun()
 		return t, content
+	}
+}
+
+// begun ends what a row of faults on our side did, and lets go of the payload, which
+// is read again if the delivery comes back.
+func (t *Taken) begun() {
+	t.d.mu.Lock()
+	defer t.d.mu.Unlock()
+	t.claim.lane.reach.faults = 0
+	if shared := t.claim.load; shared != nil {
+		t.d.release(shared)
+		t.claim.load = nil
 	}
 }
 
@@ -59,15 +66,40 @@ func (d *Dispatcher) pulled(view *postern.EndpointView) bool {
 	return d.cfg.Taken(view)
 }
 
-// takeOf starts a lane's first delivery in memory.
+// takeOf starts the first delivery that one of an endpoint's lanes has in memory.
 func (d *Dispatcher) takeOf(n postern.EndpointNumber) *Taken {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	view, l := d.cfg.Catalogue.EndpointByNumber(n), d.lanes[n]
-	if d.stopping || l == nil || view == nil || view.Deleted || !view.Deliverable() || !d.pulled(view) {
-		return nil // what is to happen to the queue is the rotation's to say
+	view, r := d.cfg.Catalogue.EndpointByNumber(n), d.reaches[n]
+	if r == nil || view == nil || view.Deleted || !view.Deliverable() || !d.pulled(view) {
+		return nil // what is to happen to the queues is the rotation's to say
 	}
-	l.reach.pulled = true
+	r.pulled = true
+	for _, l := range r.byAge() {
+		if t := l.d.takeFirst(l, view); t != nil {
+			return t
+		}
+	}
+	return nil
+}
+
+// byAge are the lanes that have something, who has the oldest message first.
+func (r *reach) byAge() []*lane {
+	var lanes []*lane
+	for l := r.first; l != nil; l = l.sibling {
+		if l.queue.len() > 0 {
+			lanes = append(lanes, l)
+		}
+	}
+	slices.SortFunc(lanes, func(a, b *lane) int { return a.queue.peek().id.Time().Compare(b.queue.peek().id.Time()) })
+	return lanes
+}
+
+// takeFirst starts a lane's first delivery in memory.
+func (d *Dispatcher) takeFirst(l *lane, view *postern.EndpointView) *Taken {
+	if d.stopping || d.failed || d.workers.spawn == nil {
+		return nil
+	}
 	if !d.leased() {
 		d.offer(l) // which tells who waits, once it is renewed
 		return nil

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/postern-dev/postern"
@@ -68,6 +69,7 @@ type handlers struct {
 	byNumber map[postern.EndpointNumber]*registered
 	missing  []postern.EndpointNumber
 	stopping chan struct{} // closed by Run when nothing more is to be called
+	own      atomic.Uint32 // the number of the engine's own application, once it is known
 }
 
 // handlerName names a handler among those of all applications.

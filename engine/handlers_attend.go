@@ -11,9 +11,23 @@ import (
 )
 
 // EnsureApplication finds the application with this uid, or makes it. "" is the
-// engine's own. It waits for Run.
+// engine's own, which is the same one for as long as the program runs and it is not
+// deleted, though it may get another uid. It waits for Run.
 func (e *Engine) EnsureApplication(ctx context.Context, uid string) (*postern.Application, error) {
-	orDefault(&uid, e.cfg.Application)
+	if uid != "" && uid != e.cfg.Application {
+		return e.ensure(ctx, uid)
+	}
+	if app := e.catalogue.ApplicationByNumber(postern.ApplicationNumber(e.handlers.own.Load())); app != nil {
+		return app, nil // whatever it is called by now: the handlers are in it
+	}
+	app, err := e.ensure(ctx, e.cfg.Application)
+	if err == nil {
+		e.handlers.own.Store(uint32(app.Number))
+	}
+	return app, err
+}
+
+func (e *Engine) ensure(ctx context.Context, uid string) (*postern.Application, error) {
 	app, err := e.catalogue.Application(uid)
 	if !errors.Is(err, postern.ErrNotFound) {
 		return app, err

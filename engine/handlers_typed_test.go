@@ -13,7 +13,8 @@ import (
 )
 
 type invoice struct {
-	Number int `json:"number"`
+	Number int       `json:"number"`
+	At     time.Time `json:"at"`
 	Lines  []struct {
 		Amount float64 `json:"amount"`
 	} `json:"lines"`
@@ -35,6 +36,7 @@ func TestTypedHandlers(t *testing.T) {
 			`{"number":1.2345}`:             "number is a JSON number, want int",
 			`[1]`:                           "the payload itself is a JSON array",
 			`{"number":`:                    "it is no JSON",
+			`{"at":"secret"}`:               "a value is none that its type takes: *time.ParseError",
 		} {
 			m := p.publish("invoice.paid", payload)
 			p.pass(time.Second)
@@ -140,4 +142,14 @@ func TestMethodsThatAreNoHandlers(t *testing.T) {
 			t.Errorf("after all these: %v", err)
 		}
 	})
+}
+
+// What can be mended in the program ends no delivery.
+func TestDecodeIntoNothing(t *testing.T) {
+	m := &Message{EventType: "a.b", Payload: []byte(`{}`)}
+	for _, into := range []any{nil, invoice{}, (*invoice)(nil)} {
+		if err := m.Decode(into); err == nil || postern.IsPermanent(err) {
+			t.Errorf("into a %T: %v", into, err)
+		}
+	}
 }

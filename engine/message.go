@@ -50,23 +50,27 @@ type Message struct {
 func (m *Message) CreatedAt() time.Time { return m.ID.Time() }
 
 // Decode reads the payload as JSON into v. Its error is permanent, since the
-// payload stays as it is, and names the field that does not fit; it shows
-// nothing of the payload.
+// payload stays as it is, unless v is no pointer; it names the field that does not
+// fit, or what a type with a way of its own found, and shows nothing of the payload.
 func (m *Message) Decode(v any) error {
 	err := json.Unmarshal(m.Payload, v)
 	if err == nil {
 		return nil
 	}
-	var fit *json.UnmarshalTypeError
-	if errors.As(err, &fit) {
+	if wrong, ok := errors.AsType[*json.InvalidUnmarshalError](err); ok {
+		return wrong // the program's fault, which can be mended
+	}
+	if fit, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 		field := fit.Field
 		if field == "" {
 			field = "the payload itself"
 		}
 		kind, _, _ := strings.Cut(fit.Value, " ") // a number's value follows
 		err = fmt.Errorf("%s is a JSON %s, want %s", field, kind, fit.Type)
-	} else {
-		err = fmt.Errorf("it is no JSON: %w", err)
+	} else if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
+		err = fmt.Errorf("it is no JSON: %w", syntax)
+	} else { // of a type's own, which may repeat what it read, as that of time.Time does
+		err = fmt.Errorf("a value is none that its type takes: %T", err)
 	}
 	return postern.Permanent(fmt.Errorf("the payload of %s does not fit: %w", m.EventType, err))
 }

@@ -130,6 +130,23 @@ func TestPublishToAnothersEndpoint(t *testing.T) {
 	})
 }
 
+// The engine's own application may get another uid: what is published goes on to
+// the handlers in it.
+func TestPublishInARenamedApplication(t *testing.T) {
+	inProgram(t, Config{}, func(p *program) {
+		p.on("a.b", func(context.Context, *Message) error { p.note("handled"); return nil })
+		app := p.publish("a.b", "{}").Application
+		_, err := p.eng.catalogue.UpdateApplication(p.Context(), app, func(a *postern.Application) error { a.UID = "renamed"; return nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m := p.publish("a.b", "{}"); m.Application != app {
+			t.Errorf("published in application %d, not %d", m.Application, app)
+		}
+		p.want("handled", "handled")
+	})
+}
+
 // With a context that has ended nothing is published: who gave it does not wait
 // for an answer.
 func TestPublishForNobody(t *testing.T) {

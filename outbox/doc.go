@@ -25,7 +25,8 @@
 //     visible together are taken in the order of their insertion.
 //  4. What cannot be accepted, such as a payload that is too large or an unknown
 //     application, is parked: the row stays, with the reason in its column parked,
-//     and the others go on. Unpark has them tried again.
+//     and the others go on. Unpark has them tried again. What fails for now keeps
+//     the messages of its own application waiting, and no others.
 //  5. Several relays of a table do not hinder one another and keep the order; on
 //     PostgreSQL one works at a time and another takes over when it ends. They must
 //     publish to the same store, whose records of event ids keep copies apart.

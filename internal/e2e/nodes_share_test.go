@@ -19,13 +19,25 @@ import (
 // once, and of one that dies when its lease is over.
 func TestTwoNodesShare(t *testing.T) {
 	t.Parallel()
-	w := newNodesWorld(t, func(got *request, _ *http.Request) int {
-		if got.path == "/slow" {
-			pass(500 * time.Millisecond)
-		}
-		if got.path == "/failing" && got.life >= 2 { // those that leave
+	leave := make(chan struct{}) // closed when the third node is to leave; the fourth is killed
+	w := newNodesWorld(t, func(got *request, in *http.Request) int {
+		switch leaver := got.life >= 2; {
+		case got.path == "/failing" && leaver:
 			return 503
+		case got.path != "/slow":
+			return 200
+		case leaver: // which has something left, however long it takes to get there
+			goes := leave
+			if got.life > 2 {
+				goes = nil
+			}
+			select {
+			case <-goes:
+			case <-in.Context().Done():
+				return 503
+			}
 		}
+		pass(500 * time.Millisecond)
 		return 200
 	}, crashSchedule)
 	a, b := w.begin(), w.begin()
@@ -41,6 +53,7 @@ func TestTwoNodesShare(t *testing.T) {
 
 	left := l.backlog(c)
 	leaves := time.Now()
+	close(leave)
 	if code := c.terminate(patience); code != 0 {
 		t.Errorf("%s ends with code %d", c.name, code)
 	}

@@ -39,12 +39,14 @@ func newThreeNodes(t *testing.T) *threeNodes {
 }
 
 // What is answered on one node holds on every other from then on: an endpoint is
-// routed to, an application is there, and a key that was taken back opens nothing.
+// routed to, an application is there, a source has its new secret, and a key that was
+// taken back opens nothing.
 func TestCatalogueOverNodes(t *testing.T) {
 	t.Parallel()
 	w := newThreeNodes(t)
 	w.routesAtOnce(testkit.Count(60, 200))
 	w.readsAtOnce(20)
+	w.verifiesAtOnce(20)
 	w.revokes(testkit.Count(5, 50))
 	w.changesMeet(testkit.Count(20, 200))
 }
@@ -84,6 +86,25 @@ func (w *threeNodes) readsAtOnce(n int) {
 			w.t.Errorf("deleting %s: %d %s", name, r.status, r.body)
 		}
 		w.a.want(404, "GET", "/app/"+app, nil, nil)
+	}
+}
+
+// verifiesAtOnce: a request that is signed with a secret which one node has just been
+// given is taken by another.
+func (w *threeNodes) verifiesAtOnce(n int) {
+	w.t.Helper()
+	var source struct{ ID, IngestURL string }
+	w.a.want(201, "POST", "/app/"+w.app+"/source", object{"name": "rotated", "provider": "github", "secrets": []string{"first"}}, &source)
+	_, token, _ := strings.Cut(source.IngestURL, "/in/")
+	for i := range n {
+		secret, body := fmt.Sprint("secret-", i), fmt.Sprintf(`{"i":%d}`, i)
+		if r := w.a.call("POST", "/app/"+w.app+"/source/"+source.ID+"/secret/rotate", object{"key": secret, "keepOld": false}); r.status != 204 {
+			w.t.Fatalf("rotating a secret: %d %s", r.status, r.body)
+		}
+		r, err := w.b.send("POST", "/in/"+token, http.Header{"X-Github-Event": {"push"}, "X-Hub-Signature-256": {"sha256=" + hexMAC(secret, body)}}, strings.NewReader(body))
+		if err != nil || r.status != 202 {
+			w.t.Errorf("what is signed with a secret of another node is answered %+v, %v", r, err)
+		}
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"mime"
 	"slices"
+	"strings"
 
 	"github.com/postern-dev/postern"
 	"github.com/postern-dev/postern/internal/route"
@@ -18,9 +19,15 @@ const (
 	// MaxDepth is how many messages may cause one another before the next: handlers
 	// that set each other off would never end.
 	MaxDepth = 16
-	// maxContentType bounds a content type, in bytes, as the API does.
-	maxContentType = 256
-	jsonType       = "application/json"
+	jsonType = "application/json"
+)
+
+// Bounds of what stands beside a payload: the API's own.
+const (
+	maxContentType = 256 // bytes
+	maxChannels    = 5
+	maxTags        = 10
+	maxTag         = 256 // bytes
 )
 
 // Cause is a message that is being handled or listened to.
@@ -73,6 +80,12 @@ func Check(p *postern.Publish) error {
 		field = "EventID"
 	case slices.ContainsFunc(p.Channels, func(name string) bool { return !route.ValidName(name) }):
 		field = "Channels"
+	case isID(p.EventID):
+		field, want = "EventID", "may not begin as an id of a message or a refusal does"
+	case len(p.Channels) > maxChannels:
+		field, want = "Channels", "are 5 at most"
+	case len(p.Tags) > maxTags || slices.ContainsFunc(p.Tags, func(tag string) bool { return tag == "" || len(tag) > maxTag }):
+		field, want = "Tags", "are 10 at most, of 1 to 256 bytes"
 	case !validContentType(p.ContentType):
 		field, want = "ContentType", "must be a media type such as text/plain, in at most 256 bytes; an endpoint cannot be sent another"
 	case p.Depth < 0:
@@ -81,6 +94,12 @@ func Check(p *postern.Publish) error {
 		return nil
 	}
 	return postern.InvalidField(want, "Publish", field)
+}
+
+// isID reports whether an event id could be taken for a message's id, in whose place
+// it can stand, or for a refusal's, which is the event id of what is released.
+func isID(eventID string) bool {
+	return strings.HasPrefix(eventID, postern.MessageID{}.Prefix()) || strings.HasPrefix(eventID, postern.RefusalID{}.Prefix())
 }
 
 // validContentType reports whether text can be sent as a content type. "" is

@@ -14,7 +14,7 @@ func TestCheck(t *testing.T) {
 	for _, fine := range []postern.Publish{
 		{EventType: "a.b"},
 		{EventType: strings.Repeat("x", 256), EventID: "1", Channels: []string{"c-1", "d_2"}, Depth: MaxDepth},
-		{EventType: "a", ContentType: "application/json"},
+		{EventType: "a", ContentType: "application/json", EventID: "evt_1", Tags: []string{"any text\n"}},
 		{EventType: "a", ContentType: `text/plain; charset="utf-8"`},
 	} {
 		if err := Check(&fine); err != nil {
@@ -27,6 +27,10 @@ func TestCheck(t *testing.T) {
 		"Publish.Channels":    {EventType: "a", Channels: []string{"c", ""}},
 		"Publish.ContentType": {EventType: "a", ContentType: "text/plain\r\nX-Evil: 1"},
 		"ContentType":         {EventType: "a", ContentType: "text/" + strings.Repeat("x", 256)},
+		"as an id of a":       {EventType: "a", EventID: "rfs_1"},
+		"5 at most":           {EventType: "a", Channels: strings.Split("a b c d e f", " ")},
+		"10 at most":          {EventType: "a", Tags: strings.Split("a b c d e f g h i j k", " ")},
+		"Publish.Tags":        {EventType: "a", Tags: []string{strings.Repeat("x", 257)}},
 		"Publish.Depth":       {EventType: "a", Depth: -1},
 		"17 messages in a":    {EventType: "a", Depth: MaxDepth + 1},
 	} {

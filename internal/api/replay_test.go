@@ -26,7 +26,8 @@ func (w *world) newReplays() *replay.Runner {
 			matched, _ := route.Explain(v, eventType, channels)
 			return matched
 		},
-		Newest: w.clock, IDs: &postern.IDSource{Now: w.clock, Random: rand.Reader}, Now: w.clock,
+		Newest: func(context.Context) (time.Time, error) { return w.now, nil },
+		IDs:    &postern.IDSource{Now: w.clock, Random: rand.Reader}, Now: w.clock,
 	})
 }
 

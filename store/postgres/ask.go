@@ -43,7 +43,7 @@ func (s *Store) Ask(ctx context.Context, journal uint16, request []byte) ([]byte
 	answered := s.node.expect(id)
 	defer s.node.forget(id)
 	_, err = s.node.control.Exec(ctx, "SELECT postern_ask($1::int8, $2::int2, $3::bytea, $4::int8)", id, int16(journal), request, answerWithin.Milliseconds())
-	if err == nil {
+	if err == nil || unanswered(err) { // else nobody has been asked
 		var answer []byte
 		if answer, err = s.await(ctx, id, answered); err == nil {
 			return answer, nil

@@ -149,6 +149,24 @@ func TestAskThatIsAnsweredAtLast(t *testing.T) {
 	}
 }
 
+// Who does not know whether it has asked waits for the answer all the same: what it was
+// given by that would be nobody's.
+func TestAskUnheard(t *testing.T) {
+	url := cluster.Database(t)
+	p, through := newProxy(t, url)
+	holder, asker := open(t, url, Options{Node: "holder"}), open(t, through, Options{Node: "asker"})
+	echo(t, holder)
+	p.mu.Lock()
+	p.forgets = "postern_ask"
+	p.mu.Unlock()
+	if answer, err := asker.Ask(t.Context(), 0, []byte("hello")); err != nil || string(answer) != "HELLO" {
+		t.Errorf("answer %q, %v", answer, err)
+	}
+	if n := query(t, url, "SELECT count(*) FROM request"); n != 0 {
+		t.Errorf("%d requests are left", n)
+	}
+}
+
 // An asker whose request a crash of the database took is not left waiting.
 func TestAskThatIsLost(t *testing.T) {
 	url := cluster.Database(t)

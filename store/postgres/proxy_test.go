@@ -35,9 +35,10 @@ type proxy struct {
 	next     []fate // of the batches to come
 	met      []fate // of those that came
 	conns    []net.Conn
-	away     bool // everybody is turned away
-	silent   bool // whoever comes gets no answer
-	pooler   bool // sessions are told numbers that are not their server's, and names of statements mean nothing
+	away     bool   // everybody is turned away
+	silent   bool   // whoever comes gets no answer
+	forgets  string // of the next statement with this text nothing is heard, which the server has
+	pooler   bool   // sessions are told numbers that are not their server's, and names of statements mean nothing
 }
 
 // newProxy returns one for a database, and the address through it.
@@ -101,6 +102,17 @@ func (p *proxy) take() fate {
 	}
 	p.met = append(p.met, f)
 	return f
+}
+
+// swallows reports whether what is said to a message gets lost.
+func (p *proxy) swallows(message []byte) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.forgets == "" || !bytes.Contains(message, []byte(p.forgets)) {
+		return false
+	}
+	p.forgets = ""
+	return true
 }
 
 // cancelRequest asks the server to give a statement up.
@@ -168,6 +180,9 @@ func (p *proxy) serve(client net.Conn) {
 				close(deaf)
 			case passes:
 			}
+		}
+		if p.swallows(buf[:n]) {
+			close(deaf)
 		}
 		if pooler && buf[0] == 'B' {
 			copy(buf, bytes.ReplaceAll(buf[:n], []byte("\x00stmtcache_"), []byte("\x00elsewhere_")))

@@ -250,6 +250,16 @@ func TestSignaturesAreJudged(t *testing.T) {
 	}
 }
 
+// TestAnotherServersReceiver is not mistaken for one's own of the same address.
+func TestAnotherServersReceiver(t *testing.T) {
+	f := &failing{TB: t}
+	s, other := posterntest.New(f, engine.Config{}), posterntest.New(t, engine.Config{})
+	r, _ := other.NewReceiver(), s.NewReceiver()
+	if said := saysOf(t, f, func() { s.Connect(r) }); !strings.Contains(said, "another Server") {
+		t.Errorf("says %q", said)
+	}
+}
+
 // TestHandlersAndAPI: what is registered runs, and the API answers within the
 // process and outside it.
 func TestHandlersAndAPI(t *testing.T) {

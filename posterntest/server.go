@@ -230,6 +230,9 @@ func (s *Server) Publish(eventType string, payload any) *postern.Message {
 // all; those that there are not yet are made. It returns the endpoint's id.
 func (s *Server) Connect(r *Receiver, eventTypes ...string) string {
 	s.t.Helper()
+	if r.server != s { // addresses are a network's own, and another's lead elsewhere here
+		s.t.Fatalf("posterntest: the receiver belongs to another Server: make one with this one's NewReceiver")
+	}
 	app, err := s.Engine.EnsureApplication(s.t.Context(), "")
 	if err != nil {
 		s.t.Fatalf("posterntest: %v", err)

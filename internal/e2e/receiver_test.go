@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -107,7 +108,11 @@ func (r *receiver) nextLife(t *testing.T) {
 
 func (r *receiver) add(got request) {
 	r.mu.Lock()
-	r.log = append(r.log, got)
+	at := len(r.log) // in the order in which they came, not that in which they get here
+	for at > 0 && got.start.Before(r.log[at-1].start) {
+		at--
+	}
+	r.log = slices.Insert(r.log, at, got)
 	r.mu.Unlock()
 	select {
 	case r.arrived <- struct{}{}:

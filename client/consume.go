@@ -362,5 +362,6 @@ func nackOf(err error) (nack *postern.Nack) {
 	}()
 	text := err.Error()
 	text = strings.ToValidUTF8(text[:min(len(text), maxNackText)], "")
-	return &postern.Nack{Delay: postern.RetryAfterOf(err), Permanent: postern.IsPermanent(err), Error: text}
+	delay := min(postern.RetryAfterOf(err), postern.MaxRetryAfter) // a server refuses longer ones
+	return &postern.Nack{Delay: delay, Permanent: postern.IsPermanent(err), Error: text}
 }

@@ -180,6 +180,21 @@ func TestConsumeErrorsThatPanic(t *testing.T) {
 	}
 }
 
+// TestConsumeLongWaits asks for no longer a wait than a server takes.
+func TestConsumeLongWaits(t *testing.T) {
+	w := newPullWorld(t)
+	w.publish(t, 1)
+	refused := w.told("/lease/nack")
+	stop := w.consume(t, client.ConsumeOptions{}, func(context.Context, *client.Lease) error {
+		return postern.RetryAfter(2 * postern.MaxRetryAfter)
+	})
+	<-refused
+	stop()
+	if a := w.attempts(t); len(a) != 1 || a[0].ResponseStatusCode != 500 {
+		t.Errorf("attempts %+v", a)
+	}
+}
+
 // TestConsumeWithoutAHandler uses up no message's tries.
 func TestConsumeWithoutAHandler(t *testing.T) {
 	w := newPullWorld(t)

@@ -51,6 +51,7 @@ type Engine struct {
 	bodies    bodyGate
 	newest    atomic.Int64 // the newest message's time, in Unix ms
 	running   atomic.Bool
+	batch     uint64 // the last that New has read
 	stopping  atomic.Bool
 	// attended: the handlers are stored, and attending is closed by Run.
 	attended  atomic.Bool
@@ -76,6 +77,7 @@ func New(ctx context.Context, cfg Config) (*Engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the journal's head: %w", err)
 	}
+	e.batch = head.Batch
 	e.newest.Store(head.Newest.UnixMilli())
 	e.nodes = e.newNodes()
 	e.peers = e.newPeers()
@@ -171,11 +173,19 @@ func (e *Engine) wire(head store.Head) {
 // is accepted, no new attempt starts, attempts under way have DrainTimeout to
 // end, and what ended is stored, for which a store that is away has 5 seconds. It
 // returns nil after that, or why the store failed, or which handler cannot be
-// stored. It may be called once.
+// stored; at once, with an error of kind Conflict, where another engine works on the
+// store, or has since New. It may be called once.
 func (e *Engine) Run(ctx context.Context) error {
 	if e.running.Swap(true) {
 		return errors.New("engine: Run was called before")
 	}
+	release, err := e.holdStore(ctx)
+	if err != nil {
+		e.stopping.Store(true)
+		close(e.attending) // whoever waits for it to run
+		return err
+	}
+	defer release()
 	main := e.shards.main
 	main.run(ctx)
 	attempts, abort := context.WithCancelCause(context.WithoutCancel(ctx)) // a stop drains attempts; drain aborts them
@@ -213,6 +223,22 @@ func (e *Engine) Run(ctx context.Context) error {
 		e.cfg.Log.Info("stopped: everything that ended is stored")
 	}
 	return failure
+}
+
+// holdStore takes the store for this engine, which has to have read the last of it.
+func (e *Engine) holdStore(ctx context.Context) (release func(), err error) {
+	if release, err = e.cfg.Store.Hold(); err != nil {
+		return nil, fmt.Errorf("engine: %w", err)
+	}
+	head, err := e.cfg.Store.Head(ctx)
+	if err == nil && head.Batch != e.batch {
+		err = &postern.Error{Kind: postern.Conflict, Code: "store_moved_on", Detail: "the store was written to since New read it: make the engine anew"}
+	}
+	if err != nil {
+		release()
+		return nil, fmt.Errorf("engine: %w", err)
+	}
+	return release, nil
 }
 
 // work starts what works beside the committer, and lets publishers in. Attempts

@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"testing"
 
+	"github.com/postern-dev/postern"
 	"github.com/postern-dev/postern/engine"
 	"github.com/postern-dev/postern/store/embedded"
 )
@@ -125,5 +127,46 @@ func TestCancelOfWhatWasNotRouted(t *testing.T) {
 	var fault struct{ Code string }
 	if code := w.call("POST", "/app/"+app.ID+"/msg/"+msg.ID+"/endpoint/"+ep.ID+"/cancel", nil, &fault); code != 404 {
 		t.Errorf("cancel: %d %q, want 404", code, fault.Code)
+	}
+}
+
+// Of two engines on one opened store the second is refused, and so is one that was
+// made before another one worked: neither hurts the one that works.
+func TestOneEngineForAStore(t *testing.T) {
+	st, err := embedded.Open(t.Context(), "memory:", embedded.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close()
+	made := func() *engine.Engine {
+		eng, err := engine.New(t.Context(), engine.Config{Store: st})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return eng
+	}
+	first, second := made(), made()
+	ctx, cancel := context.WithCancel(t.Context())
+	ran := make(chan error, 1)
+	go func() { ran <- first.Run(ctx) }()
+	if _, _, err := first.Publish(ctx, postern.Publish{EventType: "a.b", Payload: []byte(`{}`)}); err != nil {
+		t.Fatal(err)
+	}
+	if err := second.Run(ctx); !errors.Is(err, postern.ErrConflict) {
+		t.Errorf("a second engine beside it: %v", err)
+	}
+	if _, _, err := second.Publish(ctx, postern.Publish{EventType: "a.b", Payload: []byte(`{}`)}); !errors.Is(err, postern.ErrUnavailable) {
+		t.Errorf("publishing by the second: %v", err)
+	}
+	third := made()
+	if _, _, err := first.Publish(ctx, postern.Publish{EventType: "a.b", Payload: []byte(`{}`)}); err != nil {
+		t.Errorf("publishing by the first: %v", err)
+	}
+	cancel()
+	if err := <-ran; err != nil {
+		t.Error(err)
+	}
+	if err := third.Run(t.Context()); !errors.Is(err, postern.ErrConflict) {
+		t.Errorf("one that was made before the last message: %v", err)
 	}
 }

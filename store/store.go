@@ -15,6 +15,7 @@ package store
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"github.com/postern-dev/postern"
@@ -56,6 +57,22 @@ type Journal interface {
 	// by id time. It may show a record that is not yet synced: callers reserve
 	// the digest first, for as long as the batch that holds it is under way.
 	Dedupe(ctx context.Context, scope Scope, digest Digest, since time.Time) (DedupeRecord, bool, error)
+	// Hold is called by an engine that begins to work on the journal, and release
+	// once it has ended. postern.ErrConflict while another one of this process does.
+	// Drivers embed Sole.
+	Hold() (release func(), err error)
+}
+
+// Sole is Hold, as every driver has it: two engines of one process share an opened
+// store as little as two processes do a folder. The zero value is held by nobody.
+type Sole struct{ held atomic.Bool }
+
+// Hold implements Journal. Release may be called once.
+func (s *Sole) Hold() (release func(), err error) {
+	if s.held.Swap(true) {
+		return nil, &postern.Error{Kind: postern.Conflict, Code: "store_held", Detail: "another engine of this process works on the store: open one for each"}
+	}
+	return func() { s.held.Store(false) }, nil
 }
 
 // Deliveries is the read side of dispatch and recovery: rows, behind rows and

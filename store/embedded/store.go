@@ -35,6 +35,7 @@ import (
 // Store is an open folder. It is safe for concurrent use, but for Commit,
 // which has one caller.
 type Store struct {
+	store.Sole
 	opts    Options
 	dir     string
 	durable bool

@@ -79,6 +79,7 @@ func (o Options) withDefaults() Options {
 // Store is an open database. It is safe for concurrent use, but for Commit,
 // which has one caller.
 type Store struct {
+	store.Sole
 	opts    Options
 	address *address
 	// listen is that of Options.ListenURL, nil for none.

@@ -52,6 +52,23 @@ func testHeadGoesBack(t *testing.T, h Harness) {
 	}
 }
 
+// testHold: one engine at a time has the journal.
+func testHold(t *testing.T, h Harness) {
+	w := newWorld(t, h)
+	release, err := w.s.Hold()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.s.Hold(); !errors.Is(err, postern.ErrConflict) {
+		t.Errorf("Hold of what is held: %v, want a conflict", err)
+	}
+	release()
+	if release, err = w.s.Hold(); err != nil {
+		t.Fatalf("Hold of what was given back: %v", err)
+	}
+	release()
+}
+
 // testHorizon: while a batch is not synced, nobody reads it.
 func testHorizon(t *testing.T, h Harness) {
 	w := newWorld(t, h)

@@ -54,6 +54,7 @@ func Run(t *testing.T, h Harness) {
 	}{
 		{"Head", testHead},
 		{"HeadGoesBack", testHeadGoesBack},
+		{"Hold", testHold},
 		{"Dedupe", testDedupe},
 		{"Answers", testAnswers},
 		{"DedupeWindow", testDedupeWindow},

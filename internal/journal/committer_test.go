@@ -21,6 +21,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // disk is a store.Journal that takes a while to commit and notes what it got.
 type disk struct {
+	store.Sole
 	mu    sync.Mutex
 	takes time.Duration
 	heads []store.Head

@@ -49,7 +49,7 @@ var embedders = []embedder{
 		// the program to import.
 		name:    "outbox",
 		program: `import ("fmt"; "github.com/postern-dev/postern/outbox"); func main() { _, err := outbox.NewRelay(outbox.RelayConfig{}); fmt.Println(err != nil) }`,
-		brings:  slices.Concat([]string{".", "outbox", "internal/route", "internal/userdb"}, pgxBrings),
+		brings:  slices.Concat([]string{".", "outbox", "internal/event", "internal/route", "internal/userdb"}, pgxBrings),
 		prints:  "true\n",
 	}, {
 		name:    "inbox",

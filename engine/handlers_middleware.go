@@ -34,8 +34,12 @@ func Recover(next HandlerFunc) HandlerFunc {
 }
 
 // Log is middleware that logs each call: failures as warnings, the others for
-// who debugs. Nothing of the payload is logged but what the handler's errors say.
+// who debugs. Nothing of the payload is logged but what the handler's errors say,
+// and nothing at all with a log of nil.
 func Log(log *slog.Logger) Middleware {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
 	return func(next HandlerFunc) HandlerFunc {
 		return func(ctx context.Context, msg *Message) error {
 			begun := time.Now()
@@ -56,13 +60,15 @@ func Log(log *slog.Logger) Middleware {
 
 // Trace is middleware that has start called before each call, and what start
 // returns after it, with the call's error: a span around the handler, whose
-// context it gets.
+// context it gets. What it returns may be nil.
 func Trace(start func(ctx context.Context, msg *Message) (context.Context, func(error))) Middleware {
 	return func(next HandlerFunc) HandlerFunc {
 		return func(ctx context.Context, msg *Message) error {
 			ctx, end := start(ctx, msg)
 			err := next(ctx, msg)
-			end(err)
+			if end != nil { // a panic here would have what was handled handled again
+				end(err)
+			}
 			return err
 		}
 	}

@@ -637,3 +637,19 @@ func TestMiddlewareThatIsNone(t *testing.T) {
 		}
 	})
 }
+
+// What is handled stays so where there is nobody to be told of it.
+func TestMiddlewareThatTellsNobody(t *testing.T) {
+	inProgram(t, Config{}, func(p *program) {
+		p.begin(func(eng *Engine) error {
+			eng.Use(Log(nil), Trace(func(ctx context.Context, _ *Message) (context.Context, func(error)) { return ctx, nil }))
+			return eng.On("a.b", func(context.Context, *Message) error { p.note("handled"); return nil })
+		})
+		m := p.publish("a.b", "{}")
+		p.pass(time.Hour)
+		p.want("handled")
+		if s := p.standing(m, 0); s.State != postern.Delivered {
+			t.Errorf("%+v", s)
+		}
+	})
+}

@@ -518,6 +518,7 @@ func TestWhatARelayNeeds(t *testing.T) {
 	for name, cfg := range map[string]outbox.RelayConfig{
 		"no database":         {Publisher: newLedger()},
 		"no publisher":        {DB: b.db},
+		"a publisher of nil":  {DB: b.db, Publisher: (*engine.Engine)(nil)},
 		"a table's name":      {DB: b.db, Publisher: newLedger(), Table: &outbox.Table{Name: "a b"}},
 		"listening to SQLite": {DB: b.db, Publisher: newLedger(), Listen: b.listens},
 	} {

@@ -80,7 +80,7 @@ func NewRelay(cfg RelayConfig) (*Relay, error) {
 		return nil, err
 	case userdb.DialectOfDB(cfg.DB) == 0:
 		return nil, postern.InvalidField("is required: make it with PGXDB, PostgresDB or SQLiteDB", "RelayConfig", "DB")
-	case cfg.Publisher == nil:
+	case userdb.IsNil(cfg.Publisher):
 		return nil, postern.InvalidField("is required: an engine is one", "RelayConfig", "Publisher")
 	case cfg.Listen != nil && userdb.DialectOfDB(cfg.DB) != userdb.Postgres:
 		return nil, postern.InvalidField("is for PostgreSQL", "RelayConfig", "Listen")

@@ -48,7 +48,7 @@ type RowFunc func(scan func(into ...any) error) (more bool, err error)
 
 // FromPGX is a transaction of pgx on PostgreSQL; the zero Tx for nil.
 func FromPGX(tx pgx.Tx) Tx {
-	if isNil(tx) {
+	if IsNil(tx) {
 		return Tx{}
 	}
 	return Tx{Postgres, pgxTx{tx}}
@@ -62,9 +62,9 @@ func FromSQL(d Dialect, tx *sql.Tx) Tx {
 	return Tx{d, sqlTx{d, tx}}
 }
 
-// isNil reports whether an interface holds nothing, or a nil pointer: what a
+// IsNil reports whether an interface holds nothing, or a nil pointer: what a
 // library returns beside an error that nobody looked at.
-func isNil(v any) bool {
+func IsNil(v any) bool {
 	value := reflect.ValueOf(v)
 	return v == nil || value.Kind() == reflect.Pointer && value.IsNil()
 }
@@ -114,7 +114,7 @@ type ender struct {
 
 // PGXDB is a PostgreSQL that is reached with pgx; the zero DB for nil.
 func PGXDB(db Beginner) DB {
-	if isNil(db) {
+	if IsNil(db) {
 		return DB{}
 	}
 	return DB{dialect: Postgres, begin: func(ctx context.Context) (Tx, ender, error) {

@@ -78,7 +78,7 @@ func accessConventions() []convention {
 			w.faulty("body.expiresAt", "POST", "/key", in)
 		})},
 		{keys, "A key whose end is past is 401.", in(func(w *conventionWorld) {
-			out := w.ask(201, "POST", "/key", object{"name": "k", "scope": "application", "application": w.app, "expiresAt": ago(-2 * time.Second)})
+			out := w.ask(201, "POST", "/key", object{"name": "k", "scope": "application", "application": w.app, "expiresAt": ago(-5 * time.Second)})
 			w.reads(w.ask(200, "GET", "/key/"+out.Get("id").Str, nil), "expiresAt", out.Get("expiresAt").Raw)
 			expiring := w.as(out.Get("token").Str)
 			await(w.t, "the key's end", func() bool { return expiring.reply("GET", w.of(""), nil).status != 200 })

@@ -52,7 +52,7 @@ func TestOpenAPITellsTheStory(t *testing.T) {
 			t.Errorf("the story ended early: %s", all)
 		}
 	}
-	if got := receiver.requests("/story"); len(got) != 2 {
+	if got := receiver.await(t, "/story", 2); len(got) != 2 {
 		t.Errorf("%d deliveries, want 2", len(got))
 	}
 }

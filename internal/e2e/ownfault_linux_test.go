@@ -237,7 +237,7 @@ func TestNoRoute(t *testing.T) {
 		r.Start()
 		t.Cleanup(r.Close)
 		w.goesOut()
-		if got := r.requests(""); len(got) != 1 || got[0].status != http.StatusOK {
+		if got := r.await(t, "", 1); len(got) != 1 || got[0].status != http.StatusOK {
 			t.Errorf("received %+v", got)
 		}
 	})

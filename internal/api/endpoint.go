@@ -331,15 +331,11 @@ func (h *handler) updateEndpoint(c *call, old *EndpointView, in *endpointIn, beg
 }
 
 // deleteEndpoint ends its unfinished deliveries as canceled, which the engine
-// does as it meets them. A handler of the running program would be back at the
-// next start, and miss what came until then.
+// does as it meets them.
 func (h *handler) deleteEndpoint(c *call, _ none) (none, error) {
 	v, err := h.endpoint(c)
 	if err != nil {
 		return none{}, err
-	}
-	if v.Kind == postern.HandlerEndpoint && !v.Unattended {
-		return none{}, &postern.Error{Kind: postern.Conflict, Code: "attended", Detail: "The running program has this handler: disable it here, or take it out of the program first"}
 	}
 	return none{}, h.Endpoints.DeleteEndpoint(c.r.Context(), c.app.Number, v.Number)
 }

@@ -52,9 +52,12 @@ func TestHandlersAreTheirPrograms(t *testing.T) {
 	w.cat.Attend(v.Number, true)
 	read("GET", "", map[string]any{"unattended": false})
 	w.refused(409, "attended", "DELETE", path, "")
+	w.refused(409, "attended", "DELETE", "/app/shop", "")
 	other, err := w.cat.CreateEndpoint(t.Context(), postern.Endpoint{Application: app.Number, Kind: postern.HandlerEndpoint, UID: "gone"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	w.want(204, "DELETE", "/app/shop/endpoint/"+other.ID.String(), "")
+	w.cat.Attend(v.Number, false)
+	w.want(204, "DELETE", "/app/shop", "")
 }

@@ -150,7 +150,7 @@ func (c *Catalogue) UpdateApplication(ctx context.Context, n postern.Application
 }
 
 // DeleteApplication deletes an application with its endpoints, its sources and
-// the keys bound to it.
+// the keys bound to it. ErrConflict where a running program has handlers in it.
 func (c *Catalogue) DeleteApplication(ctx context.Context, n postern.ApplicationNumber) error {
 	return do(ctx, c, func(o *ownChange) error {
 		place, old, err := o.lock(n)
@@ -167,6 +167,9 @@ func (c *Catalogue) DeleteApplication(ctx context.Context, n postern.Application
 		var health []store.HealthChange
 		for _, e := range old.endpoints {
 			view := e.View()
+			if err := mayDelete(view); err != nil {
+				return err
+			}
 			changes = append(changes, store.Change{Delete: &view.Endpoint})
 			health = append(health, store.HealthChange{Endpoint: view.Number})
 		}

@@ -137,7 +137,7 @@ func (c *Catalogue) UpdateEndpoint(ctx context.Context, app postern.ApplicationN
 }
 
 // DeleteEndpoint deletes an endpoint and its health. Its entry reads Deleted
-// from then on.
+// from then on. ErrConflict for a handler that a running program has.
 func (c *Catalogue) DeleteEndpoint(ctx context.Context, app postern.ApplicationNumber, n postern.EndpointNumber) error {
 	return do(ctx, c, func(o *ownChange) error {
 		place, old, err := o.lock(app)
@@ -149,9 +149,21 @@ func (c *Catalogue) DeleteEndpoint(ctx context.Context, app postern.ApplicationN
 		if entry == nil || entry.application != place {
 			return postern.ErrNotFound
 		}
+		if err := mayDelete(entry.View()); err != nil {
+			return err
+		}
 		changes := []store.Change{{Delete: &entry.View().Endpoint}, {Put: old.next()}}
 		return o.commit(ctx, changes, store.HealthChange{Endpoint: n})
 	})
+}
+
+// mayDelete is nil, or why an endpoint stays: a handler of the running program would
+// be back at the next start, and miss what came until then.
+func mayDelete(v *postern.EndpointView) error {
+	if v.Kind != postern.HandlerEndpoint || v.Unattended {
+		return nil
+	}
+	return &postern.Error{Kind: postern.Conflict, Code: "attended", Detail: "The running program has the handler " + v.UID + ": disable it here, or take it out of the program first"}
 }
 
 // ApplyHealth takes over an endpoint's health once the batch that stored it is

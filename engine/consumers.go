@@ -100,14 +100,21 @@ func (e *Engine) give(ctx context.Context, o order) ([]grant, error) {
 	return granted, err
 }
 
-// giveUp takes back what was leased for an answer that nobody got: the other node has
-// gone, or somebody else was faster.
-func (e *Engine) giveUp(n postern.EndpointNumber, granted []grant) {
+// granted takes back what was leased for an answer that nobody got: the other node has
+// gone, or somebody else was faster. Where that is not sure it runs out, and is nobody's
+// failure.
+func (e *Engine) granted(n postern.EndpointNumber, granted []grant, to told) {
 	ids := make([]postern.LeaseID, len(granted))
 	for i := range granted {
 		ids[i] = granted[i].Lease
 	}
-	_, _ = e.pulls.Release(n, ids) // missing or closed: they are given back
+	switch to {
+	case toldNobody:
+		_, _ = e.pulls.Release(n, ids) // missing or closed: they are given back
+	case toldUnsure:
+		e.pulls.Forgive(ids)
+	case toldAsker:
+	}
 }
 
 // consumers gives consumers what any node has. A lease's id leads to the node

@@ -346,9 +346,9 @@ func (e *Engine) answer(ctx context.Context, request store.Request, o order, err
 	if err != nil {
 		return err
 	}
-	taken, err := e.reply(ctx, request.ID, body)
-	if !taken && r.Pull != nil {
-		e.giveUp(o.Endpoint, r.Pull.Granted)
+	told, err := e.reply(ctx, request.ID, body)
+	if r.Pull != nil {
+		e.granted(o.Endpoint, r.Pull.Granted, told)
 	}
 	return err
 }
@@ -357,21 +357,33 @@ func (e *Engine) answer(ctx context.Context, request store.Request, o order, err
 // is away. Who asked waits for the store as well.
 const answerFor = 10 * time.Second
 
-// reply answers a request. taken is false where nobody gets the answer for sure: one
-// that could not be told at first may have come all the same.
-func (e *Engine) reply(ctx context.Context, id uint64, body []byte) (taken bool, err error) {
-	for begun := time.Now(); ; taken = true {
+// told says whether an answer is known to who asked.
+type told uint8
+
+const (
+	toldAsker  told = iota
+	toldNobody      // for sure
+	toldUnsure
+)
+
+// reply answers a request. What could not be told at first may have come all the same.
+func (e *Engine) reply(ctx context.Context, id uint64, body []byte) (to told, err error) {
+	for begun := time.Now(); ; to = toldUnsure {
 		err = e.nodes.cluster.Answer(ctx, id, body)
-		if errors.Is(err, postern.ErrNotFound) {
-			return taken, nil
-		}
-		if !errors.Is(err, postern.ErrUnavailable) || time.Since(begun) > answerFor {
-			return true, err
+		switch {
+		case err == nil:
+			return toldAsker, nil
+		case errors.Is(err, postern.ErrNotFound) && to == toldUnsure:
+			return toldUnsure, nil
+		case errors.Is(err, postern.ErrNotFound):
+			return toldNobody, nil
+		case !errors.Is(err, postern.ErrUnavailable) || time.Since(begun) > answerFor:
+			return toldUnsure, err
 		}
 		select {
 		case <-time.After(tellAgain):
 		case <-e.impatient:
-			return true, err
+			return toldUnsure, err
 		}
 	}
 }

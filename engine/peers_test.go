@@ -240,23 +240,23 @@ func TestAnswersWhileTheStoreIsAway(t *testing.T) {
 	away, nobody := error(postern.ErrUnavailable), error(postern.ErrNotFound)
 	for name, test := range map[string]struct {
 		says  []error // by the store, to one try after the other
-		taken bool
+		to    told
 		tries int
 		fails bool
 	}{
-		"told":               {[]error{nil}, true, 1, false},
-		"told in the end":    {[]error{away, away, nil}, true, 3, false},
-		"nobody waits":       {[]error{nobody}, false, 1, false},
-		"told, or gone":      {[]error{away, nobody}, true, 2, false},
-		"cannot be told":     {[]error{postern.ErrInvalid}, true, 1, true},
-		"away for very long": {slices.Repeat([]error{away}, 100), true, 12, true},
+		"told":               {[]error{nil}, toldAsker, 1, false},
+		"told in the end":    {[]error{away, away, nil}, toldAsker, 3, false},
+		"nobody waits":       {[]error{nobody}, toldNobody, 1, false},
+		"told, or gone":      {[]error{away, nobody}, toldUnsure, 2, false},
+		"cannot be told":     {[]error{postern.ErrInvalid}, toldUnsure, 1, true},
+		"away for very long": {slices.Repeat([]error{away}, 100), toldUnsure, 12, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inNeighbourhood(t, func(n *neighbour) {
 				n.says = test.says
-				taken, err := n.eng.reply(n.Context(), 7, nil)
-				if tries := len(test.says) - len(n.says); taken != test.taken || tries != test.tries || err != nil != test.fails {
-					t.Errorf("taken %t after %d tries, %v; want %+v", taken, tries, err, test)
+				to, err := n.eng.reply(n.Context(), 7, nil)
+				if tries := len(test.says) - len(n.says); to != test.to || tries != test.tries || err != nil != test.fails {
+					t.Errorf("told %d after %d tries, %v; want %+v", to, tries, err, test)
 				}
 			})
 		})

@@ -21,6 +21,7 @@ type lease struct {
 	endpoint postern.EndpointNumber
 	taken    Taken
 	terms    terms
+	forgiven bool      // it may be nobody's: its end gives it back
 	begun    time.Time // monotonic
 	until    time.Time // likewise
 	timer    *time.Timer
@@ -175,7 +176,7 @@ func (b *Book) Extend(n postern.EndpointNumber, ids []postern.LeaseID, d time.Du
 			continue
 		}
 		own := min(d, l.begun.Add(postern.MaxHold).Sub(now))
-		l.until = now.Add(own)
+		l.until, l.forgiven = now.Add(own), false // somebody has it
 		l.timer.Reset(own)
 		left = min(left, own)
 	}
@@ -190,6 +191,18 @@ func (b *Book) Release(n postern.EndpointNumber, ids []postern.LeaseID) (missing
 		l.taken.Return()
 	}
 	return missing, err
+}
+
+// Forgive has leases that run out give their deliveries back, with no try used up:
+// whether anybody was told of them is not known.
+func (b *Book) Forgive(ids []postern.LeaseID) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, id := range ids {
+		if l := b.leases[id]; l != nil {
+			l.forgiven = true
+		}
+	}
 }
 
 // giveBack releases what nobody will be told of.
@@ -215,7 +228,7 @@ func (b *Book) expire(l *lease) {
 	}
 	b.remove(l)
 	b.mu.Unlock()
-	if l.terms == lent {
+	if l.terms == lent || l.forgiven {
 		l.taken.Return() // who called the handler is gone, which is no failure of its own
 		return
 	}

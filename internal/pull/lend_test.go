@@ -106,3 +106,25 @@ func TestDrain(t *testing.T) {
 		}
 	})
 }
+
+// What a consumer elsewhere may never have been told of is given back when it runs out,
+// with no try used up, unless it turns out to be somebody's.
+func TestForgive(t *testing.T) {
+	book(t, func(t *testing.T, b *Book, l *lanes, e *postern.EndpointView) {
+		l.publish(e, 4)
+		ids := get(t, b, e, ask(4))
+		b.Forgive(ids[:3])
+		if missing, err := b.Ack(t.Context(), e.Number, ids[:1]); err != nil || len(missing) != 0 {
+			t.Error(missing, err)
+		}
+		if _, missing, err := b.Extend(e.Number, ids[1:2], time.Second); err != nil || len(missing) != 0 {
+			t.Error(missing, err)
+		}
+		time.Sleep(time.Hour) // in the bubble
+		synctest.Wait()
+		if b.Held() != 0 || l.back() != 1 || len(l.settled) != 3 {
+			t.Errorf("%d held, %d returned, %d settled", b.Held(), l.back(), len(l.settled))
+		}
+		b.Forgive(ids)
+	})
+}

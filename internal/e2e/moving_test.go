@@ -183,11 +183,11 @@ func (w *movingWorld) held(s *server) map[string]bool {
 	return ids
 }
 
-// goesOn: a server on what was moved delivers what waited, each once, and nothing
-// twice that had been delivered, but for what unsure excuses.
+// goesOn: a server on what was moved, which began with endpoints that are healthy,
+// delivers what waited, each once, and nothing twice that had been delivered, but for
+// what unsure excuses.
 func (w *movingWorld) goesOn(s *server, held map[string]bool, unsure func(id string) bool) {
 	w.t.Helper()
-	w.healthy.Store(true)
 	s.want(200, "POST", "/app/"+w.app+"/endpoint/paused/resume", nil, nil)
 	known, life := w.known(), w.receiver.life.Load()
 	var waiting []string
@@ -209,7 +209,7 @@ func (w *movingWorld) goesOn(s *server, held map[string]bool, unsure func(id str
 		copies := count()
 		return !slices.ContainsFunc(waiting, func(id string) bool { return copies[id] == 0 })
 	}
-	if !holds(time.Duration(testkit.Count(60, 600))*time.Second, all) {
+	if !holds(time.Duration(testkit.Count(120, 600))*time.Second, all) {
 		w.t.Fatalf("of %d that waited, %d were delivered", len(waiting), len(count()))
 	}
 	await(w.t, "nothing is under way", func() bool {
@@ -255,6 +255,7 @@ func TestSoakBackupUnderLoad(t *testing.T) {
 	if code := p.code(time.Duration(testkit.Count(60, 300)) * time.Second); code != 0 {
 		t.Fatalf("restore: exit %d, %s", code, p.stderr)
 	}
+	w.healthy.Store(true) // or they have failed for so long that they are only probed
 	s = w.serve("file:" + restored)
 	held := w.held(s)
 	for id := range before {
@@ -356,6 +357,7 @@ func copyKilled(t *testing.T, another func() string, chunk, lines int) {
 	for _, name := range movingEndpoints() {
 		lists = append(lists, "/app/"+w.app+"/attempt/endpoint/"+name)
 	}
+	w.healthy.Store(true) // or they have failed for so long that they are only probed
 	copied := w.serve(target, ring)
 	t.Logf("no server for %v, kills included", time.Since(away).Round(time.Millisecond))
 	seen := map[string]string{}

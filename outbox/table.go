@@ -132,17 +132,7 @@ func (t *Table) Create(ctx context.Context, tx Tx) error {
 	if err != nil {
 		return err
 	}
-	if userdb.DialectOf(tx) == userdb.Postgres { // IF NOT EXISTS alone fails for all but one of several at once
-		if _, err := userdb.Exec(ctx, tx, `SELECT pg_advisory_xact_lock($1, $2)`, userdb.LockClass(statements[0]), int32(-1)); err != nil {
-			return err
-		}
-	}
-	for _, statement := range statements {
-		if _, err := userdb.Exec(ctx, tx, statement); err != nil {
-			return err
-		}
-	}
-	return nil
+	return userdb.Create(ctx, tx, statements)
 }
 
 // PostgresSchema is what Create executes on PostgreSQL.

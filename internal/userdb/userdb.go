@@ -187,6 +187,22 @@ func Table(name, def string) (string, error) {
 	return name, nil
 }
 
+// Create executes statements that make what is not there. IF NOT EXISTS alone fails
+// on PostgreSQL for all but one of several at once: they wait for one another.
+func Create(ctx context.Context, tx Tx, statements []string) error {
+	if tx.dialect == Postgres {
+		if _, err := Exec(ctx, tx, `SELECT pg_advisory_xact_lock($1, $2)`, LockClass(statements[0]), int32(-1)); err != nil {
+			return err
+		}
+	}
+	for _, statement := range statements {
+		if _, err := Exec(ctx, tx, statement); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Index is the statement that makes an index of a table, named after both, on
 // columns. A schema stands before the table on PostgreSQL, and before the index on
 // SQLite.

@@ -141,8 +141,8 @@ func newCrashWorld(t *testing.T, seed uint64, store string) *crashWorld {
 	w.api.want(201, "POST", "/event-type", object{"name": "order.created", "description": "routed to by its name"}, nil)
 	for path, types := range crashRoutes {
 		more := object{"eventTypes": types}
-		if path == "/limited" || path == "/steady" {
-			more["throttleRate"] = 50
+		if rate := map[string]int{"/limited": 50, "/steady": 5}[path]; rate > 0 {
+			more["throttleRate"] = rate
 		}
 		w.endpoints[path] = w.api.endpoint(w.app, w.receiver.URL+path, more)
 	}

@@ -123,7 +123,9 @@ func (m *meddler) end() {
 		m.w.t.Errorf("the endpoint's pause is %t, acknowledged was %t", endpoint.Paused, m.paused)
 	}
 	m.w.api.want(200, "POST", path+m.w.endpoints["/paused"]+"/resume", nil, nil)
-	m.w.api.want(200, "PATCH", path+m.w.endpoints["/limited"], object{"throttleRate": nil}, nil)
+	for _, limited := range []string{"/limited", "/steady"} {
+		m.w.api.want(200, "PATCH", path+m.w.endpoints[limited], object{"throttleRate": nil}, nil)
+	}
 }
 
 // check waits until each resend that was acknowledged was followed by a

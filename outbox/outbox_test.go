@@ -588,3 +588,44 @@ func TestATableInASchema(t *testing.T) {
 		})
 	}
 }
+
+// Where all transactions are serializable, a relay's are not: that it reads the table
+// is no reason for a user's to fail.
+func TestARelayAmongSerializableTransactions(t *testing.T) {
+	for _, kind := range []string{"pgx", "postgres"} {
+		t.Run(kind, func(t *testing.T) {
+			first := newBase(t, kind)
+			first.in(t, func(tx transaction) error {
+				_, err := userdb.Exec(t.Context(), tx.Tx, `DO $$ BEGIN
+					EXECUTE 'ALTER DATABASE ' || quote_ident(current_database()) || ' SET default_transaction_isolation = serializable';
+					CREATE TABLE accounts (id int PRIMARY KEY, amount int); INSERT INTO accounts VALUES (1, 1); END $$`)
+				return err
+			})
+			b, table, l := openBase(t, kind, first.address), new(outbox.Table), newLedger() // by connections made since
+			b.create(t, table)
+			b.publish(t, table, typed("first"))
+			at, goOn := make(chan struct{}), make(chan struct{})
+			l.refuse = func(p postern.Publish) error {
+				if p.EventType == "first" {
+					close(at)
+					<-goOn
+				}
+				return nil
+			}
+			relay(t, outbox.RelayConfig{DB: b.db, Publisher: l, Table: table})
+			<-at // the relay has read the table, and has not committed
+
+			reads, writes := b.open(t), b.open(t)
+			var amount int
+			err := userdb.Each(t.Context(), reads.Tx, func(scan func(...any) error) (bool, error) { return true, scan(&amount) }, "SELECT amount FROM accounts")
+			_, published := table.Publish(t.Context(), reads.Tx, typed("second"))
+			_, written := userdb.Exec(t.Context(), writes.Tx, "UPDATE accounts SET amount = 2")
+			err = errors.Join(err, published, written, writes.commit(), reads.commit())
+			close(goOn)
+			if err != nil {
+				t.Fatalf("without a relay both commit: %v", err)
+			}
+			l.wait(t, 2)
+		})
+	}
+}

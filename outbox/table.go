@@ -30,7 +30,8 @@ type Table struct {
 	Ordered bool
 	// Notify has Publish wake relays that Listen on PostgreSQL. Commits that notify
 	// wait for one another in the whole database, so that a process does it ten
-	// times a second at most; in between, its relay is awake.
+	// times a second at most; in between, its relay is awake. It is a hint, and goes
+	// with a transaction that rolls back: RelayConfig.MaxPoll makes up for it.
 	Notify bool
 	// MaxPayload bounds a payload in bytes; 1 MiB if 0. Publish refuses a larger
 	// one, and a relay does not read it.

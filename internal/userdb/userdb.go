@@ -146,7 +146,9 @@ func SQLDB(d Dialect, db *sql.DB) DB {
 // DialectOfDB is the database's; 0 for the zero DB.
 func DialectOfDB(db DB) Dialect { return db.dialect }
 
-// In runs do in a transaction, and commits it when do returns nil.
+// In runs do in a transaction, and commits it when do returns nil. On PostgreSQL it
+// is READ COMMITTED, whatever the user's are: it sees what was committed before each
+// statement, and has no serializable transaction of the user's fail for its sake.
 func In(ctx context.Context, db DB, do func(tx Tx) error) error {
 	if db.begin == nil {
 		return errNoDB
@@ -155,7 +157,13 @@ func In(ctx context.Context, db DB, do func(tx Tx) error) error {
 	if err != nil {
 		return err
 	}
-	if err := do(tx); err != nil {
+	if db.dialect == Postgres {
+		_, err = Exec(ctx, tx, `SET TRANSACTION ISOLATION LEVEL READ COMMITTED`)
+	}
+	if err == nil {
+		err = do(tx)
+	}
+	if err != nil {
 		// The database ends it in any case, at the latest with its connection.
 		_ = end.rollback(context.WithoutCancel(ctx))
 		return err

@@ -165,7 +165,7 @@ func (e *Engine) wire(head store.Head) {
 		Hurry:   main.committer.Hurry,
 		Now:     e.clock.Now, Accepted: e.accepted,
 	})
-	e.refusals = intake.NewQuota(intake.QuotaConfig{History: e.cfg.Store, Keep: e.keepRefusal, Now: e.clock.Now})
+	e.refusals = intake.NewQuota(intake.QuotaConfig{History: e.cfg.Store, Keep: e.keepRefusal, Now: e.clock.Now, Shared: e.nodes != nil})
 	e.sweeper = &sweeper{engine: e, dropped: head.Dropped}
 }
 

@@ -25,6 +25,9 @@ const (
 	// shelfIdle is how long counts are remembered for a source that is quiet, and how
 	// often those of quiet ones are looked for.
 	shelfIdle = time.Hour
+	// recountPart is after which part of a bound what is stored is counted again,
+	// where others keep refusals as well.
+	recountPart = 10
 )
 
 // History is what a Quota reads of the store.
@@ -33,13 +36,16 @@ type History interface {
 	Refusal(ctx context.Context, source postern.SourceID, id postern.RefusalID) (*postern.Refusal, error)
 }
 
-// QuotaConfig is what a Quota needs; all of it is required.
+// QuotaConfig is what a Quota needs; all but Shared is required.
 type QuotaConfig struct {
 	History History
 	// Keep stores r and deletes drop, of which only Source and ID are set, in
 	// one batch.
 	Keep func(ctx context.Context, r *postern.Refusal, drop []*postern.Refusal) error
 	Now  func() time.Time
+	// Shared: other processes keep refusals in the same store. Each of them may
+	// exceed a bound by a tenth.
+	Shared bool
 }
 
 // Quota keeps refusals within MaxRefusals, MaxRefusalBytes and MaxRefusalAge
@@ -62,6 +68,9 @@ type shelf struct {
 	loaded bool
 	kept   []keptRefusal
 	bytes  int64
+	// own and ownBytes are of what this process has kept since it was loaded.
+	own      int
+	ownBytes int64
 }
 
 type keptRefusal struct {
@@ -112,7 +121,7 @@ func (q *Quota) Expired(ctx context.Context, source postern.SourceID) ([]*poster
 func (q *Quota) makeRoom(ctx context.Context, s *shelf, r *postern.Refusal) (gone []keptRefusal, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.loaded {
+	if !s.loaded || q.cfg.Shared && s.stale() {
 		if err := q.load(ctx, r.Source, s); err != nil {
 			return nil, err
 		}
@@ -125,19 +134,32 @@ func (q *Quota) makeRoom(ctx context.Context, s *shelf, r *postern.Refusal) (gon
 	}
 	s.kept = append(s.kept[over:], keptRefusal{r.ID, size})
 	s.bytes += size
+	s.own++
+	s.ownBytes += size
 	return gone, nil
+}
+
+// stale reports whether so much was kept since the counts were loaded that others
+// may have kept as much.
+func (s *shelf) stale() bool {
+	return s.own >= MaxRefusals/recountPart || s.ownBytes >= MaxRefusalBytes/recountPart
 }
 
 // undo counts out what was not stored, and in again what was not dropped.
 func (s *shelf) undo(in keptRefusal, gone []keptRefusal) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.kept = slices.DeleteFunc(s.kept, func(k keptRefusal) bool { return k.id == in.id })
-	s.bytes -= in.size
+	// Else it was counted anew meanwhile. Those of the same moment are in any order.
+	if at := slices.IndexFunc(s.kept, func(k keptRefusal) bool { return k.id == in.id }); at >= 0 {
+		s.kept = slices.Delete(s.kept, at, at+1)
+		s.bytes -= in.size
+	}
 	for _, old := range gone {
-		at, _ := slices.BinarySearchFunc(s.kept, old.id, func(k keptRefusal, id postern.RefusalID) int { return k.id.Compare(id) })
-		s.kept = slices.Insert(s.kept, at, old)
-		s.bytes += old.size
+		at, found := slices.BinarySearchFunc(s.kept, old.id, func(k keptRefusal, id postern.RefusalID) int { return k.id.Compare(id) })
+		if !found {
+			s.kept = slices.Insert(s.kept, at, old)
+			s.bytes += old.size
+		}
 	}
 }
 
@@ -153,7 +175,8 @@ func (s *shelf) over(size int64, oldest time.Time) int {
 
 // load reads what the store holds of a source.
 func (q *Quota) load(ctx context.Context, source postern.SourceID, s *shelf) error {
-	s.kept, s.bytes = nil, 0
+	s.loaded = false
+	s.kept, s.bytes, s.own, s.ownBytes = nil, 0, 0, 0
 	for page := (store.Page{Ascending: true, Limit: refusalPage}); ; {
 		list, err := q.cfg.History.Refusals(ctx, source, page)
 		if err != nil {

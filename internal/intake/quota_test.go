@@ -144,6 +144,28 @@ func TestQuotaOfCount(t *testing.T) {
 	}
 }
 
+// Two processes that keep refusals of one source count one another's, a tenth late
+// at most.
+func TestQuotaOfTwo(t *testing.T) {
+	for name, body := range map[string]int{"count": 1, "bytes": 64 << 10} {
+		t.Run(name, func(t *testing.T) {
+			one := newOffice(t)
+			shared := intake.QuotaConfig{History: one.shelf, Keep: one.keep, Now: func() time.Time { return one.now }, Shared: true}
+			quotas := []*intake.Quota{intake.NewQuota(shared), intake.NewQuota(shared)}
+			most, mean := 0, min(intake.MaxRefusals, intake.MaxRefusalBytes/body)
+			for i := range 2 * mean {
+				if err := quotas[i%2].Refuse(t.Context(), one.refusal(body, postern.Header{Name: "Content-Length", Value: strconv.Itoa(body)})); err != nil {
+					t.Fatal(err)
+				}
+				most = max(most, len(one.kept))
+			}
+			if most > mean+mean/10 || len(one.kept) < mean-mean/5 {
+				t.Errorf("up to %d were kept, in the end %d, with room for %d", most, len(one.kept), mean)
+			}
+		})
+	}
+}
+
 func TestQuotaOfBytes(t *testing.T) {
 	const size = 1 << 20
 	for name, header := range map[string][]postern.Header{

@@ -4,10 +4,21 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
+	"time"
 
 	"github.com/postern-dev/postern"
 	"github.com/postern-dev/postern/internal/route"
+	"github.com/postern-dev/postern/store"
+)
+
+// storeAgain is how often a handler is stored again that others' changes came before,
+// though the catalogue had tried: copies of a program start at once. The pause before
+// it grows from firstStoreAgain, to some seconds.
+const (
+	storeAgain      = 8
+	firstStoreAgain = 20 * time.Millisecond
 )
 
 // EnsureApplication finds the application with this uid, or makes it. "" is the
@@ -47,7 +58,7 @@ func (e *Engine) attend(ctx context.Context) error {
 		return err
 	}
 	for _, r := range registered {
-		view, err := e.storeHandler(ctx, r)
+		view, err := e.insist(ctx, r)
 		if err != nil {
 			return fmt.Errorf("handler %s: %w", r.Name, err)
 		}
@@ -69,6 +80,18 @@ func (e *Engine) attend(ctx context.Context) error {
 			"handler", view.UID, "endpoint", view.ID.String())
 	}
 	return nil
+}
+
+// insist is storeHandler, again and again where others were faster.
+func (e *Engine) insist(ctx context.Context, r *registered) (*postern.EndpointView, error) {
+	for again := 0; ; again++ {
+		view, err := e.storeHandler(ctx, r)
+		known, ok := errors.AsType[*postern.Error](err)
+		if !ok || known.Code != store.CodeMoved || again == storeAgain {
+			return view, err
+		}
+		wait(ctx, rand.N(firstStoreAgain<<again)) //nolint:gosec // it keeps copies of a program apart
+	}
 }
 
 // storeHandler makes a handler's endpoint what its options say, if it is not.

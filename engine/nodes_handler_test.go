@@ -200,7 +200,7 @@ func TestStoppingWaitsForAnotherNodesHandler(t *testing.T) {
 func TestProgramsThatStartAtOnce(t *testing.T) {
 	g := newTogether(t)
 	register := func(e *engine.Engine) error {
-		for i := range 5 {
+		for i := range 10 {
 			o := engine.HandlerOptions{EventTypes: []string{fmt.Sprint("t", i)}, Application: "a"}
 			if err := e.OnWith(o, succeeds); err != nil {
 				return err
@@ -208,7 +208,7 @@ func TestProgramsThatStartAtOnce(t *testing.T) {
 		}
 		return nil
 	}
-	var nodes [3]*member
+	var nodes [6]*member
 	var starting sync.WaitGroup
 	for i := range nodes {
 		starting.Go(func() { nodes[i] = g.open(postgres.Options{Node: fmt.Sprint("n", i)}, register) })
@@ -218,7 +218,7 @@ func TestProgramsThatStartAtOnce(t *testing.T) {
 		return
 	}
 	var out struct{ Data []struct{ UID string } }
-	if nodes[0].want(200, "GET", "/app/a/endpoint", nil, &out); len(out.Data) != 5 {
+	if nodes[0].want(200, "GET", "/app/a/endpoint", nil, &out); len(out.Data) != 10 {
 		t.Errorf("%+v", out)
 	}
 }

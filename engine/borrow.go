@@ -184,8 +184,11 @@ func (p *peers) tell(ctx context.Context, one *peer, n postern.EndpointNumber, l
 	if counts {
 		o.Op, o.Pull.Outcome = orderSettle, outcomeOf(a)
 	}
-	for begun := time.Now(); ; wait(ctx, tellAgain) {
-		_, err := p.order(ctx, one.journal, o)
+	for begun, tries := time.Now(), 1; ; tries++ {
+		r, err := p.order(ctx, one.journal, o)
+		if err == nil && tries == 1 && counts && len(r.Missing) > 0 { // else it may have been told
+			err = errLent
+		}
 		if err == nil {
 			return
 		}
@@ -193,6 +196,7 @@ func (p *peers) tell(ctx context.Context, one *peer, n postern.EndpointNumber, l
 			p.engine.cfg.Log.Warn("what came of a handler's call is not told: it is called again", "message", a.Message.String(), "error", err)
 			return
 		}
+		wait(ctx, tellAgain)
 	}
 }
 

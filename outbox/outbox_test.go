@@ -96,8 +96,14 @@ func relay(t *testing.T, cfg outbox.RelayConfig) (r *outbox.Relay, stop func()) 
 // until polls a database that says nothing of itself.
 func until(t *testing.T, what string, done func() bool) {
 	t.Helper()
+	untilEvery(t, 5*time.Millisecond, what, done)
+}
+
+// untilEvery is until where to look is in others' way.
+func untilEvery(t *testing.T, pause time.Duration, what string, done func() bool) {
+	t.Helper()
 	deadline := time.After(time.Minute)
-	look := time.NewTicker(5 * time.Millisecond)
+	look := time.NewTicker(pause)
 	defer look.Stop()
 	for !done() {
 		select {

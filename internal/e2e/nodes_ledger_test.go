@@ -243,8 +243,8 @@ func (l *nodesLedger) checkCopies() {
 			}
 			l.duplicates++
 			if n := l.w.at(&earlier); !n.lost(&earlier) {
-				l.w.t.Errorf("%s: a copy of %s at %v after one of %s from %v to %v that no loss excuses: %+v, longest commit %v",
-					key, l.w.at(&list[i+1]).name, list[i+1].start, n.name, earlier.start, earlier.end, n.losses, n.longest)
+				l.w.t.Errorf("%s: a copy of %s at %v after one of %s from %v to %v that no loss excuses: %+v, longest commit %v; attempts %+v",
+					key, l.w.at(&list[i+1]).name, list[i+1].start, n.name, earlier.start, earlier.end, n.losses, n.longest, l.w.senders()[0].attempts(l.app, earlier.id))
 			}
 		}
 	}

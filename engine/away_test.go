@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -60,6 +61,43 @@ func TestStopWhileTheStoreIsAway(t *testing.T) {
 		}
 		if took := time.Since(begun); took > 3*time.Second+2*storeGrace {
 			t.Errorf("the stop took %v", took)
+		}
+	})
+}
+
+// unread is a store whose database cannot be read for a while. What it knows of its own
+// journal it tells, as store/postgres does.
+type unread struct {
+	store.Store
+	away atomic.Bool
+}
+
+func (s *unread) Head(ctx context.Context) (store.Head, error) {
+	head, err := s.Store.Head(ctx)
+	if s.away.Load() {
+		err = postern.ErrUnavailable
+	}
+	return head, err
+}
+
+// A database that is away when Run begins is waited for, as at any other time.
+func TestRunWhileTheStoreIsAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mem, err := embedded.Open(t.Context(), "memory:", embedded.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer mem.Close()
+		st := &unread{Store: mem}
+		eng, err := New(t.Context(), Config{Store: st, Secrets: openSecrets{}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		st.away.Store(true)
+		ctx, stop := context.WithTimeout(t.Context(), time.Minute)
+		defer stop()
+		if err := eng.Run(ctx); err != nil {
+			t.Errorf("Run: %v", err)
 		}
 	})
 }

@@ -231,7 +231,10 @@ func (e *Engine) holdStore(ctx context.Context) (release func(), err error) {
 		return nil, fmt.Errorf("engine: %w", err)
 	}
 	head, err := e.cfg.Store.Head(ctx)
-	if err == nil && head.Batch != e.batch {
+	switch {
+	case errors.Is(err, postern.ErrUnavailable):
+		err = nil // a database that is away now is waited for, as at any other time
+	case err == nil && head.Batch != e.batch:
 		err = &postern.Error{Kind: postern.Conflict, Code: "store_moved_on", Detail: "the store was written to since New read it: make the engine anew"}
 	}
 	if err != nil {

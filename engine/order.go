@@ -22,8 +22,9 @@ type order struct {
 	Endpoint    postern.EndpointNumber    `json:"endpoint,omitempty"`
 	Messages    []postern.MessageID       `json:"messages,omitempty"` // of the journal
 	// Replay is the record before a slice of it, one to be made, or one whose
-	// state is to be set.
+	// state is to be set. Again: of that slice more may have been begun.
 	Replay *postern.Replay `json:"replay,omitempty"`
+	Again  bool            `json:"again,omitempty"`
 	// Pull is of an order about leases.
 	Pull *pullOrder `json:"pull,omitempty"`
 	// Tail is who follows this node, and what it wants to hear.
@@ -127,10 +128,16 @@ func (e *Engine) expunge(ctx context.Context, app postern.ApplicationNumber, ids
 // this node ends before, who goes on sees from the attempts what was started.
 func (e *Engine) startSlice(s replay.Slice) (taken, started int, err error) {
 	own := s.Messages
+	var since time.Time
 	if e.nodes != nil {
-		if own, err = e.startElsewhere(s); err != nil {
+		before, err := e.replays.Task(s.Application, s.Replay)
+		if err != nil {
 			return 0, 0, err
 		}
+		if own, err = e.startElsewhere(s, before); err != nil {
+			return 0, 0, err
+		}
+		since = begunSince(before, s.Begun.Again)
 	}
 	elsewhere := s.Begun.Started
 	reached := func(taken int) int { // of all messages, when so many of the own are dealt with
@@ -146,7 +153,7 @@ func (e *Engine) startSlice(s replay.Slice) (taken, started int, err error) {
 		})
 	} else {
 		taken, started, err = e.shards.main.dispatcher.Replay(dispatch.Slice{
-			Replay: s.Replay, Application: s.Application, Endpoint: s.Endpoint, Messages: own, Wants: s.Wants, Record: record,
+			Replay: s.Replay, Application: s.Application, Endpoint: s.Endpoint, Messages: own, Wants: s.Wants, Since: since, Record: record,
 		})
 	}
 	if err != nil && taken == 0 {
@@ -157,16 +164,9 @@ func (e *Engine) startSlice(s replay.Slice) (taken, started int, err error) {
 
 // startElsewhere has those of a slice's messages dealt with that are of other
 // journals than the main one, and returns the rest.
-func (e *Engine) startElsewhere(s replay.Slice) (own []postern.MessageID, err error) {
+func (e *Engine) startElsewhere(s replay.Slice, before *postern.Replay) (own []postern.MessageID, err error) {
 	ctx, cancel := e.patience(context.Background())
 	defer cancel()
-	before, err := e.replays.Task(s.Application, s.Replay)
-	if err == nil && s.Begun.Again {
-		err = e.recall(ctx, s, before.CreatedAt)
-	}
-	if err != nil {
-		return nil, err
-	}
 	journals := byJournal(s.Messages)
 	own = s.Begun.Without(journals[e.shards.main.journal])
 	delete(journals, e.shards.main.journal)
@@ -176,7 +176,7 @@ func (e *Engine) startElsewhere(s replay.Slice) (own []postern.MessageID, err er
 			continue
 		}
 		r, err := e.do(ctx, journal, order{
-			Op: orderReplay, Application: s.Application, Endpoint: s.Endpoint, Messages: left, Replay: before,
+			Op: orderReplay, Application: s.Application, Endpoint: s.Endpoint, Messages: left, Replay: before, Again: s.Begun.Again,
 		})
 		s.Begun.Add(left[:min(r.Taken, len(left))], r.Started)
 		if err != nil {
@@ -200,28 +200,13 @@ func (e *Engine) patience(of context.Context) (ctx context.Context, cancel func(
 	return ctx, func() { end(nil) }
 }
 
-// recall notes the deliveries of a slice that were started since their replay began.
-// By what, attempts do not tell: what was resent by hand counts as well, and what
-// another replay started.
-func (e *Engine) recall(ctx context.Context, s replay.Slice, since time.Time) error {
-	var keys []store.Placed
-	for _, id := range s.Begun.Without(s.Messages) {
-		keys = append(keys, store.Placed{Endpoint: s.Endpoint, Message: id})
+// begunSince is since when a slice of a replay may have been begun by who led before,
+// or without an answer; zero where it was not.
+func begunSince(r *postern.Replay, again bool) time.Time {
+	if !again {
+		return time.Time{}
 	}
-	standings, err := e.cfg.Store.Standings(ctx, s.Application, keys)
-	for i, standing := range standings {
-		if standing.Attempts == 0 || err != nil {
-			continue
-		}
-		_, err = e.cfg.Store.EachAttempt(ctx, s.Application, keys[i].Message, func(a *postern.Attempt) bool {
-			if a.Endpoint != s.Endpoint || a.Trigger != postern.Manual || a.Started.Before(since) {
-				return true
-			}
-			s.Begun.Add([]postern.MessageID{a.Message}, 1)
-			return false
-		})
-	}
-	return err
+	return r.CreatedAt
 }
 
 // byJournal sorts messages by the journal that they are of, in their order.
@@ -309,7 +294,7 @@ func (e *Engine) carryOut(ctx context.Context, sh *shard, o order) (r result, er
 		r.Missing, err = sh.dispatcher.ExpungeSome(ctx, o.Application, o.Messages)
 	case orderReplay:
 		r.Taken, r.Started, err = sh.dispatcher.Replay(dispatch.Slice{
-			Replay: o.Replay.ID, Application: o.Application, Endpoint: o.Endpoint, Messages: o.Messages, Wants: replay.Wants(o.Replay),
+			Replay: o.Replay.ID, Application: o.Application, Endpoint: o.Endpoint, Messages: o.Messages, Wants: replay.Wants(o.Replay), Since: begunSince(o.Replay, o.Again),
 		})
 	case orderCreateReplay:
 		r.Replay, err = e.replays.CreateReplay(ctx, *o.Replay)

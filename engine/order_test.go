@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/postern-dev/postern"
-	"github.com/postern-dev/postern/internal/replay"
+	"github.com/postern-dev/postern/internal/dispatch"
 	"github.com/postern-dev/postern/store"
 	"github.com/postern-dev/postern/store/embedded"
 )
@@ -76,14 +76,17 @@ func TestSlicesAreRecalled(t *testing.T) {
 		l.pass(10 * time.Second)
 		ids = append(ids, l.publish().Message) // and not replayed
 		l.pass(time.Second)
-		var begun replay.Begun
-		begun.Add(ids[:2], 2)
-		slice := replay.Slice{Replay: record.ID, Application: l.app, Endpoint: l.endpoint, Messages: ids, Begun: &begun}
-		if err := l.eng.recall(t.Context(), slice, record.CreatedAt); err != nil {
-			t.Fatal(err)
+		l.tried()
+		taken, started, err := l.eng.shards.main.dispatcher.Replay(dispatch.Slice{
+			Replay: record.ID, Application: l.app, Endpoint: l.endpoint, Messages: ids, Since: record.CreatedAt,
+			Wants: func(store.Standing) bool { return true },
+		})
+		if taken != 6 || started != 6 || err != nil {
+			t.Errorf("%d dealt with, %d started, %v", taken, started, err)
 		}
-		if left := begun.Without(ids); begun.Started != 5 || len(left) != 1 || left[0] != ids[5] {
-			t.Errorf("%d were started, left are %v", begun.Started, left)
+		l.pass(10 * time.Second)
+		if again := len(l.tried()); again != 1 { // what was not replayed before
+			t.Errorf("%d were tried again", again)
 		}
 	})
 }

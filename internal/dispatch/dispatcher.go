@@ -15,6 +15,7 @@ type Store interface {
 	store.Deliveries
 	Message(ctx context.Context, app postern.ApplicationNumber, id postern.MessageID) (*postern.Message, error)
 	Content(ctx context.Context, app postern.ApplicationNumber, id postern.MessageID) (*postern.Content, error)
+	EachAttempt(ctx context.Context, app postern.ApplicationNumber, id postern.MessageID, fn func(*postern.Attempt) bool) ([]postern.Final, error)
 }
 
 // Catalogue is what dispatch knows of endpoints.

@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"context"
+	"time"
 
 	"github.com/postern-dev/postern"
 	"github.com/postern-dev/postern/store"
@@ -20,6 +21,10 @@ type Slice struct {
 	// Wants tells whether a delivery is still to start, as it stands at its place
 	// in the batch: Sending while it is being tried. It must not block.
 	Wants func(s store.Standing) bool
+	// Since is when the replay began, where somebody else may have started some of
+	// these for it: what was tried by hand since then is taken for that, as the store
+	// does not know what for. Zero where nobody has.
+	Since time.Time
 	// Record is the replay's record once the first taken of Messages are dealt
 	// with and started of these are on their way. It is called while the batch
 	// is built. Nil where another node walks the replay, and keeps its record.
@@ -31,7 +36,7 @@ type slice struct {
 	Slice
 	d              *Dispatcher
 	resends        []*command // those that put a row
-	again          int        // those that had one of the same replay
+	again          int        // those that were started before for the same replay
 	taken, started int
 	err            error
 	done           chan error // capacity 1
@@ -81,11 +86,21 @@ func (s *slice) resend(ctx context.Context, b *store.Batch, id postern.MessageID
 	if err != nil || !stored.Message {
 		return err
 	}
+	begun, err := s.begun(ctx, cmd.key, stored)
+	if err != nil {
+		return err
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	claim := d.claimed(cmd.key)
 	standing := standing(b, cmd.key, claim, stored)
 	if row := standing.Row; row != nil && !s.Replay.IsZero() && row.Replay == s.Replay {
+		begun = true
+	}
+	if !s.Since.IsZero() && claim != nil && claim.built && claim.attempt.Replay == s.Replay {
+		begun = true // by an attempt that this very batch stores
+	}
+	if begun {
 		s.again++ // whoever walks the replay was not told, and begins once more
 		return nil
 	}
@@ -102,6 +117,20 @@ func (s *slice) resend(ctx context.Context, b *store.Batch, id postern.MessageID
 	cmd.placed(claim)
 	s.resends = append(s.resends, cmd)
 	return nil
+}
+
+// begun reports whether a delivery's attempts say that it was started before. Within a
+// batch that is so for good: who leads a replay asks for a slice that the one before
+// it may only just have asked for.
+func (s *slice) begun(ctx context.Context, key store.DeliveryKey, stored store.Standing) (found bool, err error) {
+	if s.Since.IsZero() || stored.Attempts == 0 {
+		return false, nil
+	}
+	_, err = s.d.cfg.Store.EachAttempt(ctx, key.Application, key.Message, func(a *postern.Attempt) bool {
+		found = a.Endpoint == key.Endpoint && a.Trigger == postern.Manual && !a.Started.Before(s.Since)
+		return !found
+	})
+	return found, err
 }
 
 // Done has the lane look at what was put, and answers who waits.

@@ -101,6 +101,46 @@ func TestReplayTwice(t *testing.T) {
 	})
 }
 
+// A slice that somebody else may have started leaves what was tried since, be that
+// stored already or in the very batch.
+func TestReplayOfWhatWasBegun(t *testing.T) {
+	for _, stored := range []bool{true, false} {
+		bubble(t, Config{}, func(r *rig) {
+			n := r.endpoint(app, nil)
+			m := r.publish(n)
+			r.drain(answer{code: 200}, 3)
+			r.pass(time.Second)
+			since := r.now()
+			first := r.replay(n, anything, m)
+			r.commit()
+			r.say(answer{code: 200}, r.only())
+			if stored {
+				r.commit()
+			}
+			again := make(chan replayed, 1)
+			go func() {
+				taken, started, err := r.d.Replay(Slice{
+					Replay: postern.ReplayID{7}, Application: app, Endpoint: n, Wants: anything, Messages: []postern.MessageID{m.ID}, Since: since,
+				})
+				again <- replayed{taken, started, err}
+			}()
+			synctest.Wait()
+			if !stored { // the settle comes first
+				r.mu.Lock()
+				r.commands, r.settles = nil, append(r.settles, r.commands...)
+				r.mu.Unlock()
+			}
+			r.commit()
+			if a, b := <-first, <-again; a != (replayed{Taken: 1, Started: 1}) || b != a {
+				t.Errorf("stored %t: %+v, then %+v", stored, a, b)
+			}
+			if s := r.standing(m, n); len(r.under()) > 0 || s.Attempts != 2 || s.State != postern.Delivered {
+				t.Errorf("stored %t: %d under way, %+v", stored, len(r.under()), s)
+			}
+		})
+	}
+}
+
 // TestReplayOfEachPhase replays one delivery as failed wherever it stands: only
 // what failed is started, once, and its attempt bears the replay's mark.
 func TestReplayOfEachPhase(t *testing.T) {
